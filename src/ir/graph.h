@@ -1,0 +1,160 @@
+// The intermediate representation: a graph of values (single assignment) and nodes in topological order.
+//
+// What is in a node: an operator name from the ops table ("Conv"), operands, results, static attributes
+// (tensor/attrs.h), symbolic attributes ("dims": expressions that a kernel gets evaluated at every run), nested
+// regions (If, Loop), and the ONNX nodes it stands for. Operands that only say how to compute (axes, pads, a target
+// shape) are attributes here, not operands: the importer moves them.
+//
+// Ownership: a Graph owns everything in it; ids are indices and stay valid while the graph lives, erased ones are
+// never reused. Not thread-safe.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "base/strong_id.h"
+#include "ir/dim.h"
+#include "tensor/attrs.h"
+#include "tensor/tensor.h"
+
+namespace fusee::ir {
+
+using ValueId = StrongId<struct ValueTag>;
+using NodeId = StrongId<struct NodeTag>;
+
+// Longest integer tensor whose elements are tracked symbolically (shapes, axes, pads).
+inline constexpr int64_t kMaxTrackedElements = 256;
+
+// dtype and shape of a value, and, for a small integer tensor, what is known of its elements: the currency of shape
+// inference.
+struct ValueInfo {
+  DType dtype = DType::kInvalid;
+  SymShape shape;
+  // When set: element i of the flattened tensor is (*elements)[i]. Only integer dtypes and bool.
+  std::optional<std::vector<Dim>> elements;
+};
+
+struct Value {
+  std::string name;   // unique in the graph; ONNX's name where one exists
+  ValueInfo info;
+  Tensor constant;    // present() when the value is a constant (initialiser or folded)
+  NodeId producer;    // invalid for graph inputs and constants
+  uint32_t output_index = 0;
+  bool alive = true;
+};
+
+class Graph;
+
+struct Node {
+  std::string op;
+  std::vector<ValueId> inputs;   // an invalid id is an absent optional operand
+  std::vector<ValueId> outputs;  // an invalid id is a result nobody wants
+  Attrs attrs;
+  std::vector<Dim> dims;                 // symbolic attributes, in the operator's documented order
+  std::vector<std::unique_ptr<Graph>> regions;
+  std::vector<std::string> sources;      // names of the ONNX nodes it stands for, for reports and errors
+  bool alive = true;
+};
+
+// A run-time check: both expressions must evaluate equal (two inputs whose dimensions must agree).
+struct Constraint {
+  Dim a, b;
+  std::string reason;  // "node 'Add_3' broadcasts 'mask' dimension 1 with 'ids' dimension 1"
+};
+
+// A graph input that must hold exactly these bytes at run time, because the graph was specialised on them.
+struct PinnedInput {
+  ValueId value;
+  Tensor expected;
+};
+
+class Graph {
+ public:
+  Graph() = default;
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  // --- construction ---
+  ValueId AddInput(std::string name, ValueInfo info);
+  ValueId AddConstant(std::string name, Tensor tensor);
+  // Appends a node, with one fresh value per result name; an empty result name gives an invalid id.
+  // infos has one entry per result. Names that exist already get a suffix ".1", ".2", ...
+  NodeId AddNode(Node node, std::span<const std::string> result_names, std::span<const ValueInfo> infos);
+  // The same, placed right before `before` in the order.
+  NodeId InsertNode(NodeId before, Node node, std::span<const std::string> result_names,
+                    std::span<const ValueInfo> infos);
+  void MarkOutput(ValueId value, std::string name);
+
+  // --- reading ---
+  const Value& value(ValueId id) const { return values_[id.index()]; }
+  Value& value(ValueId id) { return values_[id.index()]; }
+  const Node& node(NodeId id) const { return nodes_[id.index()]; }
+  Node& node(NodeId id) { return nodes_[id.index()]; }
+  // Live nodes in execution order.
+  const std::vector<NodeId>& order() const { return order_; }
+  std::span<const ValueId> inputs() const { return inputs_; }
+  std::span<const ValueId> outputs() const { return outputs_; }
+  std::span<const std::string> output_names() const { return output_names_; }
+  size_t value_count() const { return values_.size(); }  // includes erased ones; ids run below this
+  std::optional<ValueId> FindValue(std::string_view name) const;
+  // Nodes of the top level that read the value, in order; a node that reads it twice appears once. Cost: O(nodes).
+  std::vector<NodeId> Users(ValueId value) const;
+  bool IsOutput(ValueId value) const;
+  // True when exactly one operand slot of one node reads the value and it is no graph output.
+  bool HasSingleUse(ValueId value) const;
+  // Use counts of all values at once (operand slots + graph outputs), for passes that ask often. Cost: O(nodes).
+  std::vector<uint32_t> UseCounts() const;
+
+  // --- rewriting ---
+  // Every operand slot and graph output that names `from` names `to` instead. Output names stay.
+  void ReplaceAllUses(ValueId from, ValueId to);
+  // Turns a node's result into a constant; the node loses that result.
+  void ReplaceWithConstant(ValueId value, Tensor tensor);
+  // Removes a node whose results have no uses. Precondition: so. Its values die.
+  void EraseNode(NodeId id);
+  // A name not used yet, starting with hint.
+  std::string FreshName(std::string_view hint) const;
+  // Recomputes order() as a stable topological order. Errors: kInvalidArgument on a cycle, naming a node in it.
+  Status Sort();
+
+  // --- symbols ---
+  SymbolRanges& symbols() { return symbols_; }
+  const SymbolRanges& symbols() const { return symbols_; }
+  std::vector<Constraint>& constraints() { return constraints_; }
+  const std::vector<Constraint>& constraints() const { return constraints_; }
+  std::vector<PinnedInput>& pinned_inputs() { return pinned_inputs_; }
+  const std::vector<PinnedInput>& pinned_inputs() const { return pinned_inputs_; }
+
+  std::string name;
+
+ private:
+  ValueId NewValue(std::string name, ValueInfo info);
+
+  std::vector<Value> values_;
+  std::vector<Node> nodes_;
+  std::vector<NodeId> order_;
+  std::vector<ValueId> inputs_;
+  std::vector<ValueId> outputs_;
+  std::vector<std::string> output_names_;
+  std::map<std::string, ValueId, std::less<>> by_name_;
+  SymbolRanges symbols_;
+  std::vector<Constraint> constraints_;
+  std::vector<PinnedInput> pinned_inputs_;
+};
+
+// "node 'attn/Softmax' (Softmax)": how every message names a node.
+std::string DescribeNode(const Node& node);
+
+// A deep copy (constants share their bytes).
+std::unique_ptr<Graph> Clone(const Graph& graph);
+
+// Checks the invariants: single assignment, operands defined before use, ids in range, names unique, live values
+// have a dtype, constants' shapes equal their info. Errors: kInternal naming the node and the rule.
+Status Verify(const Graph& graph);
+
+}  // namespace fusee::ir

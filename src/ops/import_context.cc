@@ -1,0 +1,204 @@
+#include "ops/import_context.h"
+
+#include <fmt/format.h>
+
+#include "ops/op_def.h"
+
+namespace fusee::ops {
+
+Status ImportContext::Error(std::string_view message) const {
+  return InvalidArgument(
+      fmt::format("node '{}' ({}, opset {}): {}", node_.DisplayName(), node_.op_type, opset_, message));
+}
+
+Status ImportContext::Refuse(std::string_view message) const {
+  return Unimplemented(
+      fmt::format("node '{}' ({}, opset {}): {}", node_.DisplayName(), node_.op_type, opset_, message));
+}
+
+Result<int> ImportContext::Axis(int64_t axis, int limit) const {
+  if (axis < -limit || axis >= limit) {
+    return Error(fmt::format("axis {} is out of range, expected {} to {}", axis, -limit, limit - 1));
+  }
+  return static_cast<int>(axis < 0 ? axis + limit : axis);
+}
+
+// --- operands ---
+
+Result<Tensor> ImportContext::ConstInput(size_t i, std::string_view meaning) {
+  if (!has_input(i)) return Error(fmt::format("operand {} ({}) is missing", i, meaning));
+  const ir::Value& value = graph_.value(inputs_[i]);
+  if (value.constant.present()) return value.constant;
+  if (value.info.elements && ir::IsStatic(value.info.shape)) {
+    bool known = true;
+    for (const ir::Dim& d : *value.info.elements) known = known && d.is_constant();
+    if (known) {
+      TensorView out;
+      FUSEE_TRY(Tensor tensor, Tensor::Allocate(value.info.dtype, ir::ToShape(value.info.shape), &out));
+      for (size_t k = 0; k < value.info.elements->size(); ++k) {
+        StoreInt(out, static_cast<int64_t>(k), (*value.info.elements)[k].constant());
+      }
+      return tensor;
+    }
+  }
+  return Refuse(fmt::format(
+      "operand {} ('{}', {}) must be known while building, but depends on the model's inputs; if it is an input, fix "
+      "its value with --pin {}=FILE",
+      i, value.name, meaning, value.name));
+}
+
+Result<std::vector<int64_t>> ImportContext::ConstInts(size_t i, std::string_view meaning) {
+  FUSEE_TRY(Tensor tensor, ConstInput(i, meaning));
+  if (!IsInt(tensor.dtype()) && tensor.dtype() != DType::kBool) {
+    return Error(fmt::format("operand {} ({}) should hold integers, got {}", i, meaning, DTypeName(tensor.dtype())));
+  }
+  std::vector<int64_t> values(static_cast<size_t>(tensor.elements()));
+  for (size_t k = 0; k < values.size(); ++k) values[k] = IntAt(tensor.view(), static_cast<int64_t>(k));
+  return values;
+}
+
+Result<std::vector<ir::Dim>> ImportContext::DimInput(size_t i, std::string_view meaning) {
+  if (!has_input(i)) return Error(fmt::format("operand {} ({}) is missing", i, meaning));
+  const ir::ValueInfo& info = graph_.value(inputs_[i]).info;
+  if (info.elements) return *info.elements;
+  FUSEE_TRY(std::vector<int64_t> ints, ConstInts(i, meaning));
+  return std::vector<ir::Dim>(ints.begin(), ints.end());
+}
+
+// --- attributes ---
+
+bool ImportContext::HasAttr(std::string_view name) const { return node_.FindAttribute(name) != nullptr; }
+
+const onnx::Attribute* ImportContext::Find(std::string_view name) {
+  read_.insert(std::string(name));
+  return node_.FindAttribute(name);
+}
+
+namespace {
+std::string WrongType(std::string_view name, const char* expected) {
+  return fmt::format("attribute '{}' should be {}", name, expected);
+}
+}  // namespace
+
+Result<int64_t> ImportContext::Int(std::string_view name, int64_t fallback) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr) return fallback;
+  if (a->type != onnx::AttrType::kInt) return Error(WrongType(name, "an integer"));
+  return a->i;
+}
+
+Result<int64_t> ImportContext::RequiredInt(std::string_view name) {
+  if (!HasAttr(name)) return Error(fmt::format("attribute '{}' is required", name));
+  return Int(name, 0);
+}
+
+Result<double> ImportContext::Float(std::string_view name, double fallback) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr) return fallback;
+  if (a->type != onnx::AttrType::kFloat) return Error(WrongType(name, "a float"));
+  return static_cast<double>(a->f);
+}
+
+Result<std::string> ImportContext::Str(std::string_view name, std::string fallback) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr) return fallback;
+  if (a->type != onnx::AttrType::kString) return Error(WrongType(name, "a string"));
+  return std::string(a->s);
+}
+
+Result<std::vector<int64_t>> ImportContext::Ints(std::string_view name, std::vector<int64_t> fallback) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr) return fallback;
+  // An empty list may come typed as ints or with no payload of any kind.
+  if (a->type != onnx::AttrType::kInts) return Error(WrongType(name, "a list of integers"));
+  return a->ints;
+}
+
+Result<std::vector<double>> ImportContext::Floats(std::string_view name, std::vector<double> fallback) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr) return fallback;
+  if (a->type != onnx::AttrType::kFloats) return Error(WrongType(name, "a list of floats"));
+  return std::vector<double>(a->floats.begin(), a->floats.end());
+}
+
+Result<Tensor> ImportContext::TensorAttr(std::string_view name) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr) return Error(fmt::format("attribute '{}' is required", name));
+  if (a->type != onnx::AttrType::kTensor || a->tensors.size() != 1) return Error(WrongType(name, "a tensor"));
+  const onnx::TensorRef& ref = a->tensors[0];
+  if (!ref.tensor.present()) {
+    return Status(ref.problem.code(), ref.problem.message())
+        .Annotate(fmt::format("node '{}' ({}), attribute '{}'", node_.DisplayName(), node_.op_type, name));
+  }
+  return ref.tensor;
+}
+
+const onnx::Graph* ImportContext::GraphAttr(std::string_view name) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr || a->type != onnx::AttrType::kGraph || a->graphs.size() != 1) return nullptr;
+  return a->graphs[0].get();
+}
+
+std::vector<std::string> ImportContext::UnreadAttrs() const {
+  std::vector<std::string> names;
+  for (const onnx::Attribute& a : node_.attributes) {
+    if (!read_.contains(a.name)) names.emplace_back(a.name);
+  }
+  return names;
+}
+
+// --- results ---
+
+Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op, std::vector<ir::ValueId> inputs,
+                                                         size_t results, Attrs attrs, std::vector<ir::Dim> dims) {
+  ir::Node node;
+  node.op = std::string(op);
+  node.inputs = std::move(inputs);
+  node.attrs = std::move(attrs);
+  node.dims = std::move(dims);
+  node.sources = {node_.DisplayName()};
+  std::vector<std::string> names(results);
+  // Intermediate results of a decomposition are named after the node; SetOutput's values get ONNX's names in the
+  // importer, which knows them.
+  for (size_t i = 0; i < results; ++i) names[i] = graph_.FreshName(fmt::format("{}/{}", node_.DisplayName(), op));
+  return AddInferredNode(graph_, std::move(node), names);
+}
+
+Result<ir::ValueId> ImportContext::Emit(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
+                                        std::vector<ir::Dim> dims) {
+  FUSEE_TRY(std::vector<ir::ValueId> ids, EmitMany(op, std::move(inputs), 1, std::move(attrs), std::move(dims)));
+  return ids[0];
+}
+
+ir::ValueId ImportContext::Constant(Tensor tensor) {
+  return graph_.AddConstant(graph_.FreshName(node_.DisplayName() + "/const"), std::move(tensor));
+}
+
+ir::ValueId ImportContext::Scalar(DType dtype, double value) {
+  TensorView out;
+  auto tensor = Tensor::Allocate(dtype, Shape{}, &out);
+  FUSEE_CHECK(tensor.ok(), "no memory for a scalar");
+  StoreDouble(out, 0, value);
+  return Constant(std::move(tensor).value());
+}
+
+Status ImportContext::EmitAs(std::string_view op, Attrs attrs, std::vector<ir::Dim> dims) {
+  return EmitAs(op, inputs_, std::move(attrs), std::move(dims));
+}
+
+Status ImportContext::EmitAs(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
+                             std::vector<ir::Dim> dims) {
+  ir::Node node;
+  node.op = std::string(op);
+  node.inputs = std::move(inputs);
+  node.attrs = std::move(attrs);
+  node.dims = std::move(dims);
+  node.sources = {node_.DisplayName()};
+  std::vector<std::string> names;
+  for (std::string_view name : node_.outputs) names.emplace_back(name);
+  FUSEE_TRY(std::vector<ir::ValueId> ids, AddInferredNode(graph_, std::move(node), names));
+  for (size_t i = 0; i < ids.size(); ++i) outputs_[i] = ids[i];
+  return OkStatus();
+}
+
+}  // namespace fusee::ops

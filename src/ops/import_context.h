@@ -1,0 +1,101 @@
+// What an operator's import rule sees of the ONNX node it translates, and how it writes the result.
+//
+// Every attribute of the node must be read, or named to Ignore: one that nobody looked at makes the importer refuse
+// the node, so that an option is never silently without effect.
+#pragma once
+
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "ir/graph.h"
+#include "onnx/model.h"
+
+namespace fusee::ops {
+
+class ImportContext {
+ public:
+  // inputs: one id per ONNX input, invalid where the name is empty. Everything is borrowed.
+  ImportContext(ir::Graph& graph, const onnx::Node& node, int opset, std::vector<ir::ValueId> inputs)
+      : graph_(graph), node_(node), opset_(opset), inputs_(std::move(inputs)), outputs_(node.outputs.size()) {}
+
+  ir::Graph& graph() { return graph_; }
+  const onnx::Node& node() const { return node_; }
+  int opset() const { return opset_; }
+
+  // --- operands ---
+  size_t input_count() const { return inputs_.size(); }
+  bool has_input(size_t i) const { return i < inputs_.size() && inputs_[i].valid(); }
+  // The operand; an invalid id when it is absent.
+  ir::ValueId input(size_t i) const { return i < inputs_.size() ? inputs_[i] : ir::ValueId(); }
+  std::span<const ir::ValueId> inputs() const { return inputs_; }
+  // Precondition: has_input(i).
+  const ir::ValueInfo& info(size_t i) const { return graph_.value(inputs_[i]).info; }
+  int rank(size_t i) const { return static_cast<int>(info(i).shape.size()); }
+
+  // An operand that must be known while building (axes, scales): its bytes, or a refusal that names the operand and
+  // the way out (--pin).
+  Result<Tensor> ConstInput(size_t i, std::string_view meaning);
+  Result<std::vector<int64_t>> ConstInts(size_t i, std::string_view meaning);
+  // An integer operand whose elements are known at least symbolically (a target shape, pads, starts).
+  Result<std::vector<ir::Dim>> DimInput(size_t i, std::string_view meaning);
+
+  // --- attributes: typed, with ONNX's default ---
+  bool HasAttr(std::string_view name) const;
+  Result<int64_t> Int(std::string_view name, int64_t fallback);
+  Result<int64_t> RequiredInt(std::string_view name);
+  Result<double> Float(std::string_view name, double fallback);
+  Result<std::string> Str(std::string_view name, std::string fallback);
+  Result<std::vector<int64_t>> Ints(std::string_view name, std::vector<int64_t> fallback = {});
+  Result<std::vector<double>> Floats(std::string_view name, std::vector<double> fallback = {});
+  Result<Tensor> TensorAttr(std::string_view name);
+  // Null when absent. The graph belongs to the model.
+  const onnx::Graph* GraphAttr(std::string_view name);
+  // An attribute that has no effect on results (consumed_inputs, a training flag at inference).
+  void Ignore(std::string_view name) { read_.insert(std::string(name)); }
+  // Names of attributes that were neither read nor ignored.
+  std::vector<std::string> UnreadAttrs() const;
+
+  // --- results ---
+  size_t output_count() const { return node_.outputs.size(); }
+  // False when the node leaves the optional result i unnamed or does not list it.
+  bool wants_output(size_t i) const { return i < node_.outputs.size() && !node_.outputs[i].empty(); }
+
+  // Adds a node with one result, inferring its shape; it carries the ONNX node's name as its source.
+  Result<ir::ValueId> Emit(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs = {},
+                           std::vector<ir::Dim> dims = {});
+  // The same with `results` results, all wanted.
+  Result<std::vector<ir::ValueId>> EmitMany(std::string_view op, std::vector<ir::ValueId> inputs, size_t results,
+                                            Attrs attrs = {}, std::vector<ir::Dim> dims = {});
+  // A constant operand.
+  ir::ValueId Constant(Tensor tensor);
+  // A scalar constant of the given type, rounded from value.
+  ir::ValueId Scalar(DType dtype, double value);
+  void SetOutput(size_t i, ir::ValueId value) { outputs_[i] = value; }
+  std::span<const ir::ValueId> outputs() const { return outputs_; }
+
+  // Shorthand for the usual rule: one IR node of the same operands, all results in order.
+  Status EmitAs(std::string_view op, Attrs attrs = {}, std::vector<ir::Dim> dims = {});
+  // The same with the operands given.
+  Status EmitAs(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs, std::vector<ir::Dim> dims = {});
+
+  // kInvalidArgument / kUnimplemented "node 'x' (Op, opset 17): <message>".
+  Status Error(std::string_view message) const;
+  Status Refuse(std::string_view message) const;
+  Result<int> Axis(int64_t axis, int limit) const;
+
+ private:
+  const onnx::Attribute* Find(std::string_view name);
+
+  ir::Graph& graph_;
+  const onnx::Node& node_;
+  int opset_;
+  std::vector<ir::ValueId> inputs_;
+  std::vector<ir::ValueId> outputs_;
+  std::set<std::string, std::less<>> read_;
+};
+
+}  // namespace fusee::ops

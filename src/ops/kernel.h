@@ -1,0 +1,104 @@
+// What the runtime knows of an operator: kernels. One KernelDef per tactic; each family's tactics.inc lists its
+// tactics in preference order, reference last. Kernels see tensor and device only.
+//
+// Life of a kernel: the compiler (select) and the loader (validate) both call bind with a StepSpec. Bind either
+// returns a BoundKernel, which holds the decoded parameters, or says why not. At every change of run-time shapes the
+// runtime calls CheckShapes; then Run, as often as it likes.
+//
+// Safety: plans are untrusted. After Bind and CheckShapes succeeded, Run must stay within its operands for any
+// operand contents (indices out of range are a Status). CheckShapes must therefore re-derive what the output shapes
+// have to be from the operand shapes and dims, and refuse anything else.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "device/cpu_features.h"
+#include "device/parallel.h"
+#include "tensor/attrs.h"
+#include "tensor/tensor.h"
+
+namespace fusee::ops {
+
+// One operand or result as known before running.
+struct TensorSpec {
+  DType dtype = DType::kInvalid;  // kInvalid: an absent optional operand
+  Shape max_shape;                // every dimension at its profile's maximum
+  bool is_static = false;         // max_shape is the only shape
+  const void* data = nullptr;     // the bytes when the operand is a constant (a weight), else null
+
+  bool present() const { return dtype != DType::kInvalid; }
+  ConstTensorView constant() const { return {dtype, max_shape, data}; }
+};
+
+// Borrowed by bind for the call only, except that constants' data outlives the bound kernel.
+struct StepSpec {
+  std::string_view op;
+  const Attrs* attrs = nullptr;
+  std::span<const TensorSpec> inputs;
+  std::span<const TensorSpec> outputs;
+  size_t dim_count = 0;  // run-time evaluated symbolic attributes that RunArgs::dims will have
+
+  size_t input_count() const { return inputs.size(); }
+  bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present(); }
+};
+
+struct RunArgs {
+  std::span<const ConstTensorView> inputs;  // absent operands have dtype kInvalid
+  std::span<const TensorView> outputs;      // unwanted results have dtype kInvalid and null data
+  std::span<const int64_t> dims;
+  std::span<std::byte> workspace;           // workspace_bytes() of it, aligned to kTensorAlignment, content undefined
+  Parallel* parallel = nullptr;             // never null in Run
+
+  bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present(); }
+};
+
+// Immutable after bind; Run is const and keeps all scratch in RunArgs, so one bound kernel serves many contexts.
+class BoundKernel {
+ public:
+  virtual ~BoundKernel() = default;
+  // Upper bound over the profile. Default: none.
+  virtual size_t workspace_bytes() const { return 0; }
+  // Do these exact shapes fit together? Reads shapes, dims and dtypes only, never data. No allocation when ok.
+  virtual Status CheckShapes(const RunArgs& args) const = 0;
+  // Computes the results. Precondition: CheckShapes accepted these shapes. No allocation when ok, no locks, no clock.
+  virtual Status Run(const RunArgs& args) const = 0;
+};
+
+// A weight rewritten for a kernel, at build. Replaces operand `input` in the plan by opaque bytes (a u8 tensor).
+struct PackedConstant {
+  size_t input = 0;
+  std::vector<std::byte> bytes;
+};
+
+struct KernelDef {
+  // Stable name with version: "conv_f32_nchw_cpu.1". Plans store it; a change of results or packing needs a new one.
+  std::string_view id;
+  std::string_view op;                 // the IR operator it implements
+  Isa isa = Isa::kAvx2;                // lowest CPU level that can run it
+  bool reference = false;              // the plain double-accumulating kernel
+  uint32_t in_place_inputs = 0;        // bit i: result 0 may share operand i's memory when their sizes are equal
+  // kUnimplemented with the reason when this tactic does not take such a step; kInvalidArgument when no kernel could.
+  Result<std::unique_ptr<BoundKernel>> (*bind)(const StepSpec& spec) = nullptr;
+  // Null, or what to do to constant operands at build. The spec given to bind afterwards has the packed operands.
+  Result<std::vector<PackedConstant>> (*pack)(const StepSpec& spec) = nullptr;
+};
+
+// All tactics: families in order, each family's tactics.inc in order. Immutable, thread-safe.
+std::span<const KernelDef* const> AllKernels();
+// Tactics of one operator in preference order, reference last.
+std::span<const KernelDef* const> KernelsFor(std::string_view op);
+// By id; null when this library has no such kernel.
+const KernelDef* FindKernel(std::string_view id);
+
+// Helpers for bind and CheckShapes, so that refusals read alike.
+Status RefuseTactic(const StepSpec& spec, std::string_view reason);      // kUnimplemented
+Status BadStep(const StepSpec& spec, std::string_view reason);           // kInvalidArgument
+Status ShapeMismatch(std::string_view op, std::string_view what, const Shape& want, const Shape& got);
+
+}  // namespace fusee::ops
