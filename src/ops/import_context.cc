@@ -41,6 +41,7 @@ Result<Tensor> ImportContext::ConstInput(size_t i, std::string_view meaning) {
       return tensor;
     }
   }
+  unknown_operand_ = inputs_[i];
   return Refuse(fmt::format(
       "operand {} ('{}', {}) must be known while building, but depends on the model's inputs; if it is an input, fix "
       "its value with --pin {}=FILE",

@@ -43,6 +43,9 @@ class ImportContext {
   // An integer operand whose elements are known at least symbolically (a target shape, pads, starts).
   Result<std::vector<ir::Dim>> DimInput(size_t i, std::string_view meaning);
 
+  // The operand whose value the last refusal of ConstInput or DimInput asked for; invalid when none was.
+  ir::ValueId unknown_operand() const { return unknown_operand_; }
+
   // --- attributes: typed, with ONNX's default ---
   bool HasAttr(std::string_view name) const;
   Result<int64_t> Int(std::string_view name, int64_t fallback);
@@ -96,6 +99,7 @@ class ImportContext {
   std::vector<ir::ValueId> inputs_;
   std::vector<ir::ValueId> outputs_;
   std::set<std::string, std::less<>> read_;
+  ir::ValueId unknown_operand_;
 };
 
 }  // namespace fusee::ops
