@@ -1,0 +1,47 @@
+// Preflight: will this plan run on that machine? Answers from the header alone, before anything is loaded.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "plan/header.h"
+
+namespace fusee::plan {
+
+// What the judging program and its machine have. The caller fills it (this room reads no CPUID).
+struct HostFacts {
+  std::string device = "cpu";  // the device this runtime drives
+  bool cpu_supported = true;   // at least the product's floor
+  uint8_t isa = 1;             // Isa number
+  uint64_t memory_bytes = 0;   // free for plans; 0: unknown, not judged
+  uint32_t format_version = 1;  // newest format this reader knows (kFormatVersion)
+};
+
+enum class Verdict : uint8_t {
+  kOk = 0,
+  kOkButRetune = 1,    // runs, but measured figures or tactics are not this machine's
+  kIncompatible = 2,
+};
+std::string_view VerdictName(Verdict verdict);  // "ok", "ok-but-retune", "incompatible"
+
+struct Finding {
+  Verdict severity = Verdict::kOk;
+  std::string field;   // "target.isa"
+  std::string need;    // "avx512"
+  std::string have;    // "avx2"
+  std::string remedy;  // "rebuild with fusee build --isa avx2"
+};
+
+struct CheckReport {
+  Verdict verdict = Verdict::kOk;  // the worst severity
+  std::vector<Finding> findings;
+};
+
+// Pure; thread-safe.
+CheckReport Check(const Header& header, const HostFacts& host);
+
+std::string CheckText(const CheckReport& report);
+std::string CheckJson(const CheckReport& report);
+
+}  // namespace fusee::plan
