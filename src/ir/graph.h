@@ -113,6 +113,10 @@ class Graph {
   // --- rewriting ---
   // Every operand slot and graph output that names `from` names `to` instead. Output names stay.
   void ReplaceAllUses(ValueId from, ValueId to);
+  // Graph output i is `to` from now on; its name stays.
+  void SetOutput(size_t i, ValueId to);
+  // Precondition: no other value has this name.
+  void Rename(ValueId id, std::string name);
   // Turns a node's result into a constant; the node loses that result.
   void ReplaceWithConstant(ValueId value, Tensor tensor);
   // Removes a node whose results have no uses. Precondition: so. Its values die.
