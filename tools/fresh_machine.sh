@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/steps.sh
 
-only= keep= machine=
+only='' keep='' machine=''
 while (($#)); do
   case $1 in
     --only) only=${2:-}; shift ;;
