@@ -3,7 +3,12 @@
 // Form: a polynomial with integer coefficients over atoms; an atom is a symbol or one of the operations that do not
 // distribute (floor division, modulo, min, max) applied to dimensions in canonical form. Canonical means that
 // a + b == b + a, 2*(n+1) == 2*n + 2, (4*n) floordiv 2 == 2*n, so equality of expressions is equality of text.
-// It is sound, not complete: unequal forms may still be equal as functions.
+// It is sound, not complete: unequal forms may still be equal as functions. Divisors are taken to be non-zero when an
+// expression is simplified ((2*n) floordiv n is 2).
+//
+// Arithmetic is exact. An expression whose coefficients leave 64 bits, or which outgrows kMaxDimTerms or
+// kMaxDimTextBytes (untrusted models can ask for that), becomes *unknown*: it equals nothing, not even itself, ranges
+// over everything, stays unknown under every operation, and Evaluate refuses it.
 //
 // A symbol stands for a dimension of a model input (or an element of a small integer input); its range is kept by
 // the Graph (ir::SymbolTable). Values; cheap to copy (constants inline, expressions shared and immutable).
@@ -24,6 +29,10 @@
 
 namespace fusee::ir {
 
+// Limits of one expression; models in the field need a tenth of it.
+inline constexpr size_t kMaxDimTerms = 128;
+inline constexpr size_t kMaxDimTextBytes = 4096;
+
 class Dim;
 using SymbolValues = std::map<std::string, int64_t, std::less<>>;
 
@@ -43,8 +52,11 @@ struct DimAtom;
 class Dim {
  public:
   Dim(int64_t value = 0) : constant_(value) {}  // NOLINT: a number is a dimension
+  // The name may hold any characters; one that is no identifier prints in quotes.
   static Dim Symbol(std::string name);
+  static Dim Unknown();
 
+  bool is_unknown() const;
   bool is_constant() const { return poly_ == nullptr; }
   // Precondition: is_constant().
   int64_t constant() const;
@@ -65,7 +77,8 @@ class Dim {
 
   // Replaces symbols by values; symbols not named stay.
   Dim Substitute(const SymbolValues& values) const;
-  // Value under an assignment of every symbol. Errors: kInvalidArgument naming a missing symbol.
+  // Value under an assignment of every symbol. Errors: kInvalidArgument naming a missing symbol; kOutOfRange when the
+  // value leaves 64 bits or the expression is unknown.
   Result<int64_t> Evaluate(const SymbolValues& values) const;
   // A range that contains every value the expression takes while symbols stay within theirs (interval arithmetic;
   // may be wider than the true range). Unknown symbols count as [0, 2^31-1].
@@ -74,23 +87,21 @@ class Dim {
 
   // "128", "batch", "2*seq + 1", "(seq - 1) floordiv 2 + 1", "max(seq, 4)". Parse reads it back.
   std::string ToString() const;
-  // Errors: kInvalidArgument with the column. Depth and length are bounded.
+  // "?" is unknown. Errors: kInvalidArgument with the column. Depth and length are bounded.
   static Result<Dim> Parse(std::string_view text);
 
-  // Visits the canonical form, for emitting it elsewhere (a plan's expression table).
+  // Visits the canonical form, for emitting it elsewhere (a plan's expression table). Precondition: neither constant
+  // nor unknown.
   // Terms are (coefficient, factors); the empty factor list is the constant term.
   struct Term;
   const std::vector<Term>& terms() const;
 
  private:
-  using Poly = std::vector<Term>;  // sorted by factors, no zero coefficients
-  static Dim FromPoly(Poly poly);
-  static Dim FromAtom(DimAtom atom);
-  Poly ToPoly() const;
-  static Dim BinaryAtom(DimOp op, const Dim& a, const Dim& b);
+  friend struct DimAlgebra;         // dim.cc: the operations on polynomials
+  using Poly = std::vector<Term>;  // sorted by key, no zero coefficients
 
   int64_t constant_ = 0;
-  std::shared_ptr<const Poly> poly_;  // null for a constant
+  std::shared_ptr<const Poly> poly_;  // null for a constant; shared by copies, immutable
 };
 
 struct DimAtom {
@@ -111,6 +122,7 @@ using SymShape = std::vector<Dim>;
 
 // "[batch,3,224,224]".
 std::string ToString(const SymShape& shape);
+// Errors: as Dim::Evaluate, and kOutOfRange for a negative dimension or a rank above kMaxRank.
 Result<Shape> Evaluate(const SymShape& shape, const SymbolValues& values);
 // Every dimension constant?
 bool IsStatic(const SymShape& shape);

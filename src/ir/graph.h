@@ -80,7 +80,9 @@ class Graph {
   Graph& operator=(const Graph&) = delete;
 
   // --- construction ---
+  // Names that exist already get a suffix ".1", ".2", ... here as well.
   ValueId AddInput(std::string name, ValueInfo info);
+  // Small integer constants get their elements tracked (ValueInfo::elements).
   ValueId AddConstant(std::string name, Tensor tensor);
   // Appends a node, with one fresh value per result name; an empty result name gives an invalid id.
   // infos has one entry per result. Names that exist already get a suffix ".1", ".2", ...
@@ -113,6 +115,9 @@ class Graph {
   // --- rewriting ---
   // Every operand slot and graph output that names `from` names `to` instead. Output names stay.
   void ReplaceAllUses(ValueId from, ValueId to);
+  // The same for many values at once, in one sweep: replacement[v] is an invalid id (keep v) or what replaces v; chains
+  // are followed. Precondition: size value_count(), no cycles. Cost: O(nodes).
+  void ReplaceUses(std::span<const ValueId> replacement);
   // Graph output i is `to` from now on; its name stays.
   void SetOutput(size_t i, ValueId to);
   // Precondition: no other value has this name.
@@ -121,6 +126,10 @@ class Graph {
   void ReplaceWithConstant(ValueId value, Tensor tensor);
   // Removes a node whose results have no uses. Precondition: so. Its values die.
   void EraseNode(NodeId id);
+  // The same for many nodes, which may use each other's results; one sweep. Cost: O(nodes).
+  void EraseNodes(std::span<const NodeId> ids);
+  // Forgets a constant that nothing uses. Precondition: so.
+  void EraseConstant(ValueId id);
   // A name not used yet, starting with hint.
   std::string FreshName(std::string_view hint) const;
   // Recomputes order() as a stable topological order. Errors: kInvalidArgument on a cycle, naming a node in it.
@@ -138,6 +147,9 @@ class Graph {
 
  private:
   ValueId NewValue(std::string name, ValueInfo info);
+  NodeId NewNode(Node node, std::span<const std::string> result_names, std::span<const ValueInfo> infos);
+  void KillNode(NodeId id);
+  friend std::unique_ptr<Graph> Clone(const Graph& graph);
 
   std::vector<Value> values_;
   std::vector<Node> nodes_;
@@ -151,7 +163,10 @@ class Graph {
   std::vector<PinnedInput> pinned_inputs_;
 };
 
-// "node 'attn/Softmax' (Softmax)": how every message names a node.
+// What is known of a constant: dtype, shape, and the elements of a small integer tensor.
+ValueInfo InfoOfConstant(const Tensor& tensor);
+
+// "node 'attn/Softmax' (Softmax)": how every message names a node. A fused node names all its sources.
 std::string DescribeNode(const Node& node);
 
 // A deep copy (constants share their bytes).

@@ -1,0 +1,285 @@
+#include "ir/graph.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <queue>
+
+namespace fusee::ir {
+
+ValueInfo InfoOfConstant(const Tensor& tensor) {
+  ValueInfo info{tensor.dtype(), ToSymShape(tensor.shape()), {}};
+  if ((!IsInt(info.dtype) && info.dtype != DType::kBool) || tensor.elements() > kMaxTrackedElements)
+    return info;
+  std::vector<Dim> elements;
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    const int64_t element = IntAt(tensor.view(), i);
+    if (info.dtype == DType::kU64 && element < 0) return info;  // above what a Dim holds
+    elements.emplace_back(element);
+  }
+  info.elements = std::move(elements);
+  return info;
+}
+
+// --- construction ---
+
+ValueId Graph::NewValue(std::string name, ValueInfo info) {
+  const ValueId id(static_cast<uint32_t>(values_.size()));
+  name = FreshName(name);
+  by_name_.emplace(name, id);
+  Value value;
+  value.name = std::move(name);
+  value.info = std::move(info);
+  values_.push_back(std::move(value));
+  return id;
+}
+
+ValueId Graph::AddInput(std::string name, ValueInfo info) {
+  const ValueId id = NewValue(std::move(name), std::move(info));
+  inputs_.push_back(id);
+  return id;
+}
+
+ValueId Graph::AddConstant(std::string name, Tensor tensor) {
+  const ValueId id = NewValue(std::move(name), InfoOfConstant(tensor));
+  value(id).constant = std::move(tensor);
+  return id;
+}
+
+NodeId Graph::NewNode(Node node, std::span<const std::string> result_names,
+                      std::span<const ValueInfo> infos) {
+  FUSEE_CHECK(infos.size() == result_names.size(), "a node needs one ValueInfo per result");
+  const NodeId id(static_cast<uint32_t>(nodes_.size()));
+  node.outputs.assign(result_names.size(), ValueId());
+  for (size_t i = 0; i < result_names.size(); ++i) {
+    if (result_names[i].empty()) continue;
+    node.outputs[i] = NewValue(result_names[i], infos[i]);
+    value(node.outputs[i]).producer = id;
+    value(node.outputs[i]).output_index = static_cast<uint32_t>(i);
+  }
+  nodes_.push_back(std::move(node));
+  return id;
+}
+
+NodeId Graph::AddNode(Node node, std::span<const std::string> result_names,
+                      std::span<const ValueInfo> infos) {
+  const NodeId id = NewNode(std::move(node), result_names, infos);
+  order_.push_back(id);
+  return id;
+}
+
+NodeId Graph::InsertNode(NodeId before, Node node, std::span<const std::string> result_names,
+                         std::span<const ValueInfo> infos) {
+  const auto at = std::find(order_.begin(), order_.end(), before);
+  FUSEE_CHECK(at != order_.end(), "InsertNode before a node that is not in the graph");
+  const auto offset = at - order_.begin();
+  const NodeId id = NewNode(std::move(node), result_names, infos);
+  order_.insert(order_.begin() + offset, id);
+  return id;
+}
+
+void Graph::MarkOutput(ValueId value, std::string name) {
+  outputs_.push_back(value);
+  output_names_.push_back(std::move(name));
+}
+
+// --- reading ---
+
+std::optional<ValueId> Graph::FindValue(std::string_view name) const {
+  const auto it = by_name_.find(name);
+  return it == by_name_.end() ? std::nullopt : std::optional(it->second);
+}
+
+std::vector<NodeId> Graph::Users(ValueId value) const {
+  std::vector<NodeId> users;
+  for (NodeId id : order_) {
+    const std::vector<ValueId>& operands = node(id).inputs;
+    if (std::find(operands.begin(), operands.end(), value) != operands.end()) users.push_back(id);
+  }
+  return users;
+}
+
+bool Graph::IsOutput(ValueId value) const {
+  return std::find(outputs_.begin(), outputs_.end(), value) != outputs_.end();
+}
+
+bool Graph::HasSingleUse(ValueId value) const {
+  int64_t uses =
+      std::count(outputs_.begin(), outputs_.end(), value) * 2;  // an output alone disqualifies
+  for (NodeId id : order_)
+    uses += std::count(node(id).inputs.begin(), node(id).inputs.end(), value);
+  return uses == 1;
+}
+
+std::vector<uint32_t> Graph::UseCounts() const {
+  std::vector<uint32_t> counts(values_.size(), 0);
+  for (NodeId id : order_) {
+    for (ValueId operand : node(id).inputs) {
+      if (operand.valid()) ++counts[operand.index()];
+    }
+  }
+  for (ValueId output : outputs_) ++counts[output.index()];
+  return counts;
+}
+
+// --- rewriting ---
+
+void Graph::ReplaceAllUses(ValueId from, ValueId to) {
+  for (NodeId id : order_) std::replace(node(id).inputs.begin(), node(id).inputs.end(), from, to);
+  std::replace(outputs_.begin(), outputs_.end(), from, to);
+}
+
+void Graph::ReplaceUses(std::span<const ValueId> replacement) {
+  FUSEE_CHECK(replacement.size() == values_.size(), "ReplaceUses needs one entry per value");
+  const auto follow = [&](ValueId id) {
+    while (id.valid() && replacement[id.index()].valid()) id = replacement[id.index()];
+    return id;
+  };
+  for (NodeId id : order_) {
+    for (ValueId& operand : node(id).inputs) operand = follow(operand);
+  }
+  for (ValueId& output : outputs_) output = follow(output);
+}
+
+void Graph::ReplaceWithConstant(ValueId id, Tensor tensor) {
+  Value& v = value(id);
+  FUSEE_CHECK(v.producer.valid(), "ReplaceWithConstant of a value without producer");
+  node(v.producer).outputs[v.output_index] = ValueId();
+  v.producer = NodeId();
+  v.output_index = 0;
+  v.info = InfoOfConstant(tensor);
+  v.constant = std::move(tensor);
+}
+
+void Graph::KillNode(NodeId id) {
+  Node& dead = node(id);
+  dead.alive = false;
+  for (ValueId result : dead.outputs) {
+    if (!result.valid()) continue;
+    value(result).alive = false;
+    by_name_.erase(value(result).name);
+  }
+  dead.regions.clear();
+}
+
+void Graph::EraseNode(NodeId id) { EraseNodes(std::span(&id, 1)); }
+
+void Graph::EraseNodes(std::span<const NodeId> ids) {
+  for (NodeId id : ids) {
+    FUSEE_CHECK(node(id).alive, "a node is erased twice");
+    KillNode(id);
+  }
+  std::erase_if(order_, [this](NodeId id) { return !node(id).alive; });
+#ifdef FUSEE_DCHECKS
+  const std::vector<uint32_t> counts = UseCounts();
+  for (NodeId id : ids) {
+    for (ValueId result : node(id).outputs) {
+      FUSEE_DCHECK(!result.valid() || counts[result.index()] == 0,
+                   "an erased node's result is in use");
+    }
+  }
+#endif
+}
+
+void Graph::EraseConstant(ValueId id) {
+  Value& v = value(id);
+  FUSEE_CHECK(v.alive && v.constant.present(), "EraseConstant of a value that is no constant");
+  v.alive = false;
+  v.constant = Tensor();
+  by_name_.erase(v.name);
+}
+
+std::string Graph::FreshName(std::string_view hint) const {
+  if (hint.empty()) hint = "value";
+  if (!by_name_.contains(hint)) return std::string(hint);
+  const auto taken = [&](uint64_t n) { return by_name_.contains(fmt::format("{}.{}", hint, n)); };
+  // Galloping, then halving: a model whose nodes all share one name costs a logarithm each, not a
+  // scan each.
+  uint64_t high = 1;
+  while (taken(high)) high *= 2;
+  uint64_t low = high / 2;  // taken, or 0
+  while (high - low > 1) {
+    const uint64_t middle = low + (high - low) / 2;
+    (taken(middle) ? low : high) = middle;
+  }
+  return fmt::format("{}.{}", hint, high);
+}
+
+Status Graph::Sort() {
+  std::vector<uint32_t> missing(nodes_.size(), 0);  // operands not yet computed
+  std::vector<std::vector<uint32_t>> readers(
+      nodes_.size());  // producer -> positions of its readers
+  std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>>
+      ready;  // earliest position first: stable
+  for (uint32_t position = 0; position < order_.size(); ++position) {
+    const NodeId id = order_[position];
+    for (ValueId operand : node(id).inputs) {
+      if (!operand.valid() || !value(operand).producer.valid()) continue;
+      readers[value(operand).producer.index()].push_back(position);
+      ++missing[id.index()];
+    }
+    if (missing[id.index()] == 0) ready.push(position);
+  }
+  std::vector<NodeId> sorted;
+  sorted.reserve(order_.size());
+  while (!ready.empty()) {
+    const NodeId id = order_[ready.top()];
+    ready.pop();
+    sorted.push_back(id);
+    for (uint32_t reader : readers[id.index()]) {
+      if (--missing[order_[reader].index()] == 0) ready.push(reader);
+    }
+  }
+  if (sorted.size() != order_.size()) {
+    for (NodeId id : order_) {
+      if (missing[id.index()] > 0) {
+        return InvalidArgument(
+            fmt::format("{} lies on a cycle or reads one; a graph must have no cycles",
+                        DescribeNode(node(id))));
+      }
+    }
+  }
+  order_ = std::move(sorted);
+  return OkStatus();
+}
+
+std::string DescribeNode(const Node& node) {
+  if (node.sources.empty()) return fmt::format("node ({})", node.op);
+  constexpr size_t kMaxNamed = 4;
+  std::string names;
+  for (size_t i = 0; i < node.sources.size() && i < kMaxNamed; ++i) {
+    names += fmt::format("{}'{}'", i == 0 ? "" : " + ", node.sources[i]);
+  }
+  if (node.sources.size() > kMaxNamed)
+    names += fmt::format(" + {} more", node.sources.size() - kMaxNamed);
+  return fmt::format("node {} ({})", names, node.op);
+}
+
+std::unique_ptr<Graph> Clone(const Graph& graph) {
+  auto copy = std::make_unique<Graph>();
+  copy->name = graph.name;
+  copy->values_ = graph.values_;
+  copy->order_ = graph.order_;
+  copy->inputs_ = graph.inputs_;
+  copy->outputs_ = graph.outputs_;
+  copy->output_names_ = graph.output_names_;
+  copy->by_name_ = graph.by_name_;
+  copy->symbols_ = graph.symbols_;
+  copy->constraints_ = graph.constraints_;
+  copy->pinned_inputs_ = graph.pinned_inputs_;
+  copy->nodes_.reserve(graph.nodes_.size());
+  for (const Node& n : graph.nodes_) {
+    Node& c = copy->nodes_.emplace_back();
+    c.op = n.op;
+    c.inputs = n.inputs;
+    c.outputs = n.outputs;
+    c.attrs = n.attrs;
+    c.dims = n.dims;
+    for (const auto& region : n.regions) c.regions.push_back(Clone(*region));
+    c.sources = n.sources;
+    c.alive = n.alive;
+  }
+  return copy;
+}
+
+}  // namespace fusee::ir
