@@ -1,4 +1,5 @@
-// What import rules see of an ONNX node: typed attributes, operands that must be known, refusals that name the node.
+// What import rules see of an ONNX node: typed attributes, operands that must be known, refusals
+// that name the node.
 #include "ops/import_context.h"
 
 #include <gmock/gmock.h>
@@ -27,7 +28,9 @@ class ImportContextTest : public testing::Test {
     node_.attributes.push_back(IntAttribute("axis", 3));
     node_.attributes.push_back(IntAttribute("stray", 1));
   }
-  ImportContext Make(std::vector<ir::ValueId> inputs) { return ImportContext(graph_, node_, 17, std::move(inputs)); }
+  ImportContext Make(std::vector<ir::ValueId> inputs) {
+    return ImportContext(graph_, node_, 17, std::move(inputs));
+  }
 
   ir::Graph graph_;
   onnx::Node node_;
@@ -79,7 +82,8 @@ TEST_F(ImportContextTest, ConstIntsReadsConstantsAndTrackedElements) {
 
 TEST_F(ImportContextTest, DimInputKeepsSymbols) {
   const ir::Dim n = ir::Dim::Symbol("n");
-  const ir::ValueId tracked = graph_.AddInput("shape", {DType::kI64, {2}, std::vector<ir::Dim>{n, ir::Dim(5)}});
+  const ir::ValueId tracked =
+      graph_.AddInput("shape", {DType::kI64, {2}, std::vector<ir::Dim>{n, ir::Dim(5)}});
   ImportContext c = Make({tracked});
   const auto dims = c.DimInput(0, "the shape");
   ASSERT_TRUE(dims.ok());

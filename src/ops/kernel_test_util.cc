@@ -14,12 +14,15 @@ constexpr size_t kCanaryBytes = 256;
 constexpr std::byte kUnwritten{0xAB};
 constexpr std::byte kCanary{0xC5};
 
-// Memory of exactly `size` bytes with canaries on both sides; the payload is aligned like a planned tensor.
+// Memory of exactly `size` bytes with canaries on both sides; the payload is aligned like a planned
+// tensor.
 class GuardedBlock {
  public:
   explicit GuardedBlock(size_t size) : size_(size) {
-    const size_t total = (2 * kCanaryBytes + size + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
-    base_.reset(static_cast<std::byte*>(std::aligned_alloc(kTensorAlignment, total)), [](std::byte* p) { std::free(p); });
+    const size_t total =
+        (2 * kCanaryBytes + size + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+    base_.reset(static_cast<std::byte*>(std::aligned_alloc(kTensorAlignment, total)),
+                [](std::byte* p) { std::free(p); });
     FUSEE_CHECK(base_ != nullptr, "no memory for a test tensor");
     std::memset(base_.get(), static_cast<int>(kCanary), total);
     std::memset(data(), static_cast<int>(kUnwritten), size);
@@ -50,7 +53,8 @@ struct Operands {
   }
   void SetInput(size_t i, Tensor tensor, bool constant) {
     inputs[i] = std::move(tensor);
-    input_specs[i] = {inputs[i].dtype(), inputs[i].shape(), true, constant ? inputs[i].view().data : nullptr};
+    input_specs[i] = {inputs[i].dtype(), inputs[i].shape(), true,
+                      constant ? inputs[i].view().data : nullptr};
   }
 };
 
@@ -61,7 +65,8 @@ Operands MakeOperands(const KernelCall& call) {
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     operands.SetInput(i, call.inputs[i], (call.constant_inputs >> i) & 1u);
   }
-  for (const auto& [dtype, shape] : call.outputs) operands.output_specs.push_back({dtype, shape, true, nullptr});
+  for (const auto& [dtype, shape] : call.outputs)
+    operands.output_specs.push_back({dtype, shape, true, nullptr});
   return operands;
 }
 
@@ -69,7 +74,8 @@ Status PackConstants(const KernelDef& kernel, const KernelCall& call, Operands* 
   if (kernel.pack == nullptr) return OkStatus();
   FUSEE_TRY(std::vector<PackedConstant> packed, kernel.pack(operands->Spec(call)));
   for (const PackedConstant& p : packed) {
-    if (p.input >= operands->inputs.size()) return Internal("pack names an operand that does not exist");
+    if (p.input >= operands->inputs.size())
+      return Internal("pack names an operand that does not exist");
     TensorView out;
     FUSEE_TRY(Tensor tensor,
               Tensor::Allocate(DType::kU8, Shape{static_cast<int64_t>(p.bytes.size())}, &out));
@@ -81,10 +87,13 @@ Status PackConstants(const KernelDef& kernel, const KernelCall& call, Operands* 
 
 }  // namespace
 
-Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call, Parallel* parallel) {
+Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call,
+                                      Parallel* parallel) {
   const KernelDef* kernel = FindKernel(id);
-  if (kernel == nullptr) return NotFound("no kernel '" + std::string(id) + "'; is it in tactics.inc?");
-  if (kernel->op != call.op) return InvalidArgument("kernel '" + std::string(id) + "' is not of " + std::string(call.op));
+  if (kernel == nullptr)
+    return NotFound("no kernel '" + std::string(id) + "'; is it in tactics.inc?");
+  if (kernel->op != call.op)
+    return InvalidArgument("kernel '" + std::string(id) + "' is not of " + std::string(call.op));
 
   Operands operands = MakeOperands(call);
   FUSEE_TRY(PackConstants(*kernel, call, &operands));
@@ -106,14 +115,19 @@ Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& cal
     outputs.push_back(view);
   }
   const GuardedBlock workspace(bound->workspace_bytes());
-  RunArgs args{inputs, outputs, call.dims, {workspace.data(), workspace.size()}, parallel ? parallel : &serial};
+  RunArgs args{inputs,
+               outputs,
+               call.dims,
+               {workspace.data(), workspace.size()},
+               parallel ? parallel : &serial};
   FUSEE_TRY(bound->CheckShapes(args));
   FUSEE_TRY(bound->Run(args));
 
   if (!workspace.intact()) return Internal(std::string(id) + " wrote outside its workspace");
   std::vector<Tensor> results;
   for (size_t i = 0; i < outputs.size(); ++i) {
-    if (!blocks[i].intact()) return Internal(std::string(id) + " wrote outside result " + std::to_string(i));
+    if (!blocks[i].intact())
+      return Internal(std::string(id) + " wrote outside result " + std::to_string(i));
     if (!outputs[i].present()) {
       results.emplace_back();
       continue;
@@ -123,7 +137,8 @@ Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& cal
   return results;
 }
 
-Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol, double atol) {
+Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol,
+                                                     double atol) {
   const auto kernels = KernelsFor(call.op);
   if (kernels.empty()) return NotFound("no kernel implements " + std::string(call.op));
   const KernelDef* reference = kernels.back();
@@ -139,8 +154,8 @@ Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, dou
       if (!want[i].present()) continue;
       const Comparison c = Compare((*got)[i].view(), want[i].view(), {rtol, atol});
       if (!c.passed) {
-        return Internal(std::string(kernel->id) + " differs from " + std::string(reference->id) + " in result " +
-                        std::to_string(i) + ": " + c.reason);
+        return Internal(std::string(kernel->id) + " differs from " + std::string(reference->id) +
+                        " in result " + std::to_string(i) + ": " + c.reason);
       }
     }
     ran.push_back(kernel->id);

@@ -1,4 +1,5 @@
-// The tables of operators and kernels agree with each other and with the rules that the rest of Fusee relies on.
+// The tables of operators and kernels agree with each other and with the rules that the rest of
+// Fusee relies on.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
