@@ -129,6 +129,18 @@ void Graph::ReplaceAllUses(ValueId from, ValueId to) {
   std::replace(outputs_.begin(), outputs_.end(), from, to);
 }
 
+void Graph::SetOutput(size_t i, ValueId to) {
+  FUSEE_CHECK(i < outputs_.size(), "SetOutput of an output that does not exist");
+  outputs_[i] = to;
+}
+
+void Graph::Rename(ValueId id, std::string name) {
+  FUSEE_CHECK(!name.empty() && !by_name_.contains(name), "Rename to a name that is empty or taken");
+  by_name_.erase(value(id).name);
+  by_name_.emplace(name, id);
+  value(id).name = std::move(name);
+}
+
 void Graph::ReplaceUses(std::span<const ValueId> replacement) {
   FUSEE_CHECK(replacement.size() == values_.size(), "ReplaceUses needs one entry per value");
   const auto follow = [&](ValueId id) {
