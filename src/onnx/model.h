@@ -31,6 +31,9 @@ struct Limits {
   size_t max_initializers = 1u << 20;
   size_t max_attribute_elements = 1u << 24;
   int max_depth = 16;  // nested graphs
+  size_t max_external_files = 4096;  // each one is a mapping
+  // What the view itself may take beside the mapped file: a fifth of the file plus this.
+  size_t memory_slack_bytes = 64u << 20;
 };
 
 // TensorProto without its conversion: what it says of itself.
