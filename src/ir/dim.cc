@@ -225,7 +225,9 @@ struct DimAlgebra {
                    std::back_inserter(factors),
                    [](const DimAtom& x, const DimAtom& y) { return x.key < y.key; });
         Term product = MakeTerm(ta.coefficient, std::move(factors));
-        if (product.key.size() > kMaxDimTextBytes || !Accumulate(&terms, product, tb.coefficient)) {
+        // Untrusted text could otherwise ask for thousands of terms again and again.
+        if (product.key.size() > kMaxDimTextBytes || terms.size() > 4 * kMaxDimTerms ||
+            !Accumulate(&terms, product, tb.coefficient)) {
           return Dim::Unknown();
         }
       }
@@ -591,7 +593,7 @@ Result<int64_t> Dim::Evaluate(const SymbolValues& values) const {
   if (is_constant()) return constant_;
   if (is_unknown()) {
     return OutOfRange(
-        "a dimension expression outgrew the limits of 64-bit values, 128 terms and 4096 "
+        "a dimension expression outgrew the limits of 64-bit values, 64 terms and 4096 "
         "characters");
   }
   int64_t sum = 0;

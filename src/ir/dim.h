@@ -30,7 +30,7 @@
 namespace fusee::ir {
 
 // Limits of one expression; models in the field need a tenth of it.
-inline constexpr size_t kMaxDimTerms = 128;
+inline constexpr size_t kMaxDimTerms = 64;
 inline constexpr size_t kMaxDimTextBytes = 4096;
 
 class Dim;

@@ -2,14 +2,21 @@
 // except that constants above the print limit keep only their digest and cannot be read back.
 //
 //   graph "digits" {
+//     symbol batch in [1, 32]
 //     input %image : f32[batch,1,8,8]
 //     const %w : f32[2,2] = {1, 2, 3, 4}
-//     symbol batch in [1, 32]
 //     %y : f32[batch,2] = Gemm(%image, %w, _) {transB = 1} dims(batch, 2) from("gemm_0")
+//     %s : i64[2]{batch, 2} = Shape(%y) from("shape_0")
 //     output %y as "logits"
+//     constraint (batch, 2*n) because "node 'Add_3' ..."
+//     pin %mode : i64[1] = {1}
 //   }
 //
-// `_` is an absent operand. Attributes print in name order. Comments start with //.
+// `_` is an absent operand or an unwanted result. Braces after a type hold the tracked elements. Attributes print in
+// name order; integers, floats (always with a point or exponent), strings, and lists of the first two; the empty list
+// of floats is `floats[]`. A node's nested graphs follow it as `regions { graph "then" {...} graph "else" {...} }`.
+// Names that are not made of letters, digits and _./-:: are quoted: %"a name". Comments start with //.
+// NaNs whose bits are not the usual ones print as their bits, 0x7fc00001.
 #pragma once
 
 #include <memory>
