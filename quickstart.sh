@@ -75,7 +75,7 @@ mkdir -p "$(dirname "$plan")"
 "$fusee" build examples/digits/digits.onnx --shape-profile image:1x1x8x8,8x1x8x8,32x1x8x8 --save-plan "$plan" | tee "$report"
 
 say "Starting the server on a free port"
-"$fusee" serve --model-repository "$out/models" --http-port 0 --port-file "$out/port" >"$out/server.log" 2>&1 &
+"$fusee" serve --model-repository "$out/models" --http-port 0 --metrics-port 0 --port-file "$out/port" >"$out/server.log" 2>&1 &
 server_pid=$!
 wait_until_ready
 port=$(<"$out/port")
