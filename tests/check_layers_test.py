@@ -58,10 +58,17 @@ class CheckLayers(unittest.TestCase):
         self.assert_refused("src/ops/nn/probe_cpu.cc", "ir/graph.h", "'ops kernels' may not use 'ir'")
         self.assert_refused("src/ops/nn/probe_ref.cc", "ops/op_def.h", "'ops kernels' may not use 'ops defs'")
 
-    def test_gives_a_header_to_the_room_of_its_sources(self):
-        self.write("src/ops/nn/helper.h", "\n")
-        self.write("src/ops/nn/helper_cpu.cc", '#include "ops/nn/helper.h"\n')
-        self.assert_refused("src/ops/nn/probe_def.cc", "ops/nn/helper.h", "'ops defs' may not use 'ops kernels'")
+    def test_gives_a_header_to_the_room_that_its_includes_need(self):
+        self.write("src/ops/nn/inner.h", '#include "ops/kernel.h"\n')
+        self.write("src/ops/nn/outer.h", '#include "ops/nn/inner.h"\n')
+        self.assert_allowed("src/ops/nn/probe_cpu.cc", "ops/nn/outer.h")
+        self.assert_refused("src/ops/nn/probe_def.cc", "ops/nn/outer.h", "'ops defs' may not use 'ops kernels'")
+
+    def test_refuses_a_header_that_needs_both_definitions_and_kernels(self):
+        self.write("src/ops/nn/both.h", '#include "ops/kernel.h"\n#include "ops/op_def.h"\n')
+        code, output = self.run_check()
+        self.assertEqual(code, 1, output)
+        self.assertIn("src/ops/nn/both.h:", output)
 
     def test_refuses_a_definition_seeing_kernels(self):
         self.assert_refused("src/ops/nn/probe_def.cc", "ops/kernel.h", "'ops defs' may not use 'ops kernels'")
