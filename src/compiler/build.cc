@@ -1,0 +1,281 @@
+#include "compiler/build.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+
+#include "compiler/emit.h"
+#include "compiler/import.h"
+#include "compiler/latency.h"
+#include "compiler/lockfile.h"
+#include "compiler/select.h"
+#include "compiler/verify.h"
+#include "device/thread_pool.h"
+#include "onnx/model.h"
+#include "passes/pass_manager.h"
+#include "plan/encode.h"
+#include "runtime/runtime.h"
+
+namespace fusee::compiler {
+namespace {
+
+std::string ModelName(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  if (const size_t dot = name.rfind('.'); dot != std::string::npos && dot > 0) name.resize(dot);
+  return name;
+}
+
+// Canonical text of the options that shape the plan: equal text, equal plan (given the lockfile).
+std::string OptionsText(const BuildOptions& options) {
+  std::string text;
+  for (const auto& [name, profile] : options.profiles) {
+    text += fmt::format("profile {}:", name);
+    for (const auto& shape : profile.shapes) text += fmt::format("[{}]", fmt::join(shape, "x"));
+    if (profile.opt) text += fmt::format(" opt [{}]", fmt::join(*profile.opt, "x"));
+    text += ";";
+  }
+  for (const auto& [name, tensor] : options.pins) text += fmt::format("pin {}={};", name, ToHex(Sha256(tensor.bytes())));
+  for (const std::string& pass : options.disabled_passes) text += fmt::format("disable {};", pass);
+  if (options.reference_tactics) text += "reference-tactics;";
+  if (!options.verify) text += "no-verify;";
+  return text;
+}
+
+// SHA-256 of the model file and, in the order of the initialisers, of the weights that lie outside it.
+Sha256Digest DigestOf(const onnx::Model& model) {
+  Sha256Stream digest;
+  const auto file = model.file->bytes();
+  digest.Update(file);
+  for (const onnx::TensorRef& t : model.graph.initializers) {
+    if (!t.tensor.present() || t.tensor.view().size_bytes() == 0) continue;
+    const auto bytes = t.tensor.bytes();
+    const bool inside = std::greater_equal<>()(bytes.data(), file.data()) &&
+                        std::less<>()(bytes.data(), file.data() + file.size());
+    if (!inside) digest.Update(bytes);
+  }
+  return digest.Finish();
+}
+
+class Builder {
+ public:
+  Builder(const std::string& path, const BuildOptions& options, const Clock& clock)
+      : path_(path), options_(options), clock_(clock), pool_(ThreadPool::Create({.threads = options.threads})) {}
+
+  Result<BuildResult> Run() {
+    FUSEE_TRY(Phase("read", [&] { return Read(); }));
+    FUSEE_TRY(Phase("import", [&] { return ImportModel(); }));
+    if (options_.verify) FUSEE_TRY(Phase("reference", [&] { return MakeReference(); }));
+    FUSEE_TRY(Phase("passes", [&] { return RunPasses(); }));
+    FUSEE_TRY(Phase("select", [&] { return Select(); }));
+    FUSEE_TRY(Phase("emit", [&] { return Emit(); }));
+    FUSEE_TRY(Phase("verify", [&] { return Verify(); }));
+    FUSEE_TRY(Phase("measure", [&] { return Measure(); }));
+    FUSEE_TRY(Phase("encode", [&] { return Encode(); }));
+    FillReport();
+    return std::move(result_);
+  }
+
+ private:
+  template <typename Body>
+  Status Phase(std::string_view name, Body&& body) {
+    if (options_.progress) options_.progress(name);
+    const TimePoint start = clock_.Now();
+    Status status = body();
+    result_.report.phases.push_back({std::string(name), std::chrono::duration<double>(clock_.Now() - start).count()});
+    return status;
+  }
+
+  Status Read() {
+    FUSEE_TRY(model_, onnx::Load(path_));
+    model_digest_ = DigestOf(*model_);
+    if (!options_.lockfile.empty()) {
+      FUSEE_TRY(Lockfile lock, ReadLockfile(options_.lockfile));
+      lock_ = std::move(lock);
+    }
+    return OkStatus();
+  }
+
+  Status ImportModel() {
+    FUSEE_TRY(imported_, Import(*model_, options_));
+    result_.report.onnx_nodes = imported_.node_count;
+    result_.report.operators = imported_.operators;
+    result_.report.notes = imported_.notes;
+    if (lock_) {
+      FUSEE_TRY(CheckLockfileFits(*lock_, BuilderVersion(), ToHex(model_digest_), OptionsText(options_),
+                                  imported_.buckets.size()));
+    }
+    return OkStatus();
+  }
+
+  // The imported graph as it stands, by reference kernels, nothing shared: what "right" means.
+  Status MakeReference() {
+    const std::unique_ptr<ir::Graph> graph = ir::Clone(*imported_.graph);
+    FUSEE_TRY(SeparateOutputs(*graph));
+    SelectOptions select{.max_isa = HostCpu().isa, .reference_only = true, .pack = false};
+    FUSEE_TRY(std::vector<SelectedNode> selection, SelectKernels(*graph, select));
+    FUSEE_TRY(plan::Plan reference, EmitPlan(imported_, *graph, selection, {.in_place = false}));
+    reference_ = std::make_shared<const plan::Plan>(std::move(reference));
+    return OkStatus();
+  }
+
+  Status RunPasses() {
+    passes::PipelineOptions pipeline;
+    pipeline.disabled.insert(options_.disabled_passes.begin(), options_.disabled_passes.end());
+    pipeline.dump_dir = options_.dump_dir;
+    pipeline.clock = &clock_;
+    FUSEE_TRY(passes::RunPipeline(*imported_.graph, pipeline, &passes_));
+    return SeparateOutputs(*imported_.graph);
+  }
+
+  Status Select() {
+    SelectOptions select;
+    select.max_isa = lock_ ? std::min(lock_->isa, options_.max_isa) : std::min(HostCpu().isa, options_.max_isa);
+    select.reference_only = options_.reference_tactics;
+    if (lock_) select.locked = &lock_->tactics;
+    FUSEE_TRY(selection_, SelectKernels(*imported_.graph, select));
+    return OkStatus();
+  }
+
+  Status Emit() {
+    FUSEE_TRY(plan_, EmitPlan(imported_, *imported_.graph, selection_, {.in_place = true}));
+    plan_.provenance.builder_version = std::string(BuilderVersion());
+    plan_.provenance.model_name = ModelName(path_);
+    plan_.provenance.model_digest = model_digest_;
+    for (const auto& [domain, version] : model_->opset_imports) plan_.provenance.opsets.emplace_back(std::string(domain), version);
+    plan_.provenance.options = OptionsText(options_);
+    for (const passes::Rewrite& r : passes_.rewrites) {
+      plan_.fusions.push_back({r.pass, r.made, fmt::format("{}", fmt::join(r.nodes, " + ")), r.what});
+    }
+    return OkStatus();
+  }
+
+  std::shared_ptr<const plan::Plan> Snapshot() const { return std::make_shared<const plan::Plan>(plan_); }
+
+  Status Verify() {
+    plan::Certificate& c = plan_.certificate;
+    c.figures_from_lockfile = true;  // in every plan: they lie in its PLAN.lock, whose digest the plan carries
+    if (!options_.verify) {
+      c.reason = "built with --no-verify";
+      result_.report.verdict = "NOT VERIFIED: built with --no-verify";
+      return OkStatus();
+    }
+    FUSEE_TRY(VerifyOutcome outcome,
+              VerifyPlan(Snapshot(), reference_, options_.verify_budget_s, clock_, pool_.get()));
+    reference_.reset();  // its weights are a second copy of the model's
+    if (!outcome.passed) {
+      return Status(StatusCode::kAborted, fmt::format("verification failed, no plan is written: {}. To bisect, name "
+                                                      "passes with --disable-pass, or use --reference-tactics",
+                                                      outcome.failure));
+    }
+    c.verified = true;
+    c.rtol = kVerifyRtol;
+    c.atol = kVerifyNormTol;
+    c.batch_checked = outcome.batch_checked;
+    c.batch_invariant = outcome.batch_invariant;
+    c.corners = std::move(outcome.corners);
+    FUSEE_TRY(c.golden, RecordGolden(Snapshot(), pool_.get()));
+    result_.report.comparisons_skipped = outcome.skipped;
+    FUSEE_TRY(CheckAgainstLock());
+    WordVerdict(outcome);
+    return OkStatus();
+  }
+
+  // A locked rebuild takes the lockfile's figures, and must give the lockfile's bits.
+  Status CheckAgainstLock() {
+    if (!lock_) return OkStatus();
+    const auto& want = lock_->certificate.golden;
+    const auto& got = plan_.certificate.golden;
+    for (size_t i = 0; i < std::max(want.size(), got.size()); ++i) {
+      if (i >= want.size() || i >= got.size() || want[i].output_digests != got[i].output_digests) {
+        return FailedPrecondition(fmt::format(
+            "golden outputs {} are not those of the lockfile: this machine or build computes other bits; rebuild "
+            "without --locked and compare the two lockfiles", i));
+      }
+    }
+    plan_.certificate = lock_->certificate;
+    plan_.certificate.figures_from_lockfile = true;
+    return OkStatus();
+  }
+
+  void WordVerdict(const VerifyOutcome& outcome) {
+    double worst = 0;
+    for (const plan::VerifiedCorner& corner : plan_.certificate.corners) worst = std::max(worst, corner.max_abs_error);
+    const plan::Certificate& c = plan_.certificate;
+    result_.report.verdict = fmt::format(
+        "verified: {} comparisons with the reference kernels, max abs error {:.3g}; {}", c.corners.size(), worst,
+        c.batch_checked ? "a row's bits do not depend on the batch" : "batch rows not checked: " + outcome.batch_note);
+  }
+
+  Status Measure() {
+    std::vector<plan::Latency> latencies;
+    if (lock_) {
+      latencies = lock_->latencies;
+    } else {
+      FUSEE_TRY(latencies, MeasureBuckets(Snapshot(), options_.timing_budget_s, clock_, pool_.get()));
+    }
+    for (size_t i = 0; i < plan_.buckets.size(); ++i) plan_.buckets[i].latency = latencies[i];
+
+    Lockfile lock;
+    lock.builder_version = std::string(BuilderVersion());
+    lock.model_digest = ToHex(model_digest_);
+    lock.options = plan_.provenance.options;
+    lock.isa = lock_ ? lock_->isa : HostCpu().isa;
+    lock.latencies = std::move(latencies);
+    lock.certificate = plan_.certificate;
+    for (const SelectedNode& s : selection_) {
+      if (s.kernel == nullptr) continue;
+      lock.tactics[LockName(*imported_.graph, imported_.graph->node(s.node))] = std::string(s.kernel->id);
+    }
+    result_.lockfile = WriteLockfile(lock);
+    plan_.provenance.lockfile_digest = Sha256(std::as_bytes(std::span(result_.lockfile)));
+    return OkStatus();
+  }
+
+  // The bytes are read back by the loader itself, golden replay included, before anybody sees them.
+  Status Encode() {
+    FUSEE_TRY(result_.bytes, plan::Encode(plan_));
+    runtime::LoadOptions load;
+    load.parallel = pool_.get();
+    auto loaded = runtime::LoadedPlan::FromBytes(result_.bytes, nullptr, load);
+    if (!loaded.ok()) return std::move(loaded).status().Annotate("the new plan does not load");
+    result_.report.plan_bytes = result_.bytes.size();
+    result_.report.plan_digest = ToHex(Sha256(result_.bytes));
+    return OkStatus();
+  }
+
+  void FillReport() {
+    result_.report.model = path_;
+    for (const plan::Step& step : plan_.steps) ++result_.report.kernels[step.kernel];
+    result_.plan = Snapshot();
+  }
+
+  const std::string& path_;
+  const BuildOptions& options_;
+  const Clock& clock_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::shared_ptr<const onnx::Model> model_;
+  Sha256Digest model_digest_{};
+  std::optional<Lockfile> lock_;
+  ImportedModel imported_;
+  std::shared_ptr<const plan::Plan> reference_;
+  passes::PipelineReport passes_;
+  std::vector<SelectedNode> selection_;
+  plan::Plan plan_;
+  BuildResult result_;
+};
+
+}  // namespace
+
+std::string_view BuilderVersion() { return FUSEE_VERSION; }
+
+Result<BuildResult> Build(const std::string& model_path, const BuildOptions& options, const Clock& clock) {
+  if (!HostCpu().supported) {
+    return FailedPrecondition("this CPU lacks AVX2, FMA or F16C, which Fusee needs; `fusee doctor` shows what it has");
+  }
+  return Builder(model_path, options, clock).Run();
+}
+
+}  // namespace fusee::compiler

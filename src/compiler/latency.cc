@@ -1,0 +1,56 @@
+#include "compiler/latency.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/golden.h"
+#include "runtime/runtime.h"
+
+namespace fusee::compiler {
+
+plan::Latency Summarise(std::vector<int64_t>& samples_ns) {
+  plan::Latency latency;
+  if (samples_ns.empty()) return latency;
+  std::ranges::sort(samples_ns);
+  const auto at = [&](double p) {
+    const auto rank = static_cast<size_t>(std::ceil(p * static_cast<double>(samples_ns.size())));
+    return static_cast<double>(samples_ns[std::max<size_t>(rank, 1) - 1]) / 1e3;
+  };
+  latency.count = samples_ns.size();
+  latency.min_us = at(0);
+  latency.p50_us = at(0.5);
+  latency.p99_us = at(0.99);
+  latency.p999_us = at(0.999);
+  latency.max_us = at(1);
+  return latency;
+}
+
+Result<std::vector<plan::Latency>> MeasureBuckets(std::shared_ptr<const plan::Plan> plan, double budget_s,
+                                                  const Clock& clock, Parallel* parallel) {
+  runtime::LoadOptions load;
+  load.replay_golden = false;
+  load.parallel = parallel;
+  FUSEE_TRY(auto loaded, runtime::LoadedPlan::FromPlan(plan, load));
+  FUSEE_TRY(auto context, runtime::Context::Create(loaded, {.parallel = parallel}));
+  const auto budget = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(budget_s));
+  std::vector<plan::Latency> table;
+  for (const plan::Bucket& bucket : plan->buckets) {
+    FUSEE_TRY(runtime::FillInputs(*context, bucket.symbol_values, Fill::kUniform, 1));
+    FUSEE_TRY(context->Run());  // warm-up: shapes checked, memory touched
+    std::vector<int64_t> samples;
+    const TimePoint start = clock.Now();
+    TimePoint now = start;
+    while (samples.size() < kMinRuns || now - start < budget) {
+      FUSEE_TRY(context->Run());
+      const TimePoint end = clock.Now();
+      samples.push_back((end - now).count());
+      now = end;
+      // A model this slow gets fewer runs, but never none.
+      if (samples.size() >= 3 && now - start > 4 * budget) break;
+    }
+    table.push_back(Summarise(samples));
+  }
+  return table;
+}
+
+}  // namespace fusee::compiler

@@ -1,0 +1,282 @@
+#include "compiler/lockfile.h"
+
+#include <fmt/format.h>
+#include <rapidjson/prettywriter.h>
+#include <rapidjson/stringbuffer.h>
+#include <simdjson.h>
+
+namespace fusee::compiler {
+namespace {
+
+using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
+using Object = simdjson::dom::object;
+using Array = simdjson::dom::array;
+
+constexpr Isa kIsas[] = {Isa::kAvx2, Isa::kAvx512, Isa::kVnni, Isa::kBf16, Isa::kAmx};
+
+void Key(Writer& w, std::string_view key) { w.Key(key.data(), static_cast<rapidjson::SizeType>(key.size())); }
+void Text(Writer& w, std::string_view key, std::string_view value) {
+  Key(w, key);
+  w.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+}
+void Number(Writer& w, std::string_view key, double value) {
+  Key(w, key);
+  w.Double(value);
+}
+void Integer(Writer& w, std::string_view key, int64_t value) {
+  Key(w, key);
+  w.Int64(value);
+}
+void Flag(Writer& w, std::string_view key, bool value) {
+  Key(w, key);
+  w.Bool(value);
+}
+void Point(Writer& w, const std::vector<int64_t>& values) {
+  Key(w, "at");
+  w.StartArray();
+  for (int64_t v : values) w.Int64(v);
+  w.EndArray();
+}
+
+void WriteCertificate(Writer& w, const plan::Certificate& c) {
+  Key(w, "certificate");
+  w.StartObject();
+  Flag(w, "verified", c.verified);
+  Text(w, "reason", c.reason);
+  Number(w, "rtol", c.rtol);
+  Number(w, "atol", c.atol);
+  Flag(w, "batch_checked", c.batch_checked);
+  Flag(w, "batch_invariant", c.batch_invariant);
+  Key(w, "corners");
+  w.StartArray();
+  for (const plan::VerifiedCorner& corner : c.corners) {
+    w.StartObject();
+    Point(w, corner.symbol_values);
+    Integer(w, "fill", static_cast<int64_t>(corner.fill));
+    Text(w, "output", corner.output);
+    Flag(w, "sampled", corner.sampled);
+    Integer(w, "elements", corner.elements);
+    Number(w, "max_abs_error", corner.max_abs_error);
+    Number(w, "max_rel_error", corner.max_rel_error);
+    w.EndObject();
+  }
+  w.EndArray();
+  Key(w, "golden");
+  w.StartArray();
+  for (const plan::Golden& g : c.golden) {
+    w.StartObject();
+    Point(w, g.symbol_values);
+    Integer(w, "fill", static_cast<int64_t>(g.fill));
+    Integer(w, "seed", static_cast<int64_t>(g.seed));
+    Key(w, "outputs");
+    w.StartArray();
+    for (const Sha256Digest& d : g.output_digests) {
+      const std::string hex = ToHex(d);
+      w.String(hex.data(), static_cast<rapidjson::SizeType>(hex.size()));
+    }
+    w.EndArray();
+    w.EndObject();
+  }
+  w.EndArray();
+  w.EndObject();
+}
+
+// --- reading: every getter names the key it misses ---
+
+Status Missing(std::string_view key, const char* type) {
+  return InvalidArgument(fmt::format("lockfile: '{}' is missing or not {}; rebuild without --locked to write a new one", key, type));
+}
+template <typename T>
+Result<T> Get(Object object, std::string_view key, const char* type) {
+  T value;
+  if (object[key].get(value) != simdjson::SUCCESS) return Missing(key, type);
+  return value;
+}
+Result<std::string> GetText(Object object, std::string_view key) {
+  FUSEE_TRY(std::string_view text, Get<std::string_view>(object, key, "a string"));
+  return std::string(text);
+}
+Result<std::vector<int64_t>> GetPoint(Object object) {
+  FUSEE_TRY(Array array, Get<Array>(object, "at", "a list"));
+  std::vector<int64_t> values;
+  for (auto element : array) {
+    int64_t v = 0;
+    if (element.get(v) != simdjson::SUCCESS) return Missing("at", "a list of integers");
+    values.push_back(v);
+  }
+  return values;
+}
+Result<Fill> GetFill(Object object) {
+  FUSEE_TRY(int64_t fill, Get<int64_t>(object, "fill", "an integer"));
+  if (fill < 0 || fill > static_cast<int64_t>(Fill::kConstant)) return Missing("fill", "0 to 4");
+  return static_cast<Fill>(fill);
+}
+Result<Sha256Digest> ParseHex(std::string_view text) {
+  Sha256Digest digest{};
+  if (text.size() != 64) return Missing("outputs", "a list of 64 hexadecimal digits");
+  for (size_t i = 0; i < 64; ++i) {
+    const char c = text[i];
+    const int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (v < 0) return Missing("outputs", "a list of 64 hexadecimal digits");
+    digest[i / 2] |= static_cast<std::byte>(i % 2 ? v : v << 4);
+  }
+  return digest;
+}
+
+Result<plan::Latency> ReadLatency(Object o) {
+  plan::Latency l;
+  FUSEE_TRY(int64_t count, Get<int64_t>(o, "count", "an integer"));
+  l.count = static_cast<uint64_t>(std::max<int64_t>(count, 0));
+  FUSEE_TRY(l.min_us, Get<double>(o, "min_us", "a number"));
+  FUSEE_TRY(l.p50_us, Get<double>(o, "p50_us", "a number"));
+  FUSEE_TRY(l.p99_us, Get<double>(o, "p99_us", "a number"));
+  FUSEE_TRY(l.p999_us, Get<double>(o, "p999_us", "a number"));
+  FUSEE_TRY(l.max_us, Get<double>(o, "max_us", "a number"));
+  return l;
+}
+
+Result<plan::VerifiedCorner> ReadCorner(Object o) {
+  plan::VerifiedCorner c;
+  FUSEE_TRY(c.symbol_values, GetPoint(o));
+  FUSEE_TRY(c.fill, GetFill(o));
+  FUSEE_TRY(c.output, GetText(o, "output"));
+  FUSEE_TRY(c.sampled, Get<bool>(o, "sampled", "a bool"));
+  FUSEE_TRY(c.elements, Get<int64_t>(o, "elements", "an integer"));
+  FUSEE_TRY(c.max_abs_error, Get<double>(o, "max_abs_error", "a number"));
+  FUSEE_TRY(c.max_rel_error, Get<double>(o, "max_rel_error", "a number"));
+  return c;
+}
+
+Result<plan::Golden> ReadGolden(Object o) {
+  plan::Golden g;
+  FUSEE_TRY(g.symbol_values, GetPoint(o));
+  FUSEE_TRY(g.fill, GetFill(o));
+  FUSEE_TRY(int64_t seed, Get<int64_t>(o, "seed", "an integer"));
+  g.seed = static_cast<uint64_t>(seed);
+  FUSEE_TRY(Array outputs, Get<Array>(o, "outputs", "a list"));
+  for (auto element : outputs) {
+    std::string_view hex;
+    if (element.get(hex) != simdjson::SUCCESS) return Missing("outputs", "a list of strings");
+    FUSEE_TRY(Sha256Digest digest, ParseHex(hex));
+    g.output_digests.push_back(digest);
+  }
+  return g;
+}
+
+Result<plan::Certificate> ReadCertificate(Object o) {
+  plan::Certificate c;
+  FUSEE_TRY(c.verified, Get<bool>(o, "verified", "a bool"));
+  FUSEE_TRY(c.reason, GetText(o, "reason"));
+  FUSEE_TRY(c.rtol, Get<double>(o, "rtol", "a number"));
+  FUSEE_TRY(c.atol, Get<double>(o, "atol", "a number"));
+  FUSEE_TRY(c.batch_checked, Get<bool>(o, "batch_checked", "a bool"));
+  FUSEE_TRY(c.batch_invariant, Get<bool>(o, "batch_invariant", "a bool"));
+  FUSEE_TRY(Array corners, Get<Array>(o, "corners", "a list"));
+  for (auto element : corners) {
+    Object object;
+    if (element.get(object) != simdjson::SUCCESS) return Missing("corners", "a list of objects");
+    FUSEE_TRY(plan::VerifiedCorner corner, ReadCorner(object));
+    c.corners.push_back(std::move(corner));
+  }
+  FUSEE_TRY(Array golden, Get<Array>(o, "golden", "a list"));
+  for (auto element : golden) {
+    Object object;
+    if (element.get(object) != simdjson::SUCCESS) return Missing("golden", "a list of objects");
+    FUSEE_TRY(plan::Golden g, ReadGolden(object));
+    c.golden.push_back(std::move(g));
+  }
+  return c;
+}
+
+}  // namespace
+
+std::string WriteLockfile(const Lockfile& lock) {
+  rapidjson::StringBuffer buffer;
+  Writer w(buffer);
+  w.SetIndent(' ', 1);
+  w.SetFormatOptions(rapidjson::kFormatSingleLineArray);
+  w.StartObject();
+  Integer(w, "fusee_lock", kLockfileVersion);
+  Text(w, "builder", lock.builder_version);
+  Text(w, "model_sha256", lock.model_digest);
+  Text(w, "options", lock.options);
+  Text(w, "isa", IsaName(lock.isa));
+  Key(w, "tactics");
+  w.StartObject();
+  for (const auto& [result, kernel] : lock.tactics) Text(w, result, kernel);
+  w.EndObject();
+  Key(w, "latency");
+  w.StartArray();
+  for (const plan::Latency& l : lock.latencies) {
+    w.StartObject();
+    Integer(w, "count", static_cast<int64_t>(l.count));
+    Number(w, "min_us", l.min_us);
+    Number(w, "p50_us", l.p50_us);
+    Number(w, "p99_us", l.p99_us);
+    Number(w, "p999_us", l.p999_us);
+    Number(w, "max_us", l.max_us);
+    w.EndObject();
+  }
+  w.EndArray();
+  WriteCertificate(w, lock.certificate);
+  w.EndObject();
+  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+}
+
+Result<Lockfile> ReadLockfile(std::string_view text) {
+  simdjson::dom::parser parser;
+  Object root;
+  if (parser.parse(simdjson::padded_string(text)).get(root) != simdjson::SUCCESS) {
+    return InvalidArgument("the lockfile is not a JSON object; rebuild without --locked to write a new one");
+  }
+  FUSEE_TRY(int64_t version, Get<int64_t>(root, "fusee_lock", "an integer"));
+  if (version != kLockfileVersion) {
+    return InvalidArgument(fmt::format("the lockfile has version {}, this builder reads {}", version, kLockfileVersion));
+  }
+  Lockfile lock;
+  FUSEE_TRY(lock.builder_version, GetText(root, "builder"));
+  FUSEE_TRY(lock.model_digest, GetText(root, "model_sha256"));
+  FUSEE_TRY(lock.options, GetText(root, "options"));
+  FUSEE_TRY(std::string isa, GetText(root, "isa"));
+  bool known = false;
+  for (Isa candidate : kIsas) {
+    if (IsaName(candidate) == isa) {
+      lock.isa = candidate;
+      known = true;
+    }
+  }
+  if (!known) return Missing("isa", "a known ISA level");
+  FUSEE_TRY(Object tactics, Get<Object>(root, "tactics", "an object"));
+  for (auto [key, value] : tactics) {
+    std::string_view kernel;
+    if (value.get(kernel) != simdjson::SUCCESS) return Missing(key, "a kernel id");
+    lock.tactics.emplace(key, kernel);
+  }
+  FUSEE_TRY(Array latencies, Get<Array>(root, "latency", "a list"));
+  for (auto element : latencies) {
+    Object object;
+    if (element.get(object) != simdjson::SUCCESS) return Missing("latency", "a list of objects");
+    FUSEE_TRY(plan::Latency latency, ReadLatency(object));
+    lock.latencies.push_back(latency);
+  }
+  FUSEE_TRY(Object certificate, Get<Object>(root, "certificate", "an object"));
+  FUSEE_TRY(lock.certificate, ReadCertificate(certificate));
+  return lock;
+}
+
+Status CheckLockfileFits(const Lockfile& lock, std::string_view builder_version, std::string_view model_digest,
+                         std::string_view options, size_t bucket_count) {
+  const auto differs = [](std::string_view field, std::string_view has, std::string_view need) {
+    return FailedPrecondition(fmt::format("the lockfile's {} is '{}', this build has '{}'; rebuild without --locked",
+                                          field, has, need));
+  };
+  if (lock.builder_version != builder_version) return differs("builder version", lock.builder_version, builder_version);
+  if (lock.model_digest != model_digest) return differs("model digest", lock.model_digest, model_digest);
+  if (lock.options != options) return differs("options", lock.options, options);
+  if (lock.latencies.size() != bucket_count) {
+    return differs("number of tuned points", std::to_string(lock.latencies.size()), std::to_string(bucket_count));
+  }
+  return OkStatus();
+}
+
+}  // namespace fusee::compiler

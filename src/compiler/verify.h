@@ -1,0 +1,55 @@
+// Verification: a plan against the reference kernels.
+//
+// The reference is the imported graph before any pass, every node by its plain double-accumulating kernel, no memory
+// shared, run by the same runtime. Both get the same seeded inputs (runtime/golden.h) at the profile's corners
+// (minimum, maximum, optimum) with ordinary and adversarial values (large, tiny, signed zeros and denormals, constant).
+//
+// An output element passes when |got - want| <= kRtol * |want| + kNormTol * max|want| + kFloor: the second term is
+// what rounding of long sums costs an element that happens to come out near zero. Integers must be equal. Elements
+// whose expected value is not finite, or beyond 1e37 (where float may round to infinity), only have to be large too.
+//
+// Then batch-row invariance: when every input and output has the same leading dimension, a row must give the same bits
+// in every position of the largest batch, and in the smallest batch.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "device/parallel.h"
+#include "plan/plan.h"
+
+namespace fusee::compiler {
+
+inline constexpr double kVerifyRtol = 1e-3;
+inline constexpr double kVerifyNormTol = 2e-5;
+inline constexpr double kVerifyFloor = 1e-37;
+inline constexpr uint64_t kVerifySeed = 2026;
+
+struct VerifyOutcome {
+  bool passed = false;
+  std::string failure;                 // what differed first: corner, output, element, and the guilty step
+  std::vector<plan::VerifiedCorner> corners;
+  bool batch_checked = false;
+  bool batch_invariant = false;
+  std::string batch_note;              // why it was not checked
+  size_t skipped = 0;                  // comparisons not started because the time budget was spent
+};
+
+// Candidate and reference have the same symbols, inputs and outputs. Runs at least one comparison, then as many of
+// the rest as fit budget_s of clock time. Errors: a run that failed (annotated with the corner); a comparison that
+// failed is not an error but outcome.passed == false.
+Result<VerifyOutcome> VerifyPlan(std::shared_ptr<const plan::Plan> candidate,
+                                 std::shared_ptr<const plan::Plan> reference, double budget_s, const Clock& clock,
+                                 Parallel* parallel);
+
+// Digests of the candidate's outputs at the profile's minimum and maximum, for replay at load.
+Result<std::vector<plan::Golden>> RecordGolden(std::shared_ptr<const plan::Plan> candidate, Parallel* parallel);
+
+// "image=uniform, batch=32" style: a corner in words.
+std::string DescribePoint(const plan::Plan& plan, std::span<const int64_t> symbol_values);
+std::string_view FillName(Fill fill);
+
+}  // namespace fusee::compiler
