@@ -180,25 +180,6 @@ Status SplitNpy(std::span<const std::byte> bytes, std::string_view* header,
   return OkStatus();
 }
 
-Result<Tensor> ParseNpy(std::shared_ptr<const MappedFile> file) {
-  std::string_view text;
-  std::span<const std::byte> data;
-  FUSEE_TRY(SplitNpy(file->bytes(), &text, &data));
-  NpyHeader header;
-  FUSEE_TRY(LiteralParser(text).Parse(&header));
-  if (!header.descr || !header.fortran_order || !header.shape) {
-    return InvalidArgument("the header lacks one of 'descr', 'fortran_order', 'shape'");
-  }
-  TensorSpec spec;
-  FUSEE_TRY(spec.dtype, NpyDType(*header.descr));
-  FUSEE_TRY(spec.shape, CheckedShape(*header.shape, spec.dtype));
-  if (*header.fortran_order && spec.shape.rank() > 1) {
-    return Unimplemented("Fortran order; save it with numpy.ascontiguousarray");
-  }
-  spec.size_bytes = static_cast<uint64_t>(spec.shape.elements() * BytesPerElement(spec.dtype));
-  return TensorOverBytes(spec, data, std::move(file), "the data");
-}
-
 Result<Tensor> ParseProto(std::shared_ptr<const MappedFile> file) {
   const auto bytes = file->bytes();
   wire::Budget budget{bytes.size() / 5 + kProtoSlackBytes, bytes.size() / 5 + kProtoSlackBytes};
@@ -218,7 +199,27 @@ Result<T> Named(Result<T> result, std::string_view what, const std::string& path
 
 Result<Tensor> ReadNpy(const std::string& path) {
   FUSEE_TRY(auto file, MappedFile::Open(path));
-  return Named(ParseNpy(std::move(file)), ".npy file", path);
+  const auto bytes = file->bytes();
+  return Named(ParseNpy(bytes, std::move(file)), ".npy file", path);
+}
+
+Result<Tensor> ParseNpy(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
+  std::string_view text;
+  std::span<const std::byte> data;
+  FUSEE_TRY(SplitNpy(bytes, &text, &data));
+  NpyHeader header;
+  FUSEE_TRY(LiteralParser(text).Parse(&header));
+  if (!header.descr || !header.fortran_order || !header.shape) {
+    return InvalidArgument("the header lacks one of 'descr', 'fortran_order', 'shape'");
+  }
+  TensorSpec spec;
+  FUSEE_TRY(spec.dtype, NpyDType(*header.descr));
+  FUSEE_TRY(spec.shape, CheckedShape(*header.shape, spec.dtype));
+  if (*header.fortran_order && spec.shape.rank() > 1) {
+    return Unimplemented("Fortran order; save it with numpy.ascontiguousarray");
+  }
+  spec.size_bytes = static_cast<uint64_t>(spec.shape.elements() * BytesPerElement(spec.dtype));
+  return TensorOverBytes(spec, data, std::move(owner), "the data");
 }
 
 Status WriteNpy(const std::string& path, const ConstTensorView& tensor) {

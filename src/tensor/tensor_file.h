@@ -5,7 +5,10 @@
 // what was expected. Thread-safe.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "tensor/tensor.h"
@@ -18,6 +21,8 @@ namespace fusee {
 // (big-endian, Fortran order, a type Fusee has no tensors of; by name). Source:
 // https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 Result<Tensor> ReadNpy(const std::string& path);
+// The same from bytes; owner keeps them alive (null: the caller does).
+Result<Tensor> ParseNpy(std::span<const std::byte> bytes, std::shared_ptr<const void> owner);
 
 // Version 1.0, data aligned to 64 bytes as NumPy does it, written atomically. Precondition:
 // present.
