@@ -210,10 +210,10 @@ class Builder {
   }
 
   Status Measure() {
-    std::vector<plan::Latency> latencies;
+    std::vector<plan::Latency> latencies(plan_.buckets.size());
     if (lock_) {
       latencies = lock_->latencies;
-    } else {
+    } else if (options_.measure) {
       FUSEE_TRY(latencies, MeasureBuckets(Snapshot(), options_.timing_budget_s, clock_, pool_.get()));
     }
     for (size_t i = 0; i < plan_.buckets.size(); ++i) plan_.buckets[i].latency = latencies[i];

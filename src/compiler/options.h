@@ -33,6 +33,7 @@ struct BuildOptions {
 
   // --- affects how long it takes ---
   double verify_budget_s = 30;                    // reference comparison stops starting new runs after this
+  bool measure = true;                            // false: the plan's latency table says "not measured"
   double timing_budget_s = 0.25;                  // per bucket
   int threads = 0;                                // 0: all that the process may use
 

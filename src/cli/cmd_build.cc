@@ -1,0 +1,81 @@
+// fusee build: ONNX in, verified plan, its lockfile and a report out.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/shape_options.h"
+#include "compiler/build.h"
+#include "compiler/report.h"
+
+namespace fusee::cli {
+namespace {
+
+class BuildCommand final : public Command {
+ public:
+  void AddOptions(CLI::App& app) override {
+    app.add_option("model,--onnx", model_, "the ONNX model")->required();
+    app.add_option("-o,--save-plan,--saveEngine", plan_, "plan file to write; default: the model's name with .plan");
+    shapes_.Add(app);
+    app.add_option("--locked", locked_, "rebuild from this PLAN.lock: same tactics, same figures, same bytes");
+    app.add_flag("--no-verify", no_verify_, "skip the comparison with the reference; the plan says so, and servers refuse it");
+    app.add_option("--verify-budget", options_.verify_budget_s, "seconds after which no further comparison is started")
+        ->check(CLI::NonNegativeNumber)->capture_default_str();
+    app.add_option("--disable-pass", options_.disabled_passes, "a pass not to run, to bisect; repeat for several")
+        ->allow_extra_args(false);
+    app.add_flag("--reference-tactics", options_.reference_tactics, "every step by its plain reference kernel");
+    app.add_option("--dump-dir", options_.dump_dir, "write the graph after every pass to this folder");
+    app.add_option("--threads", options_.threads, "threads to use; 0: all this process may")->check(CLI::NonNegativeNumber);
+    app.add_option("--report", report_file_, "also write the report (JSON) to this file; default: PLAN.report.json");
+    app.add_flag("--json", json_, "print the report as JSON");
+    app.add_flag("--quiet", quiet_, "no progress on standard error");
+    app.footer("Examples:\n"
+               "  fusee build digits.onnx --shape-profile image:1x1x8x8,8x1x8x8,32x1x8x8\n"
+               "  fusee build --onnx=m.onnx --saveEngine=m.plan --minShapes=x:1x8 --optShapes=x:4x8 --maxShapes=x:16x8\n"
+               "  fusee build m.onnx -o m.plan --locked m.plan.lock");
+  }
+
+  Result<ExitCode> Run() override {
+    FUSEE_TRY(shapes_.Apply(&options_));
+    options_.verify = !no_verify_;
+    if (!locked_.empty()) FUSEE_TRY(options_.lockfile, ReadSmallFile(locked_));
+    if (plan_.empty()) plan_ = DefaultPlanPath();
+    if (report_file_.empty()) report_file_ = plan_ + ".report.json";
+    if (!quiet_) {
+      options_.progress = [](std::string_view phase) {
+        std::fprintf(stderr, "fusee build: %.*s ...\n", static_cast<int>(phase.size()), phase.data());
+      };
+    }
+    FUSEE_TRY(compiler::BuildResult result, compiler::Build(model_, options_));
+    FUSEE_TRY(WriteFileAtomically(plan_, std::span<const std::byte>(result.bytes)));
+    FUSEE_TRY(WriteFileAtomically(plan_ + ".lock", std::string_view(result.lockfile)));
+    FUSEE_TRY(WriteFileAtomically(report_file_, std::string_view(compiler::ReportJson(result))));
+    if (json_) {
+      std::fputs(compiler::ReportJson(result).c_str(), stdout);
+    } else {
+      std::fputs(compiler::ReportText(result).c_str(), stdout);
+      fmt::print("written      {0}, {0}.lock, {1}\n", plan_, report_file_);
+    }
+    return ExitCode::kOk;
+  }
+
+ private:
+  std::string DefaultPlanPath() const {
+    const size_t dot = model_.rfind('.');
+    const size_t slash = model_.rfind('/');
+    const bool has_suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1);
+    return (has_suffix ? model_.substr(0, dot) : model_) + ".plan";
+  }
+
+  std::string model_, plan_, locked_, report_file_;
+  ShapeOptions shapes_;
+  compiler::BuildOptions options_;
+  bool no_verify_ = false, json_ = false, quiet_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> Make_build() { return std::make_unique<BuildCommand>(); }
+
+}  // namespace fusee::cli

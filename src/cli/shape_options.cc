@@ -1,0 +1,68 @@
+#include "cli/shape_options.h"
+
+#include <fmt/format.h>
+
+#include "compiler/profile.h"
+#include "onnx/model.h"
+#include "tensor/tensor_file.h"
+
+namespace fusee::cli {
+namespace {
+
+// A tensor file by its suffix: .npy, else a serialised TensorProto.
+Result<Tensor> LoadTensor(const std::string& path) {
+  if (path.ends_with(".npy")) return ReadNpy(path);
+  return onnx::LoadTensorFile(path);
+}
+
+}  // namespace
+
+void ShapeOptions::Add(CLI::App& app) {
+  app.add_option("--shape-profile", profiles,
+                 "NAME:SHAPE[,SHAPE...]: the shapes to build input NAME for, ascending; the first is the minimum, the "
+                 "last the maximum, each a tuned point. Repeat per input")
+      ->allow_extra_args(false);
+  app.add_option("--shapes", fixed, "trtexec: NAME:SHAPE[,NAME:SHAPE...], the one shape of each input");
+  app.add_option("--minShapes", min, "trtexec: smallest shape of each input");
+  app.add_option("--optShapes", opt, "trtexec: shape of each input to favour");
+  app.add_option("--maxShapes", max, "trtexec: largest shape of each input");
+  app.add_option("--pin", pins, "NAME=FILE: fix an input's value at build; FILE is .npy or a serialised TensorProto")
+      ->allow_extra_args(false);
+}
+
+Status ShapeOptions::Apply(compiler::BuildOptions* options) const {
+  for (const std::string& text : profiles) {
+    FUSEE_TRY(compiler::NamedProfile named, compiler::ParseShapeProfile(text));
+    if (!options->profiles.emplace(named.name, named.profile).second) {
+      return InvalidArgument(fmt::format("--shape-profile names input '{}' twice", named.name));
+    }
+  }
+  const auto add = [&](const std::string& text, std::string_view option, auto&& place) -> Status {
+    if (text.empty()) return OkStatus();
+    auto named = compiler::ParseNamedShapes(text);
+    if (!named.ok()) return std::move(named).status().Annotate(option);
+    for (auto& [name, shape] : *named) place(options->profiles[name], std::move(shape));
+    return OkStatus();
+  };
+  using compiler::InputProfile;
+  FUSEE_TRY(add(fixed, "--shapes", [](InputProfile& p, std::vector<int64_t> s) { p.shapes = {std::move(s)}; }));
+  FUSEE_TRY(add(min, "--minShapes", [](InputProfile& p, std::vector<int64_t> s) { p.shapes = {std::move(s)}; }));
+  FUSEE_TRY(add(opt, "--optShapes", [](InputProfile& p, std::vector<int64_t> s) { p.opt = std::move(s); }));
+  FUSEE_TRY(add(max, "--maxShapes", [](InputProfile& p, std::vector<int64_t> s) {
+    if (p.opt && (p.shapes.empty() || *p.opt != p.shapes.back()) && *p.opt != s) p.shapes.push_back(*p.opt);
+    if (p.shapes.empty() || p.shapes.back() != s) p.shapes.push_back(std::move(s));
+  }));
+  for (auto& [name, profile] : options->profiles) {
+    // Only --optShapes given: that is the one shape, as trtexec takes it.
+    if (profile.shapes.empty() && profile.opt) profile.shapes = {*profile.opt};
+  }
+  for (const std::string& pin : pins) {
+    const size_t equals = pin.find('=');
+    if (equals == std::string::npos || equals == 0) return InvalidArgument(fmt::format("--pin '{}' is not NAME=FILE", pin));
+    FUSEE_TRY(Tensor tensor, LoadTensor(pin.substr(equals + 1)));
+    options->pins[pin.substr(0, equals)] = std::move(tensor);
+  }
+  return OkStatus();
+}
+
+}  // namespace fusee::cli
