@@ -1,0 +1,19 @@
+// What the transpose kernels share: parameters and checks.
+#pragma once
+
+#include <array>
+
+#include "ops/movement/kernel_support.h"
+
+namespace fusee::ops {
+
+struct TransposeParams {
+  int rank = 0;
+  std::array<int, kMaxRank> perm{};  // result dimension i is operand dimension perm[i]
+};
+
+// Errors: kInvalidArgument when perm is no permutation of the operand's axes.
+Result<TransposeParams> ReadTranspose(const StepSpec& spec);
+Status CheckTranspose(const TransposeParams& params, const RunArgs& args);
+
+}  // namespace fusee::ops
