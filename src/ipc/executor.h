@@ -1,9 +1,10 @@
 // How the server reaches execution: load a plan, ask what a request would produce, run a batch.
 //
-// This is the line along which the process splits: everything that crosses it is plain data (names, numbers, spans of
-// bytes, a Status), so an implementation may run in this process (worker/in_process_executor.h) or in another one. The
-// caller owns all request memory and keeps it untouched until the batch is reported done, which is what later lets a
-// batch be replayed elsewhere after a device died.
+// This is the line along which the process splits: everything that crosses it is plain data (names,
+// numbers, spans of bytes, a Status), so an implementation may run in this process
+// (worker/in_process_executor.h) or in another one. The caller owns all request memory and keeps it
+// untouched until the batch is reported done, which is what later lets a batch be replayed
+// elsewhere after a device died.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +21,18 @@
 
 namespace fusee::ipc {
 
-inline constexpr int64_t kDynamicDim = -1;  // KServe's spelling of a dimension that varies from request to request
+inline constexpr int64_t kDynamicDim =
+    -1;  // KServe's spelling of a dimension that varies from request to request
 
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kInvalid;
-  std::vector<int64_t> shape;  // kDynamicDim where it varies; the batch dimension, when there is one, is included
+  std::vector<int64_t>
+      shape;  // kDynamicDim where it varies; the batch dimension, when there is one, is included
 };
 
-// One tuned point of the plan with its measured run times, microseconds; count 0 means not measured.
+// One tuned point of the plan with its measured run times, microseconds; count 0 means not
+// measured.
 struct BucketInfo {
   std::vector<int64_t> symbol_values;  // in the order of ModelInfo::symbols
   uint64_t count = 0;
@@ -39,43 +43,48 @@ struct BucketInfo {
 struct SymbolInfo {
   std::string name;
   int64_t min = 0, max = 0;
-  // Where a request carries it: dimension `axis` of input `input`, or, when axis is -1, a value inside that input.
+  // Where a request carries it: dimension `axis` of input `input`, or, when axis is -1, a value
+  // inside that input.
   uint32_t input = 0;
   int32_t axis = 0;
 };
 
 // Everything the server shows or decides about a loaded model. Immutable.
 struct ModelInfo {
-  std::string name;                 // given at load: the folder's name
+  std::string name;  // given at load: the folder's name
   int64_t version = 0;
   std::vector<TensorInfo> inputs, outputs;
   std::vector<SymbolInfo> symbols;
   std::vector<BucketInfo> buckets;  // ascending
-  // Index into symbols of the dimension that requests may share: it is dimension 0 of every input and every output,
-  // and the plan's certificate says that a row does not depend on its neighbours. -1: requests run one at a time.
+  // Index into symbols of the dimension that requests may share: it is dimension 0 of every input
+  // and every output, and the plan's certificate says that a row does not depend on its neighbours.
+  // -1: requests run one at a time.
   int32_t batch_symbol = -1;
   std::string not_batched_because;  // empty when batch_symbol >= 0
-  bool verified = false;            // the plan's certificate; a server refuses other plans unless told not to
-  std::string verification;         // one line for a person
-  uint64_t memory_bytes = 0;        // taken at load, weights included
-  std::string plan_digest;          // hexadecimal SHA-256 of the plan file, or empty
+  bool verified = false;  // the plan's certificate; a server refuses other plans unless told not to
+  std::string verification;   // one line for a person
+  uint64_t memory_bytes = 0;  // taken at load, weights included
+  std::string plan_digest;    // hexadecimal SHA-256 of the plan file, or empty
 };
 
-// A loaded model. Thread-safe. Destroying the last reference unloads it; the caller first waits for its batches.
+// A loaded model. Thread-safe. Destroying the last reference unloads it; the caller first waits for
+// its batches.
 class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
 
-  // The output shapes for these input shapes (inputs.size() and outputs.size() equal info()'s), after checking dtype-free
-  // validity: ranks, fixed dimensions, equal dimensions, each symbol's range. Symbols read from input values (axis -1)
-  // are taken at their maximum, so that the result bounds the output.
-  // Errors: kInvalidArgument, kOutOfRange (outside the profile), both naming the input. Cost: microseconds, no blocking.
+  // The output shapes for these input shapes (inputs.size() and outputs.size() equal info()'s),
+  // after checking dtype-free validity: ranks, fixed dimensions, equal dimensions, each symbol's
+  // range. Symbols read from input values (axis -1) are taken at their maximum, so that the result
+  // bounds the output. Errors: kInvalidArgument, kOutOfRange (outside the profile), both naming the
+  // input. Cost: microseconds, no blocking.
   virtual Status OutputShapes(std::span<const Shape> inputs, std::span<Shape> outputs) const = 0;
 };
 
-// One request's tensors, in the order of ModelInfo. Input bytes need no alignment. Output views have the shapes that
-// OutputShapes gave; an output smaller than its view (only with axis -1 symbols) has its shape rewritten by the run.
+// One request's tensors, in the order of ModelInfo. Input bytes need no alignment. Output views
+// have the shapes that OutputShapes gave; an output smaller than its view (only with axis -1
+// symbols) has its shape rewritten by the run.
 struct BatchItem {
   std::span<const ConstTensorView> inputs;
   std::span<TensorView> outputs;
@@ -84,18 +93,20 @@ struct BatchItem {
 struct Batch {
   uint64_t id = 0;               // chosen by the caller, echoed in the result
   const Model* model = nullptr;  // kept alive by the caller until OnBatchDone
-  // More than one item only for models with a batch_symbol; then all equal in everything but dimension 0, and their
-  // rows together are within the symbol's range. Kept alive by the caller until OnBatchDone.
+  // More than one item only for models with a batch_symbol; then all equal in everything but
+  // dimension 0, and their rows together are within the symbol's range. Kept alive by the caller
+  // until OnBatchDone.
   std::span<BatchItem> items;
 };
 
 struct BatchResult {
   uint64_t id = 0;
-  Status status;  // of the whole batch; on error no output is defined
+  Status status;                            // of the whole batch; on error no output is defined
   Duration gather{}, compute{}, scatter{};  // copying rows in, running, copying rows out
 };
 
-// Told when a batch is over, exactly once per Execute, on a thread of the executor's. Must not block; may call Execute.
+// Told when a batch is over, exactly once per Execute, on a thread of the executor's. Must not
+// block; may call Execute.
 class BatchListener {
  public:
   virtual ~BatchListener() = default;
@@ -107,10 +118,11 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  // Loads the plan at path, takes all its memory, replays its golden runs. Blocking, may take seconds; never called on
-  // a thread that serves requests. Errors: those of the plan loader, prefixed with the path.
-  virtual Result<std::shared_ptr<const Model>> Load(const std::string& path, const std::string& name,
-                                                    int64_t version) = 0;
+  // Loads the plan at path, takes all its memory, replays its golden runs. Blocking, may take
+  // seconds; never called on a thread that serves requests. Errors: those of the plan loader,
+  // prefixed with the path.
+  virtual Result<std::shared_ptr<const Model>> Load(const std::string& path,
+                                                    const std::string& name, int64_t version) = 0;
 
   // Queues the batch and returns at once; batches of one executor run one after another, in order.
   // listener outlives the batch.
