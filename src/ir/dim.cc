@@ -236,6 +236,7 @@ struct DimAlgebra {
   }
 
   static Dim BinaryAtom(DimOp op, const Dim& a, const Dim& b) {
+    if (a.is_unknown() || b.is_unknown()) return Dim::Unknown();
     DimAtom atom;
     atom.op = op;
     atom.a = a;
@@ -302,14 +303,17 @@ struct DimAlgebra {
     for (auto& [key, t] : rest) t.coefficient /= common;
     const Dim numerator = FromTerms(std::move(rest)) + Dim(FloorDivide(constant, common));
     const int64_t divisor = c / common;
-    // (x floordiv d + k) floordiv c = (x + k*d) floordiv (c*d), for d > 0.
-    int64_t k;
-    const DimAtom* atom = AtomPlusConstant(numerator, &k);
-    int64_t product;
-    if (atom != nullptr && atom->symbol.empty() && atom->op == DimOp::kFloorDiv &&
-        atom->b.is_constant() && atom->b.constant() > 0 &&
-        CheckedMul(atom->b.constant(), divisor, &product)) {
-      return whole + FloorDivConstant(atom->a + Dim(k) * atom->b, product);
+    // (x floordiv d + p) floordiv c = (x + p*d) floordiv (c*d), for d > 0 and any p.
+    for (const Term& t : ToPoly(numerator)) {
+      if (t.coefficient != 1 || t.factors.size() != 1) continue;
+      const DimAtom& inner = t.factors[0];
+      int64_t product;
+      if (!inner.symbol.empty() || inner.op != DimOp::kFloorDiv || !inner.b.is_constant() ||
+          inner.b.constant() <= 0 || !CheckedMul(inner.b.constant(), divisor, &product)) {
+        continue;
+      }
+      const Dim p = numerator - FromAtom(inner);
+      return whole + FloorDivConstant(inner.a + p * inner.b, product);
     }
     return whole + BinaryAtom(DimOp::kFloorDiv, numerator, Dim(divisor));
   }
@@ -664,9 +668,12 @@ std::string Dim::ToString() const {
       text += t.key;
     }
   };
-  // The constant sorts first and reads better last.
+  // Read better: what is added before what is taken away, the constant last.
   for (const Term& t : *poly_) {
-    if (!t.factors.empty()) append(t);
+    if (!t.factors.empty() && t.coefficient > 0) append(t);
+  }
+  for (const Term& t : *poly_) {
+    if (!t.factors.empty() && t.coefficient < 0) append(t);
   }
   for (const Term& t : *poly_) {
     if (t.factors.empty()) append(t);
