@@ -30,6 +30,14 @@ Status Reserve(const Reader& in, size_t more, std::vector<T>* vector) {
   return OkStatus();
 }
 
+// The next element of a repeated message: its reader, which knows its index, and its place in the
+// vector.
+template <typename T>
+std::pair<Reader, T*> Element(const Reader& in, const char* name, std::vector<T>* vector) {
+  Reader message = in.Message(name, std::ssize(*vector));
+  return {std::move(message), &vector->emplace_back()};
+}
+
 Status ReadString(const Reader& in, const char* name, std::vector<std::string_view>* out) {
   return in.String(name, &out->emplace_back());
 }
@@ -139,14 +147,16 @@ Status ModelReader::ReadModel(Reader in, Model* model) {
         FUSEE_TRY(ReadOpsetImport(in.Message("opset_import", std::ssize(model->opset_imports)),
                                   &model->opset_imports));
         break;
-      case 14:
-        FUSEE_TRY(ReadEntry(in.Message("metadata_props", std::ssize(model->metadata)),
-                            &model->metadata.emplace_back()));
+      case 14: {
+        const auto [message, entry] = Element(in, "metadata_props", &model->metadata);
+        FUSEE_TRY(ReadEntry(message, entry));
         break;
-      case 25:
-        FUSEE_TRY(ReadFunction(in.Message("functions", std::ssize(model->functions)),
-                               &model->functions.emplace_back()));
+      }
+      case 25: {
+        const auto [message, function] = Element(in, "functions", &model->functions);
+        FUSEE_TRY(ReadFunction(message, function));
         break;
+      }
       default: break;  // doc_string, training_info (not used at inference), configuration
     }
   }
@@ -177,10 +187,9 @@ Status ModelReader::ReadGraph(Reader in, int depth, Graph* graph) {
   while (in.Next()) {
     switch (in.field()) {
       case 1: {
-        const Reader message = in.Message("node", std::ssize(graph->nodes));
-        Node& node = graph->nodes.emplace_back();
-        node.index = graph->nodes.size() - 1;
-        FUSEE_TRY(ReadNode(message, depth, &node));
+        const auto [message, node] = Element(in, "node", &graph->nodes);
+        node->index = graph->nodes.size() - 1;
+        FUSEE_TRY(ReadNode(message, depth, node));
         break;
       }
       case 2: FUSEE_TRY(in.String("name", &graph->name)); break;
@@ -189,17 +198,19 @@ Status ModelReader::ReadGraph(Reader in, int depth, Graph* graph) {
         FUSEE_TRY(ReadTensor(message, &graph->initializers.emplace_back()));
         break;
       }
-      case 11:
-        FUSEE_TRY(ReadValue(in.Message("input", std::ssize(graph->inputs)),
-                            &graph->inputs.emplace_back()));
+      case 11: {
+        const auto [message, value] = Element(in, "input", &graph->inputs);
+        FUSEE_TRY(ReadValue(message, value));
         break;
-      case 12:
-        FUSEE_TRY(ReadValue(in.Message("output", std::ssize(graph->outputs)),
-                            &graph->outputs.emplace_back()));
+      }
+      case 12: {
+        const auto [message, value] = Element(in, "output", &graph->outputs);
+        FUSEE_TRY(ReadValue(message, value));
         break;
+      }
       case 13: {
-        const Reader message = in.Message("value_info", std::ssize(graph->value_infos));
-        FUSEE_TRY(ReadValue(message, &graph->value_infos.emplace_back()));
+        const auto [message, value] = Element(in, "value_info", &graph->value_infos);
+        FUSEE_TRY(ReadValue(message, value));
         break;
       }
       case 15:
@@ -224,8 +235,8 @@ Status ModelReader::ReadNode(Reader in, int depth, Node* node) {
       case 3: FUSEE_TRY(in.String("name", &node->name)); break;
       case 4: FUSEE_TRY(in.String("op_type", &node->op_type)); break;
       case 5: {
-        const Reader message = in.Message("attribute", std::ssize(node->attributes));
-        FUSEE_TRY(ReadAttribute(message, depth, &node->attributes.emplace_back()));
+        const auto [message, attribute] = Element(in, "attribute", &node->attributes);
+        FUSEE_TRY(ReadAttribute(message, depth, attribute));
         break;
       }
       case 7: FUSEE_TRY(ReadDomain(in, &node->domain)); break;
@@ -289,8 +300,8 @@ Status ModelReader::ReadAttribute(Reader in, int depth, Attribute* attribute) {
       }
       case 9: FUSEE_TRY(ReadString(in, "strings", &attribute->strings)); break;
       case 10: {
-        const Reader message = in.Message("tensors", std::ssize(attribute->tensors));
-        FUSEE_TRY(ReadTensor(message, &attribute->tensors.emplace_back()));
+        const auto [message, element] = Element(in, "tensors", &attribute->tensors);
+        FUSEE_TRY(ReadTensor(message, element));
         break;
       }
       case 11: {
@@ -328,10 +339,9 @@ Status ModelReader::ReadFunction(Reader in, Function* function) {
       case 5: FUSEE_TRY(ReadString(in, "output", &function->outputs)); break;
       case 6: FUSEE_TRY(ReadString(in, "attribute", &function->attributes)); break;
       case 7: {
-        const Reader message = in.Message("node", std::ssize(function->nodes));
-        Node& node = function->nodes.emplace_back();
-        node.index = function->nodes.size() - 1;
-        FUSEE_TRY(ReadNode(message, 0, &node));
+        const auto [message, node] = Element(in, "node", &function->nodes);
+        node->index = function->nodes.size() - 1;
+        FUSEE_TRY(ReadNode(message, 0, node));
         break;
       }
       case 9:
@@ -340,9 +350,9 @@ Status ModelReader::ReadFunction(Reader in, Function* function) {
         break;
       case 10: FUSEE_TRY(ReadDomain(in, &function->domain)); break;
       case 11: {
-        const Reader message =
-            in.Message("attribute_proto", std::ssize(function->attribute_defaults));
-        FUSEE_TRY(ReadAttribute(message, 0, &function->attribute_defaults.emplace_back()));
+        const auto [message, attribute] =
+            Element(in, "attribute_proto", &function->attribute_defaults);
+        FUSEE_TRY(ReadAttribute(message, 0, attribute));
         break;
       }
       case 13: FUSEE_TRY(in.String("overload", &function->overload)); break;
@@ -452,8 +462,8 @@ Status ModelReader::ReadShape(Reader in, ValueDecl* value) {
   FUSEE_TRY(Reserve(in, counts[1], &value->shape));
   while (in.Next()) {
     if (in.field() != 1) continue;
-    FUSEE_TRY(
-        ReadDimension(in.Message("dim", std::ssize(value->shape)), &value->shape.emplace_back()));
+    const auto [message, dim] = Element(in, "dim", &value->shape);
+    FUSEE_TRY(ReadDimension(message, dim));
   }
   return in.status();
 }
