@@ -77,6 +77,10 @@ def main():
     ln2_high = mp.mpf(int(mp.log(2) * 2**40)) / 2**40
     print(f"// ln2 with 13 spare bits {float(ln2_high)!r} + {float(mp.log(2) - ln2_high)!r}")
 
+    for c in (0.25, 0.5, 0.75, 1.0):
+        v = mp.atan(c)
+        print(f"// atan({c}) = {float(v)!r} + {float(v - mp.mpf(float(v)))!r}")
+
     print("== float")
     show("erf(x)/x - 1 in x^2, |x| < 1", erf_small, 0, 1, 7, True)
     show("-log(erfc(x)), 1 <= x <= 4", lambda x: -mp.log(mp.erfc(x)), 1, 4, 9, True)

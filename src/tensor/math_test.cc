@@ -163,6 +163,13 @@ TEST(Math, SinAndCosAreWithinTwoUlpsAtAnySize) {
   }
 }
 
+TEST(Math, AtanIsWithinTwoUlps) {
+  const auto reference = [](long double x) { return atanl(x); };
+  ExpectWithin("Atan", 2, Atan, reference, -1.5, 1.5, 24);
+  ExpectWithin("Atan", 2, Atan, reference, -20, 20, 25);
+  ExpectWithinWide("Atan", 2, Atan, reference, -1000, 1023, 26);
+}
+
 TEST(Math, PowIsWithinTwoUlps) {
   double worst = 0;
   double at_x = 0, at_y = 0;
@@ -246,9 +253,9 @@ TEST(Math, SpecialPointsAreExact) {
   EXPECT_EQ(Cos(0), 1);
   EXPECT_TRUE(std::isnan(Sin(kInf)));
   EXPECT_TRUE(std::isnan(Cos(-kInf)));
-  for (double (*fn)(double) : {Exp, Expm1, Log, Log1p, Erf, Tanh, Sin, Cos})
+  for (double (*fn)(double) : {Exp, Expm1, Log, Log1p, Erf, Tanh, Sin, Cos, Atan})
     EXPECT_TRUE(std::isnan(fn(kNaN)));
-  for (double (*fn)(double) : {Expm1, Log1p, Erf, Tanh, Sin}) {
+  for (double (*fn)(double) : {Expm1, Log1p, Erf, Tanh, Sin, Atan}) {
     EXPECT_EQ(fn(0.0), 0);
     EXPECT_FALSE(std::signbit(fn(0.0)));
     EXPECT_TRUE(std::signbit(fn(-0.0)));

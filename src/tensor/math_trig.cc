@@ -1,6 +1,6 @@
-// Sine and cosine. Arguments of any size are reduced exactly: the window of 2/pi that matters for
-// the argument's exponent is multiplied by the mantissa in integers (Payne and Hanek, SIGNUM
-// Newsletter 18 (1983), https://doi.org/10.1145/1057600.1057602).
+// Sine, cosine and inverse tangent. Arguments of sine and cosine of any size are reduced exactly:
+// the window of 2/pi that matters for the exponent is multiplied by the mantissa in integers (Payne
+// and Hanek, SIGNUM Newsletter 18 (1983), https://doi.org/10.1145/1057600.1057602).
 #include "tensor/math.h"
 #include "tensor/math_internal.h"
 
@@ -135,6 +135,38 @@ double Cos(double x) {
   const Reduced reduced = Reduce(x);
   const double value = reduced.quadrant % 2 == 0 ? CosKernel(reduced.r) : SinKernel(reduced.r);
   return reduced.quadrant == 1 || reduced.quadrant == 2 ? -value : value;
+}
+
+// atan(t) = atan(c) + atan((t - c) / (1 + t c)) with c the nearest of 0, 1/4, 1/2, 3/4, 1, so that
+// the series' argument stays below 1/7. Above 1 the complement is used, in the same quotient.
+double Atan(double x) {
+  constexpr std::array<Double2, 5> kAtan = {{{0, 0},
+                                             {0.24497866312686414, 1.0698755618734451e-17},
+                                             {0.4636476090008061, 2.2698777452961687e-17},
+                                             {0.6435011087932844, 1.5834785051444286e-17},
+                                             {0.7853981633974483, 3.061616997868383e-17}}};
+  if (IsNaN(x)) return x;
+  const double magnitude = Magnitude(x);
+  if (magnitude < 0x1p-27) return x;  // keeps -0
+  if (magnitude > 0x1p60) return WithSignOf(kHalfPi.high, x);
+  const bool inverted = magnitude > 1;
+  const double t = inverted ? 1 / magnitude : magnitude;
+  const auto i = static_cast<size_t>(t * 4 + 0.5);
+  const double c = 0.25 * static_cast<double>(i);
+  const double u = inverted ? (1 - c * magnitude) / (magnitude + c) : (t - c) / (1 + t * c);
+  const double z = u * u;
+  const double tail =
+      z *
+      (-1.0 / 3 +
+       z * (1.0 / 5 +
+            z * (-1.0 / 7 +
+                 z * (1.0 / 9 +
+                      z * (-1.0 / 11 +
+                           z * (1.0 / 13 + z * (-1.0 / 15 + z * (1.0 / 17 + z * (-1.0 / 19)))))))));
+  const double low = kAtan[i].low + u * tail;
+  if (!inverted) return WithSignOf(kAtan[i].high + (low + u), x);
+  const Double2 base = TwoSum(kHalfPi.high, -kAtan[i].high);
+  return WithSignOf(base.high - (u + (low - kHalfPi.low - base.low)), x);
 }
 
 }  // namespace fusee::math
