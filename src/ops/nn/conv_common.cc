@@ -1,0 +1,80 @@
+#include "ops/nn/conv.h"
+
+namespace fusee::ops {
+
+Result<ConvParams> ParseConv(const StepSpec& spec) {
+  if (spec.inputs.size() < 2 || spec.inputs.size() > 3 || spec.outputs.size() != 1 ||
+      !spec.has_input(0) || !spec.has_input(1) || !spec.outputs[0].present()) {
+    return BadStep(spec, "expected operands x, w, optionally a bias, and one result");
+  }
+  ConvParams p;
+  p.dtype = spec.inputs[0].dtype;
+  if (!IsFloat(p.dtype)) return BadStep(spec, "x should be of a floating-point type");
+  auto window = ParseWindow(*spec.attrs, spec.inputs[0].max_shape.rank() - 2);
+  if (!window.ok()) return BadStep(spec, window.status().message());
+  p.window = *window;
+  p.window.ceil_mode = false;
+  FUSEE_TRY(p.group, spec.attrs->Int("group", 1));
+  if (p.group < 1 || p.group >= kMaxWindowValue) return BadStep(spec, "group should be positive");
+  auto activation = ParseActivation(*spec.attrs);
+  if (!activation.ok()) return BadStep(spec, activation.status().message());
+  p.activation = *activation;
+  return p;
+}
+
+Status ConvGeometry(const ConvParams& p, const Shape& x, const Shape& w, ConvShape* s) {
+  const int rank = p.window.spatial + 2;
+  if (x.rank() != rank || w.rank() != rank) {
+    return InvalidArgument(fmt::format("Conv: x has shape {} and w {}, expected rank {}",
+                                       x.ToString(), w.ToString(), rank));
+  }
+  s->batch = x[0];
+  s->channels = x[1];
+  s->out_channels = w[0];
+  s->group_channels = w[1];
+  s->group_out_channels = w[0] / p.group;
+  int64_t channels = 0;
+  bool fits =
+      !__builtin_mul_overflow(w[1], p.group, &channels) && channels == x[1] && w[0] % p.group == 0;
+  for (int i = 0; i < p.window.spatial; ++i) {
+    fits = fits &&
+           w[2 + i] == p.window.kernel[static_cast<size_t>(kMaxSpatial - p.window.spatial + i)];
+  }
+  if (!fits) {
+    return InvalidArgument(fmt::format(
+        "Conv: w of shape {} does not fit x of shape {} with group {} and the kernel_shape",
+        w.ToString(), x.ToString(), p.group));
+  }
+  Status status = ResolveWindow(p.window, x, &s->window);
+  return status.ok() ? OkStatus() : std::move(status).Annotate("Conv");
+}
+
+Status CheckConv(const ConvParams& p, const RunArgs& args) {
+  if (args.inputs.size() < 2 || args.outputs.size() != 1)
+    return InvalidArgument("Conv: wrong operand count");
+  const ConstTensorView& x = args.inputs[0];
+  const ConstTensorView& w = args.inputs[1];
+  const TensorView& y = args.outputs[0];
+  if (x.dtype != p.dtype || w.dtype != p.dtype || y.dtype != p.dtype) {
+    return InvalidArgument("Conv: operand types differ from those bound");
+  }
+  ConvShape s;
+  FUSEE_TRY(ConvGeometry(p, x.shape, w.shape, &s));
+  Shape want;
+  want.push_back(s.batch);
+  want.push_back(s.out_channels);
+  for (int i = kMaxSpatial - p.window.spatial; i < kMaxSpatial; ++i) {
+    want.push_back(s.window.out[static_cast<size_t>(i)]);
+  }
+  if (!(y.shape == want)) return ShapeMismatch("Conv", "the result", want, y.shape);
+  if (args.has_input(2)) {
+    if (args.inputs[2].dtype != p.dtype)
+      return InvalidArgument("Conv: the bias has another type than x");
+    if (!(args.inputs[2].shape == Shape{s.out_channels})) {
+      return ShapeMismatch("Conv", "the bias", Shape{s.out_channels}, args.inputs[2].shape);
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace fusee::ops

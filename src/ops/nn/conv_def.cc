@@ -1,0 +1,86 @@
+#include <fmt/format.h>
+
+#include "ops/nn/activation.h"
+#include "ops/nn/window_def.h"
+
+namespace fusee::ops {
+
+namespace {
+
+// Kernel sizes come from the weight; the attribute, when given, must say the same.
+Status ImportConv(ImportContext& c) {
+  if (!c.has_input(0) || !c.has_input(1)) return c.Error("operands x and w are required");
+  const ir::SymShape& w = c.info(1).shape;
+  if (c.rank(0) < 3 || c.rank(0) > 2 + kMaxSpatial) {
+    return c.Refuse(fmt::format("x has rank {}; 3 to 5 are supported", c.rank(0)));
+  }
+  if (c.rank(1) != c.rank(0))
+    return c.Error(fmt::format("w has rank {}, x has {}", c.rank(1), c.rank(0)));
+  FUSEE_TRY(std::vector<int64_t> kernel, c.Ints("kernel_shape"));
+  const bool given = !kernel.empty();
+  if (given && kernel.size() + 2 != w.size()) {
+    return c.Error(
+        fmt::format("kernel_shape has {} entries, expected {}", kernel.size(), w.size() - 2));
+  }
+  for (size_t i = 2; i < w.size(); ++i) {
+    if (!given) {
+      if (!w[i].is_constant()) return c.Refuse("the kernel size must be known while building");
+      kernel.push_back(w[i].constant());
+    }
+  }
+  FUSEE_TRY(Attrs attrs, ImportWindow(c, std::move(kernel), false));
+  FUSEE_TRY(int64_t group, c.Int("group", 1));
+  attrs.Set("group", group);
+  return c.EmitAs("Conv", std::move(attrs));
+}
+
+Status InferConv(InferContext& c) {
+  if (c.input_count() < 2 || c.input_count() > 3 || !c.has_input(0) || !c.has_input(1)) {
+    return c.Error("expected operands x, w and optionally a bias");
+  }
+  const ir::SymShape& x = c.shape(0);
+  const ir::SymShape& w = c.shape(1);
+  if (c.rank(0) < 3 || c.rank(0) > 2 + kMaxSpatial || c.rank(1) != c.rank(0)) {
+    return c.Error(
+        fmt::format("x has rank {} and w {}, expected 3 to 5, equal", c.rank(0), c.rank(1)));
+  }
+  if (!IsFloat(c.dtype(0)) || c.dtype(1) != c.dtype(0)) {
+    return c.Error(fmt::format("x is {} and w is {}, expected one floating-point type",
+                               DTypeName(c.dtype(0)), DTypeName(c.dtype(1))));
+  }
+  auto window = ParseWindow(c.attrs(), c.rank(0) - 2);
+  if (!window.ok()) return c.Error(window.status().message());
+  FUSEE_TRY(int64_t group, c.attrs().Int("group", 1));
+  if (group < 1 || group >= kMaxWindowValue)
+    return c.Error(fmt::format("group {} is not positive", group));
+  FUSEE_TRY(c.RequireEqual(x[1], w[1] * ir::Dim(group), "channels of x, and of w times group,"));
+  if (w[0].is_constant() && w[0].constant() % group != 0) {
+    return c.Error(
+        fmt::format("{} output channels do not divide into {} groups", w[0].constant(), group));
+  }
+  for (size_t i = 2; i < w.size(); ++i) {
+    const size_t axis = static_cast<size_t>(kMaxSpatial) - (w.size() - 2) + i - 2;
+    FUSEE_TRY(c.RequireEqual(w[i], window->kernel[axis], "kernel_shape and the shape of w"));
+  }
+  if (c.has_input(2)) {
+    if (c.rank(2) != 1 || c.dtype(2) != c.dtype(0))
+      return c.Error("the bias should be 1-D and of x's type");
+    FUSEE_TRY(c.RequireEqual(c.shape(2)[0], w[0], "the bias and the output channels"));
+  }
+  if (auto a = ParseActivation(c.attrs()); !a.ok()) return c.Error(a.status().message());
+  FUSEE_TRY(ir::SymShape spatial, InferWindow(c, *window));
+  ir::SymShape out{x[0], w[0]};
+  out.insert(out.end(), spatial.begin(), spatial.end());
+  c.SetOutput(0, c.dtype(0), std::move(out));
+  return OkStatus();
+}
+
+}  // namespace
+
+OpDef DefineConv() {
+  return {.name = "Conv",
+          .infer = InferConv,
+          .imports = {{.onnx_op = "Conv", .since = 1, .import = ImportConv}}};
+}
+
+}  // namespace fusee::ops

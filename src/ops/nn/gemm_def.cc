@@ -1,0 +1,75 @@
+#include <fmt/format.h>
+
+#include "ops/nn/activation.h"
+#include "ops/op_def.h"
+
+namespace fusee::ops {
+
+namespace {
+
+// Before opset 7 C broadcast only where the attribute said so; numpy's rule contains that one.
+Status ImportGemm(ImportContext& c) {
+  FUSEE_TRY(double alpha, c.Float("alpha", 1));
+  FUSEE_TRY(double beta, c.Float("beta", 1));
+  FUSEE_TRY(int64_t trans_a, c.Int("transA", 0));
+  FUSEE_TRY(int64_t trans_b, c.Int("transB", 0));
+  if (c.opset() < 7) c.Ignore("broadcast");
+  Attrs attrs;
+  if (alpha != 1) attrs.Set("alpha", alpha);
+  if (beta != 1) attrs.Set("beta", beta);
+  if (trans_a != 0) attrs.Set("transA", int64_t{1});
+  if (trans_b != 0) attrs.Set("transB", int64_t{1});
+  return c.EmitAs("Gemm", std::move(attrs));
+}
+
+bool GemmType(DType d) {
+  return IsFloat(d) || d == DType::kI32 || d == DType::kI64 || d == DType::kU32 || d == DType::kU64;
+}
+
+Status InferGemm(InferContext& c) {
+  if (c.input_count() < 2 || c.input_count() > 3 || !c.has_input(0) || !c.has_input(1)) {
+    return c.Error("expected operands a, b and optionally c");
+  }
+  if (c.rank(0) != 2 || c.rank(1) != 2) {
+    return c.Error(fmt::format("a has rank {} and b {}, expected 2", c.rank(0), c.rank(1)));
+  }
+  if (!GemmType(c.dtype(0)) || c.dtype(1) != c.dtype(0) ||
+      (c.has_input(2) && c.dtype(2) != c.dtype(0))) {
+    return c.Error(fmt::format(
+        "a is {} and b is {}, expected one type of f32, f64, f16, bf16, i32, i64, u32, u64",
+        DTypeName(c.dtype(0)), DTypeName(c.dtype(1))));
+  }
+  FUSEE_TRY(int64_t trans_a, c.attrs().Int("transA", 0));
+  FUSEE_TRY(int64_t trans_b, c.attrs().Int("transB", 0));
+  const ir::SymShape& a = c.shape(0);
+  const ir::SymShape& b = c.shape(1);
+  const ir::Dim m = trans_a != 0 ? a[1] : a[0];
+  const ir::Dim n = trans_b != 0 ? b[0] : b[1];
+  FUSEE_TRY(c.RequireEqual(trans_a != 0 ? a[0] : a[1], trans_b != 0 ? b[1] : b[0],
+                           "inner dimensions of a and b"));
+  if (c.has_input(2)) {
+    const ir::SymShape& bias = c.shape(2);
+    if (bias.size() > 2)
+      return c.Error(fmt::format("c has rank {}, expected at most 2", bias.size()));
+    const ir::SymShape out{m, n};
+    for (size_t i = 0; i < bias.size(); ++i) {
+      if (bias[i] == ir::Dim(1)) continue;
+      FUSEE_TRY(c.RequireEqual(bias[i], out[2 - bias.size() + i], "c and the result"));
+    }
+  }
+  if (auto act = ParseActivation(c.attrs()); !act.ok()) return c.Error(act.status().message());
+  if (c.attrs().Has("activation") && !IsFloat(c.dtype(0)))
+    return c.Error("an activation needs a floating-point type");
+  c.SetOutput(0, c.dtype(0), {m, n});
+  return OkStatus();
+}
+
+}  // namespace
+
+OpDef DefineGemm() {
+  return {.name = "Gemm",
+          .infer = InferGemm,
+          .imports = {{.onnx_op = "Gemm", .since = 1, .import = ImportGemm}}};
+}
+
+}  // namespace fusee::ops

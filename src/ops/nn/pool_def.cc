@@ -1,0 +1,113 @@
+#include <fmt/format.h>
+
+#include "ops/nn/window_def.h"
+
+namespace fusee::ops {
+
+namespace {
+
+Status CheckRank(ImportContext& c) {
+  if (!c.has_input(0)) return c.Error("operand x is missing");
+  if (c.rank(0) < 3 || c.rank(0) > 2 + kMaxSpatial) {
+    return c.Refuse(fmt::format("x has rank {}; 3 to 5 are supported", c.rank(0)));
+  }
+  return OkStatus();
+}
+
+Result<Attrs> ImportPoolWindow(ImportContext& c) {
+  FUSEE_TRY(CheckRank(c));
+  FUSEE_TRY(std::vector<int64_t> kernel, c.Ints("kernel_shape"));
+  if (static_cast<int>(kernel.size()) != c.rank(0) - 2) {
+    return c.Error(
+        fmt::format("kernel_shape has {} entries, expected {}", kernel.size(), c.rank(0) - 2));
+  }
+  return ImportWindow(c, std::move(kernel), true);
+}
+
+Status ImportMaxPool(ImportContext& c) {
+  FUSEE_TRY(Attrs attrs, ImportPoolWindow(c));
+  FUSEE_TRY(int64_t order, c.Int("storage_order", 0));
+  if (order < 0 || order > 1) return c.Error(fmt::format("storage_order {} is not 0 or 1", order));
+  if (order == 1 && c.wants_output(1))
+    attrs.Set("storage_order", int64_t{1});  // only indices depend on it
+  return c.EmitAs("MaxPool", std::move(attrs));
+}
+
+Status ImportAveragePool(ImportContext& c) {
+  FUSEE_TRY(Attrs attrs, ImportPoolWindow(c));
+  FUSEE_TRY(int64_t include, c.Int("count_include_pad", 0));
+  if (include != 0) attrs.Set("count_include_pad", int64_t{1});
+  return c.EmitAs("AveragePool", std::move(attrs));
+}
+
+Status InferPool(InferContext& c, size_t max_outputs, bool bytes_too) {
+  if (c.input_count() != 1 || !c.has_input(0)) return c.Error("expected one operand");
+  if (c.outputs().empty() || c.outputs().size() > max_outputs)
+    return c.Error("wrong number of results");
+  if (c.rank(0) < 3 || c.rank(0) > 2 + kMaxSpatial) {
+    return c.Error(fmt::format("x has rank {}, expected 3 to 5", c.rank(0)));
+  }
+  const DType dtype = c.dtype(0);
+  if (!IsFloat(dtype) && !(bytes_too && (dtype == DType::kI8 || dtype == DType::kU8))) {
+    return c.Error(fmt::format("x is {}, expected a floating-point type{}", DTypeName(dtype),
+                               bytes_too ? ", i8 or u8" : ""));
+  }
+  auto window = ParseWindow(c.attrs(), c.rank(0) - 2);
+  if (!window.ok()) return c.Error(window.status().message());
+  FUSEE_TRY(ir::SymShape spatial, InferWindow(c, *window));
+  ir::SymShape out{c.shape(0)[0], c.shape(0)[1]};
+  out.insert(out.end(), spatial.begin(), spatial.end());
+  if (c.outputs().size() == 2) c.SetOutput(1, DType::kI64, out);
+  c.SetOutput(0, dtype, std::move(out));
+  return OkStatus();
+}
+
+Status InferMaxPool(InferContext& c) { return InferPool(c, 2, true); }
+Status InferAveragePool(InferContext& c) { return InferPool(c, 1, false); }
+
+// --- global pools: every spatial axis becomes 1 ---
+
+Status ImportGlobal(ImportContext& c) {
+  if (!c.has_input(0)) return c.Error("operand x is missing");
+  return c.EmitAs(c.node().op_type);
+}
+
+Status InferGlobal(InferContext& c) {
+  if (c.input_count() != 1 || !c.has_input(0)) return c.Error("expected one operand");
+  if (c.rank(0) < 2) return c.Error(fmt::format("x has rank {}, expected at least 2", c.rank(0)));
+  if (!IsFloat(c.dtype(0))) {
+    return c.Error(fmt::format("x is {}, expected a floating-point type", DTypeName(c.dtype(0))));
+  }
+  ir::SymShape out = c.shape(0);
+  for (size_t i = 2; i < out.size(); ++i) out[i] = 1;
+  c.SetOutput(0, c.dtype(0), std::move(out));
+  return OkStatus();
+}
+
+}  // namespace
+
+OpDef DefineMaxPool() {
+  return {.name = "MaxPool",
+          .infer = InferMaxPool,
+          .imports = {{.onnx_op = "MaxPool", .since = 1, .import = ImportMaxPool}}};
+}
+
+OpDef DefineAveragePool() {
+  return {.name = "AveragePool",
+          .infer = InferAveragePool,
+          .imports = {{.onnx_op = "AveragePool", .since = 1, .import = ImportAveragePool}}};
+}
+
+OpDef DefineGlobalAveragePool() {
+  return {.name = "GlobalAveragePool",
+          .infer = InferGlobal,
+          .imports = {{.onnx_op = "GlobalAveragePool", .since = 1, .import = ImportGlobal}}};
+}
+
+OpDef DefineGlobalMaxPool() {
+  return {.name = "GlobalMaxPool",
+          .infer = InferGlobal,
+          .imports = {{.onnx_op = "GlobalMaxPool", .since = 1, .import = ImportGlobal}}};
+}
+
+}  // namespace fusee::ops

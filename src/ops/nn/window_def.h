@@ -1,0 +1,20 @@
+// Import and shape inference of the sliding window (window.h), symbolic where the model is.
+#pragma once
+
+#include "base/status.h"
+#include "ops/import_context.h"
+#include "ops/nn/window.h"
+#include "ops/op_def.h"
+
+namespace fusee::ops {
+
+// Reads strides, dilations, pads, auto_pad and (if asked) ceil_mode of an ONNX node into IR
+// attributes: explicit lists, with auto_pad resolved to pads where the spatial sizes of `input`
+// (operand 0) allow it. `kernel` has one entry per spatial axis and becomes kernel_shape.
+Result<Attrs> ImportWindow(ImportContext& c, std::vector<int64_t> kernel, bool with_ceil_mode);
+
+// Spatial sizes of the result for operand 0 of shape [batch, channels, spatial...]: out[i] =
+// function of in[i]. Errors: kInvalidArgument naming the node when a window cannot fit.
+Result<ir::SymShape> InferWindow(InferContext& c, const WindowAttrs& attrs);
+
+}  // namespace fusee::ops
