@@ -23,6 +23,7 @@ enum class SectionType : uint32_t {
   kRecord = 4,       // FlatBuffer Record: why the plan is as it is; optional
 };
 std::string SectionTypeName(uint32_t type);  // "program", "section 99"
+std::string IsaText(uint8_t isa);            // "avx2"; the names of device/cpu_features.h, which this room cannot see
 
 struct SectionInfo {
   uint32_t type = 0;

@@ -14,10 +14,13 @@
 //
 // Storage. A tensor that no step writes and that is neither a weight nor a model input is a *view*: the same bytes
 // under another shape or dtype. It must have the (region, offset) of exactly one tensor that is alive at its first
-// use, and no larger capacity; both then live until the last use of either. A model input lives from before the first
-// step, a model output until after the last; any other tensor from its writing step to its last use.
+// use, and no larger capacity; both then live until the last use of either. A model input and state live all the time,
+// a model output until after the last step; any other tensor from its writing step to its last use.
 // In place: the result of a step may have the same (region, offset) as one of that step's operands whose storage dies
 // there and has at least its capacity (InPlacePairs lists them; the kernel must permit it).
+//
+// The io region is cut into slots: each is one model input or output that lies there (equal offsets: one slot). Every
+// tensor of the region lies inside one slot, because a caller may bind each slot to memory of its own.
 #pragma once
 
 #include <cstdint>
@@ -40,10 +43,10 @@ inline constexpr size_t kMaxNameBytes = 4096;
 inline constexpr uint64_t kMaxRegionBytes = uint64_t{1} << 46;
 
 // Errors: kInvalidArgument naming the part, what was expected and found.
-// Cost: O((tensors + operands) log tensors) plus overlap candidates, bounded by kMaxOverlapChecks. Thread-safe.
+// Cost: O((tensors + operands) log tensors). Thread-safe.
 Status Verify(const Plan& plan);
 
-// A result that shares an operand's memory.
+// A result that shares an operand's memory. An operand used twice, or beside a view of it, gives a pair each.
 struct InPlacePair {
   uint32_t step = 0;
   uint32_t input = 0;   // operand index in the step
