@@ -1,0 +1,111 @@
+// Reference kernels of the binary operators: one pair at a time in double or exact 64-bit integers,
+// rounded once.
+#include <fmt/format.h>
+
+#include "ops/pointwise/binary_functions.h"
+#include "ops/pointwise/elementwise.h"
+
+namespace fusee::ops {
+
+using namespace pointwise;  // NOLINT: the family's helpers
+
+namespace {
+
+struct Params {
+  DType dtype;
+  BinaryAttrs attrs;
+};
+
+template <typename Function>
+Status Check(const Params&, const RunArgs& args) {
+  FUSEE_TRY(CheckBroadcast(Function::kName, args));
+  if constexpr (std::is_same_v<Function, PReluFunction>)
+    return CheckSameShape(Function::kName, args);
+  return OkStatus();
+}
+
+// Result type R (T itself, or bool for a comparison). Returns the flat index of the first undefined
+// result, or -1.
+template <typename Function, typename T, typename R>
+int64_t RunTyped(const Params& params, const RunArgs& args) {
+  const ConstTensorView& a = args.inputs[0];
+  const ConstTensorView& b = args.inputs[1];
+  const TensorView& y = args.outputs[0];
+  const int64_t n = y.elements();
+  R* out = static_cast<R*>(y.data);
+  BroadcastWalk<2> walk(y.shape, {&a.shape, &b.shape});
+  bool undefined = false;
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = Narrow<R>(Function::Of(Load<T>(a.data, walk.operand(0)),
+                                    Load<T>(b.data, walk.operand(1)), params.attrs, &undefined));
+    if (undefined) return i;
+    walk.Next();
+  }
+  return -1;
+}
+
+template <typename Function, bool kComparison>
+Status Run(const Params& params, const RunArgs& args) {
+  int64_t bad = -1;
+  VisitType(params.dtype, [&]<typename T>() {
+    if constexpr (Contains(Function::kTypes, DTypeOf<T>())) {
+      bad = RunTyped<Function, T, std::conditional_t<kComparison, bool, T>>(params, args);
+    }
+  });
+  if (bad < 0) return OkStatus();
+  return InvalidArgument(fmt::format("{}: integer division by zero at flat index {} of the result",
+                                     Function::kName, bad));
+}
+
+template <typename Function, bool kComparison>
+Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
+  FUSEE_TRY(CheckOperands(spec, 2));
+  const DType dtype = spec.inputs[0].dtype;
+  FUSEE_TRY(CheckType(spec, dtype, Function::kTypes, "operand 0"));
+  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.inputs[1], "operands"));
+  FUSEE_TRY(
+      CheckType(spec, spec.outputs[0].dtype, kComparison ? kBool : Only(dtype), "the result"));
+  FUSEE_TRY(const int64_t fmod, spec.attrs->Int("fmod", 0));
+  FUSEE_TRY(const int64_t direction, spec.attrs->Int("direction", 0));
+  const BinaryAttrs attrs{fmod != 0, direction != 0};
+  return MakeKernel(Params{dtype, attrs}, &Check<Function>, &Run<Function, kComparison>);
+}
+
+}  // namespace
+
+#define FUSEE_BINARY_REF(Name, prefix)                           \
+  extern const KernelDef prefix##_ref = {.id = #prefix "_ref.1", \
+                                         .op = #Name,            \
+                                         .reference = true,      \
+                                         .in_place_inputs = 3,   \
+                                         .bind = &Bind<Name##Function, false>};
+FUSEE_BINARY_REF(Add, add)
+FUSEE_BINARY_REF(Sub, sub)
+FUSEE_BINARY_REF(Mul, mul)
+FUSEE_BINARY_REF(Div, div)
+FUSEE_BINARY_REF(Mod, mod)
+FUSEE_BINARY_REF(Min, min)
+FUSEE_BINARY_REF(Max, max)
+FUSEE_BINARY_REF(PRelu, prelu)
+FUSEE_BINARY_REF(And, and)
+FUSEE_BINARY_REF(Or, or)
+FUSEE_BINARY_REF(Xor, xor)
+FUSEE_BINARY_REF(BitwiseAnd, bitwise_and)
+FUSEE_BINARY_REF(BitwiseOr, bitwise_or)
+FUSEE_BINARY_REF(BitwiseXor, bitwise_xor)
+FUSEE_BINARY_REF(BitShift, bit_shift)
+#undef FUSEE_BINARY_REF
+
+#define FUSEE_COMPARISON_REF(Name, prefix)                       \
+  extern const KernelDef prefix##_ref = {.id = #prefix "_ref.1", \
+                                         .op = #Name,            \
+                                         .reference = true,      \
+                                         .bind = &Bind<Name##Function, true>};
+FUSEE_COMPARISON_REF(Equal, equal)
+FUSEE_COMPARISON_REF(Less, less)
+FUSEE_COMPARISON_REF(LessOrEqual, less_or_equal)
+FUSEE_COMPARISON_REF(Greater, greater)
+FUSEE_COMPARISON_REF(GreaterOrEqual, greater_or_equal)
+#undef FUSEE_COMPARISON_REF
+
+}  // namespace fusee::ops

@@ -1,0 +1,76 @@
+// Reference kernel of Cast. Each conversion rounds once: floats through double, 64-bit integers
+// straight to f32.
+#include <limits>
+
+#include "ops/pointwise/elementwise.h"
+
+namespace fusee::ops {
+
+using namespace pointwise;  // NOLINT: the family's helpers
+
+namespace {
+
+struct Params {
+  DType from, to;
+};
+
+// Truncates; beyond the type's range it saturates to 64 bits and then wraps; NaN gives 0.
+template <typename To>
+To IntegerFromDouble(double x) {
+  if (x != x) return 0;
+  if constexpr (std::is_same_v<To, uint64_t>) {
+    if (x >= 0x1p64) return std::numeric_limits<uint64_t>::max();
+    if (x >= 0x1p63) return static_cast<uint64_t>(x);
+  }
+  if (x >= 0x1p63) return static_cast<To>(std::numeric_limits<int64_t>::max());
+  if (x <= -0x1p63) return static_cast<To>(std::numeric_limits<int64_t>::min());
+  return static_cast<To>(static_cast<int64_t>(x));
+}
+
+template <typename From, typename To>
+To Convert(Wide<From> x) {
+  if constexpr (std::is_same_v<To, bool>) {
+    return x != 0;
+  } else if constexpr (std::is_integral_v<To>) {
+    if constexpr (std::is_same_v<Wide<From>, double>) {
+      return IntegerFromDouble<To>(x);
+    } else {
+      return static_cast<To>(x);
+    }
+  } else if constexpr (std::is_same_v<To, float>) {
+    return static_cast<float>(x);
+  } else {
+    return Narrow<To>(static_cast<double>(x));
+  }
+}
+
+Status Check(const Params&, const RunArgs& args) { return CheckSameShape("Cast", args); }
+
+Status Run(const Params& params, const RunArgs& args) {
+  const void* x = args.inputs[0].data;
+  const TensorView& y = args.outputs[0];
+  const int64_t n = y.elements();
+  VisitType(params.from, [&]<typename From>() {
+    VisitType(params.to, [&]<typename To>() {
+      To* out = y.as<To>();
+      for (int64_t i = 0; i < n; ++i) out[i] = Convert<From, To>(Load<From>(x, i));
+    });
+  });
+  return OkStatus();
+}
+
+Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
+  FUSEE_TRY(CheckOperands(spec, 1));
+  FUSEE_TRY(const int64_t to, spec.attrs->Int("to", 0));
+  if (to != static_cast<int64_t>(spec.outputs[0].dtype)) {
+    return BadStep(spec, "attribute 'to' is not the result's type");
+  }
+  return MakeKernel(Params{spec.inputs[0].dtype, spec.outputs[0].dtype}, &Check, &Run);
+}
+
+}  // namespace
+
+extern const KernelDef cast_ref = {
+    .id = "cast_ref.1", .op = "Cast", .reference = true, .bind = &Bind};
+
+}  // namespace fusee::ops

@@ -1,0 +1,10 @@
+// Reciprocal: 1 / x.
+#include "ops/pointwise/elementwise_def.h"
+
+namespace fusee::ops {
+
+using namespace pointwise;  // NOLINT: the family's helpers
+
+OpDef DefineReciprocal() { return Simple("Reciprocal", InferUnary<kFloats>); }
+
+}  // namespace fusee::ops

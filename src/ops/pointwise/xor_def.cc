@@ -1,0 +1,19 @@
+// Xor: exclusive or of truth values, with numpy broadcasting.
+#include "ops/pointwise/elementwise_def.h"
+
+namespace fusee::ops {
+
+using namespace pointwise;  // NOLINT: the family's helpers
+
+namespace {
+
+TrackedDim Track(const InferContext&, const ir::Dim& a, const ir::Dim& b) {
+  if (!a.is_constant() || !b.is_constant()) return std::nullopt;
+  return a + b - ir::Dim(2) * a * b;
+}
+
+}  // namespace
+
+OpDef DefineXor() { return Simple("Xor", InferBinary<kBool, Track>); }
+
+}  // namespace fusee::ops
