@@ -155,6 +155,7 @@ Status ToStatus(Result<T>&& result) {
   FUSEE_TRY_ASSIGN_INNER(FUSEE_CONCAT(fusee_result_, __COUNTER__), lhs, (__VA_ARGS__))
 #define FUSEE_TRY_PICK(_1, _2, _3, _4, _5, _6, _7, _8, NAME, ...) NAME
 // FUSEE_TRY(status_expression);  or  FUSEE_TRY(Type name, result_expression);
+// The second form is two statements: it needs braces behind an if.
 #define FUSEE_TRY(...)                                                                                      \
   FUSEE_TRY_PICK(__VA_ARGS__, FUSEE_TRY_ASSIGN, FUSEE_TRY_ASSIGN, FUSEE_TRY_ASSIGN, FUSEE_TRY_ASSIGN,       \
                  FUSEE_TRY_ASSIGN, FUSEE_TRY_ASSIGN, FUSEE_TRY_ASSIGN, FUSEE_TRY_STATUS)                    \

@@ -39,7 +39,9 @@ class BuildCommand final : public Command {
   Result<ExitCode> Run() override {
     FUSEE_TRY(shapes_.Apply(&options_));
     options_.verify = !no_verify_;
-    if (!locked_.empty()) FUSEE_TRY(options_.lockfile, ReadSmallFile(locked_));
+    if (!locked_.empty()) {
+      FUSEE_TRY(options_.lockfile, ReadSmallFile(locked_));
+    }
     if (plan_.empty()) plan_ = DefaultPlanPath();
     if (report_file_.empty()) report_file_ = plan_ + ".report.json";
     if (!quiet_) {

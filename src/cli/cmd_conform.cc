@@ -11,7 +11,7 @@
 #include "cli/command.h"
 #include "cli/conform_case.h"
 #include "cli/guarded.h"
-#include "device/thread_pool.h"
+#include "device/cpu_limits.h"
 #include "tensor/compare.h"
 
 namespace fusee::cli {
@@ -86,7 +86,7 @@ class ConformCommand final : public Command {
     if (cases.empty()) return NotFound(fmt::format("no cases below '{}'{}", dir_, filter_.empty() ? "" : " match the filter"));
     PrintTolerances();
     options_.measure = false;
-    const int cores = UsableCores();
+    const int cores = UsableCpus();
     GuardOptions guard;
     guard.jobs = jobs_ > 0 ? jobs_ : std::max(1, std::min<int>(cores, static_cast<int>(cases.size())));
     guard.timeout = std::chrono::seconds(timeout_s_);

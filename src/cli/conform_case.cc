@@ -148,8 +148,8 @@ Result<std::shared_ptr<const runtime::LoadedPlan>> BuildFor(const ConformCase& t
 Result<CaseOutcome> RunDataSet(const ConformCase& test, const DataSet& data, const compiler::BuildOptions& options) {
   FUSEE_TRY(auto plan, BuildFor(test, data, options));
   if (!data.unreadable.ok()) return Internal("the data set cannot be read: " + data.unreadable.message());
-  const std::unique_ptr<ThreadPool> pool = ThreadPool::Create({.threads = options.threads});
-  FUSEE_TRY(auto context, runtime::Context::Create(plan, {.parallel = pool.get()}));
+  ThreadPool pool({.width = options.threads});
+  FUSEE_TRY(auto context, runtime::Context::Create(plan, {.parallel = &pool}));
   for (const auto& [name, tensor] : data.inputs) {
     const auto index = plan->FindInput(name);
     if (!index) continue;  // an input that no node reads

@@ -62,7 +62,7 @@ Sha256Digest DigestOf(const onnx::Model& model) {
 class Builder {
  public:
   Builder(const std::string& path, const BuildOptions& options, const Clock& clock)
-      : path_(path), options_(options), clock_(clock), pool_(ThreadPool::Create({.threads = options.threads})) {}
+      : path_(path), options_(options), clock_(clock), pool_(std::make_unique<ThreadPool>(ThreadPoolOptions{.width = options.threads})) {}
 
   Result<BuildResult> Run() {
     FUSEE_TRY(Phase("read", [&] { return Read(); }));

@@ -88,7 +88,7 @@ class Importer {
  private:
   Status CheckOpset() {
     const std::optional<int64_t> opset = model_.OpsetVersion("");
-    if (!opset) return InvalidArgument("the model imports no operator set of the domain ai.onnx");
+    if (!opset) return OkStatus();  // a model of other domains only; a node of ai.onnx says so itself
     if (*opset < kOldestOpset || *opset > kNewestOpset) {
       return Unimplemented(fmt::format("opset {} is outside {} to {}; convert the model with onnx.version_converter",
                                        *opset, kOldestOpset, kNewestOpset));
@@ -178,6 +178,10 @@ class Importer {
     ++result_.operators[std::string(node.op_type)];
     const std::string_view domain = NormalDomain(node.domain);
     int opset = opset_;
+    if (domain.empty() && opset == 0) {
+      return InvalidArgument(fmt::format("node '{}' ({}) is of the domain ai.onnx, which the model does not import",
+                                         node.DisplayName(), node.op_type));
+    }
     if (!domain.empty()) {
       const std::optional<int64_t> version = model_.OpsetVersion(domain);
       opset = static_cast<int>(std::clamp<int64_t>(version.value_or(1), 1, 1 << 20));
