@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 #include <optional>
 
 #include "compiler/emit.h"
 #include "compiler/import.h"
 #include "compiler/latency.h"
 #include "compiler/lockfile.h"
+#include "compiler/reference.h"
 #include "compiler/select.h"
 #include "compiler/verify.h"
 #include "device/thread_pool.h"
@@ -44,21 +44,6 @@ std::string OptionsText(const BuildOptions& options) {
   return text;
 }
 
-// SHA-256 of the model file and, in the order of the initialisers, of the weights that lie outside it.
-Sha256Digest DigestOf(const onnx::Model& model) {
-  Sha256Stream digest;
-  const auto file = model.file->bytes();
-  digest.Update(file);
-  for (const onnx::TensorRef& t : model.graph.initializers) {
-    if (!t.tensor.present() || t.tensor.view().size_bytes() == 0) continue;
-    const auto bytes = t.tensor.bytes();
-    const bool inside = std::greater_equal<>()(bytes.data(), file.data()) &&
-                        std::less<>()(bytes.data(), file.data() + file.size());
-    if (!inside) digest.Update(bytes);
-  }
-  return digest.Finish();
-}
-
 class Builder {
  public:
   Builder(const std::string& path, const BuildOptions& options, const Clock& clock)
@@ -90,7 +75,7 @@ class Builder {
 
   Status Read() {
     FUSEE_TRY(model_, onnx::Load(path_));
-    model_digest_ = DigestOf(*model_);
+    model_digest_ = ModelDigest(*model_);
     if (!options_.lockfile.empty()) {
       FUSEE_TRY(Lockfile lock, ReadLockfile(options_.lockfile));
       lock_ = std::move(lock);
@@ -110,13 +95,8 @@ class Builder {
     return OkStatus();
   }
 
-  // The imported graph as it stands, by reference kernels, nothing shared: what "right" means.
   Status MakeReference() {
-    const std::unique_ptr<ir::Graph> graph = ir::Clone(*imported_.graph);
-    FUSEE_TRY(SeparateOutputs(*graph));
-    SelectOptions select{.max_isa = HostCpu().isa, .reference_only = true, .pack = false};
-    FUSEE_TRY(std::vector<SelectedNode> selection, SelectKernels(*graph, select));
-    FUSEE_TRY(plan::Plan reference, EmitPlan(imported_, *graph, selection, {.in_place = false}));
+    FUSEE_TRY(plan::Plan reference, ReferencePlan(imported_));
     reference_ = std::make_shared<const plan::Plan>(std::move(reference));
     return OkStatus();
   }
