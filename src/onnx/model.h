@@ -6,9 +6,13 @@
 //
 // Contract: any bytes give a Model or a Status; no crash, no unbounded time or memory: at most limits.max_nodes
 // nodes and so on, nesting at most limits.max_depth, memory at most 1.2 x the file + 64 MiB.
+// What is judged here: the wire format, field types, attribute types against their values, limits. A tensor's content
+// is judged too, but what is wrong with it becomes TensorRef::problem. Names, order and operators are the importer's.
+// A message that occurs twice where one is allowed is merged, as protobuf has it. Unknown fields are skipped, UTF-8 is
+// not enforced, training_info, doc strings and device configurations are not read.
 // Lifetime: everything borrowed from a Model lives as long as it; Tensors share ownership of the mapping.
 // Thread-safety: immutable after Load.
-// Source: onnx/onnx.proto3 of IR version 13, https://github.com/onnx/onnx/blob/main/docs/IR.md.
+// Source: onnx/onnx.proto of IR version 14 (1 to 99 are accepted), https://github.com/onnx/onnx/blob/main/docs/IR.md.
 #pragma once
 
 #include <cstdint>
@@ -43,11 +47,13 @@ struct TensorRef {
   std::vector<int64_t> dims;
   // Present when the type is one Fusee has and the payload is complete; external data is resolved.
   Tensor tensor;
-  // Why tensor is absent: an unsupported type, a missing file. A tensor that nobody uses does no harm.
+  // Why tensor is absent, with its place in the file: an unsupported type, a wrong size, a missing file, sparse. Not ok
+  // exactly when tensor is absent. A tensor that nobody uses does no harm.
   Status problem;
 };
 
-// One dimension of a declared type: a number, a name, or neither.
+// One dimension of a declared type: a number (0 or more; large ones are not judged), a name, or neither (absent, or the
+// -1 of old exporters).
 struct DimDecl {
   std::optional<int64_t> value;
   std::string_view name;
@@ -66,12 +72,13 @@ enum class AttrType : uint8_t {  // AttributeProto.AttributeType
   kUndefined = 0, kFloat = 1, kInt = 2, kString = 3, kTensor = 4, kGraph = 5, kFloats = 6, kInts = 7, kStrings = 8,
   kTensors = 9, kGraphs = 10, kSparseTensor = 11, kSparseTensors = 12, kTypeProto = 13, kTypeProtos = 14
 };
+// Sparse tensors and type protos are named by their type only; their values are not read.
 
 struct Graph;
 
 struct Attribute {
   std::string_view name;
-  AttrType type = AttrType::kUndefined;
+  AttrType type = AttrType::kUndefined;  // taken from the value where an old file gives none
   std::string_view ref_attr_name;  // inside model-local functions
   int64_t i = 0;
   float f = 0;
@@ -100,7 +107,7 @@ struct Node {
 struct Graph {
   std::string_view name;
   std::vector<Node> nodes;  // in file order, which ONNX requires to be topological; not checked here
-  std::vector<TensorRef> initializers;
+  std::vector<TensorRef> initializers;  // sparse ones too, as problems
   std::vector<ValueDecl> inputs, outputs, value_infos;
 };
 
@@ -129,6 +136,7 @@ struct Model {
 };
 
 // Maps and reads a model; external data is looked up beneath the model's folder only (no links, no "..").
+// Cost: proportional to the file without raw_data, whose pages are not touched (bool tensors excepted).
 // Errors: kNotFound, kInvalidArgument (not ONNX: with byte offset and field), kResourceExhausted (a limit).
 Result<std::shared_ptr<const Model>> Load(const std::string& path, const Limits& limits = {});
 
