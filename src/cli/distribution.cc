@@ -1,0 +1,35 @@
+#include "cli/distribution.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fusee::cli {
+
+Distribution::Distribution(std::vector<int64_t> samples_ns) : sorted_ns_(std::move(samples_ns)) {
+  std::ranges::sort(sorted_ns_);
+  if (sorted_ns_.empty()) return;
+  const auto n = static_cast<double>(sorted_ns_.size());
+  double sum = 0;
+  for (int64_t v : sorted_ns_) sum += static_cast<double>(v);
+  mean_ns_ = sum / n;
+  if (sorted_ns_.size() < 2 || mean_ns_ <= 0) return;
+  double squares = 0;
+  for (int64_t v : sorted_ns_)
+    squares += (static_cast<double>(v) - mean_ns_) * (static_cast<double>(v) - mean_ns_);
+  variation_ = std::sqrt(squares / (n - 1)) / mean_ns_;
+}
+
+double Distribution::Percentile(double percent) const {
+  if (sorted_ns_.empty()) return 0;
+  // The product is rounded first: 99.9 % of 1000 is 999, not the 1000 that ceil makes of
+  // 999.0000000000001.
+  const double exact = percent * static_cast<double>(sorted_ns_.size()) / 100;
+  const auto rank = static_cast<size_t>(std::ceil(std::round(exact * 1e6) / 1e6));
+  return static_cast<double>(sorted_ns_[std::clamp<size_t>(rank, 1, sorted_ns_.size()) - 1]) / 1e6;
+}
+
+bool Distribution::Resolves(double percent) const {
+  return static_cast<double>(sorted_ns_.size()) * (100 - percent) >= 100;
+}
+
+}  // namespace fusee::cli

@@ -1,0 +1,67 @@
+// What this machine offers a model: processor, cores, memory, pages, and what stands in latency's
+// way. Read from /proc and /sys, which differ between kernels and containers: whatever cannot be
+// read stays at "unknown" and is no error.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "device/cpu_features.h"
+
+namespace fusee::cli {
+
+struct Host {
+  std::string cpu_brand;
+  bool cpu_supported = false;  // at least the product's floor
+  Isa isa = Isa::kAvx2;
+  int cores_online = 0;
+  int cores_allowed = 0;               // by affinity
+  std::optional<double> cgroup_cores;  // CPU time per wall time; none: no quota
+  int threads_per_core = 0;            // 0: unknown
+  uint64_t memory_total_bytes = 0, memory_available_bytes = 0;
+  std::optional<uint64_t> cgroup_memory_bytes;  // none: no limit
+  uint64_t cgroup_memory_used_bytes = 0;
+  uint64_t swap_total_bytes = 0, swap_used_bytes = 0;
+  std::string huge_pages;  // transparent ones: "always", "madvise", "never", or "" for unknown
+  uint64_t reserved_huge_pages = 0, free_huge_pages = 0;
+  std::string governor;  // "" for unknown
+  double load_1min = 0;
+  uint64_t open_files_limit = 0;
+  std::string kernel;     // "Linux 6.1.0-18-amd64"
+  std::string container;  // "docker", "kubernetes", ..., or ""
+  bool virtual_machine = false;
+
+  // Cores this process can really use at once.
+  double usable_cores() const;
+  // Bytes it can still take; 0 when unknown.
+  uint64_t usable_memory_bytes() const;
+};
+
+// Reads everything. root stands before every path and is for tests; affinity, limits, CPUID and
+// uname are always this process's own.
+Host ReadHost(const std::string& root = "");
+
+// The pieces, pure, for any text.
+std::optional<double> ParseCpuMax(
+    std::string_view text);  // cgroup v2 cpu.max: "200000 100000" is 2
+std::optional<uint64_t> ParseLimit(std::string_view text);  // a number; "max" and nonsense: none
+uint64_t MeminfoBytes(std::string_view text, std::string_view key);  // "MemTotal"; 0 when absent
+std::string SelectedWord(std::string_view text);  // "always [madvise] never" is "madvise"
+std::string CgroupV2Path(std::string_view proc_self_cgroup);  // "0::/a/b" is "/a/b"; "" when absent
+
+// One thing doctor looked at.
+enum class Health { kOk, kWarning, kBad };
+std::string_view HealthName(Health health);  // "ok", "warning", "bad"
+struct Examined {
+  std::string name;   // "cores", stable: the key in JSON
+  std::string value;  // what is there
+  Health health = Health::kOk;
+  std::string effect;  // what it does to latency, and what to do; empty when ok
+};
+// canary_ratio: of canary.h, 0 when not taken. Pure.
+std::vector<Examined> Examine(const Host& host, double canary_median_ms, double canary_ratio);
+
+}  // namespace fusee::cli
