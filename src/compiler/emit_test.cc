@@ -1,0 +1,140 @@
+#include "compiler/emit.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "compiler/storage.h"
+#include "ir/text.h"
+#include "plan/encode.h"
+
+namespace fusee::compiler {
+namespace {
+
+// A graph from text, as an imported model with one point per symbol maximum.
+struct Emitted {
+  ImportedModel model;
+  std::vector<SelectedNode> selection;
+  plan::Plan plan;
+};
+
+Result<Emitted> EmitText(std::string_view text, bool in_place = true) {
+  Emitted e;
+  FUSEE_TRY(e.model.graph, ir::Parse(text));
+  ProfilePoint point;
+  for (const auto& [name, range] : e.model.graph->symbols()) {
+    e.model.symbols.push_back({name, 0, 0});
+    point.values[name] = range.max;
+  }
+  e.model.buckets = {point};
+  e.model.opt = point;
+  FUSEE_TRY(SeparateOutputs(*e.model.graph));
+  FUSEE_TRY(e.selection, SelectKernels(*e.model.graph, {.max_isa = Isa::kAvx2}));
+  FUSEE_TRY(e.plan, EmitPlan(e.model, *e.model.graph, e.selection, {.in_place = in_place}));
+  return e;
+}
+
+const plan::TensorDef& TensorNamed(const plan::Plan& plan, std::string_view name) {
+  for (const plan::TensorDef& t : plan.tensors) {
+    if (t.name == name) return t;
+  }
+  ADD_FAILURE() << "no tensor " << name;
+  return plan.tensors[0];
+}
+
+constexpr std::string_view kChain = R"(graph "chain" {
+  symbol batch in [1, 4]
+  input %x : f32[batch,16]
+  %a : f32[batch,16] = Relu(%x)
+  %b : f32[batch,16] = Tanh(%a)
+  %c : f32[batch,16] = Sigmoid(%b)
+  %y : f32[batch,16] = Relu(%c)
+  output %y as "y"
+})";
+
+TEST(Emit, ResultsTakeOverDyingOperands) {
+  auto e = EmitText(kChain);
+  ASSERT_TRUE(e.ok()) << e.status().ToString();
+  EXPECT_EQ(TensorNamed(e->plan, "a").offset, TensorNamed(e->plan, "b").offset);
+  EXPECT_EQ(TensorNamed(e->plan, "b").offset, TensorNamed(e->plan, "c").offset);
+  EXPECT_EQ(e->plan.activation_bytes, 4u * 16 * 4);  // one buffer at the largest batch
+  EXPECT_EQ(TensorNamed(e->plan, "y").region, plan::Region::kIo);
+  EXPECT_EQ(TensorNamed(e->plan, "x").region, plan::Region::kIo);
+}
+
+TEST(Emit, WithoutTakingOverTwoBuffersAlternate) {
+  auto e = EmitText(kChain, false);
+  ASSERT_TRUE(e.ok()) << e.status().ToString();
+  EXPECT_NE(TensorNamed(e->plan, "a").offset, TensorNamed(e->plan, "b").offset);
+  EXPECT_EQ(e->plan.activation_bytes, 2u * 4 * 16 * 4);
+}
+
+TEST(Emit, AnOperandReadAgainLaterIsNotTakenOver) {
+  auto e = EmitText(R"(graph "g" {
+  input %x : f32[16]
+  %a : f32[16] = Relu(%x)
+  %b : f32[16] = Tanh(%a)
+  %c : f32[16] = Add(%a, %b)
+  %y : f32[16] = Relu(%c)
+  output %y as "y"
+})");
+  ASSERT_TRUE(e.ok()) << e.status().ToString();
+  EXPECT_NE(TensorNamed(e->plan, "a").offset, TensorNamed(e->plan, "b").offset);
+}
+
+TEST(Emit, AnInputThatIsAnOutputIsCopied) {
+  auto e = EmitText(R"(graph "g" {
+  input %x : f32[16]
+  output %x as "y"
+  output %x as "z"
+})");
+  ASSERT_TRUE(e.ok()) << e.status().ToString();
+  ASSERT_EQ(e->plan.steps.size(), 2u);
+  EXPECT_EQ(e->plan.steps[0].op, "Copy");
+  EXPECT_NE(e->plan.outputs[0].tensor, e->plan.outputs[1].tensor);
+}
+
+TEST(Emit, EqualConstantsAreStoredOnce) {
+  auto e = EmitText(R"(graph "g" {
+  input %x : f32[4]
+  const %k : f32[4] = {1, 2, 3, 4}
+  const %l : f32[4] = {1, 2, 3, 4}
+  %a : f32[4] = Add(%x, %k)
+  %y : f32[4] = Add(%a, %l)
+  output %y as "y"
+})");
+  ASSERT_TRUE(e.ok()) << e.status().ToString();
+  EXPECT_EQ(TensorNamed(e->plan, "k").offset, TensorNamed(e->plan, "l").offset);
+  EXPECT_EQ(e->plan.weights.size(), 64u);
+}
+
+TEST(Emit, PlansEncode) {
+  auto e = EmitText(kChain);
+  ASSERT_TRUE(e.ok());
+  auto bytes = plan::Encode(e->plan);
+  EXPECT_TRUE(bytes.ok()) << bytes.status().ToString();
+}
+
+TEST(Select, NamesNodeAndReasonsWhenNothingFits) {
+  auto graph = ir::Parse(kChain);
+  ASSERT_TRUE(graph.ok());
+  const std::map<std::string, std::string> locked = {{"a", "no_such_kernel.1"}};
+  auto selection = SelectKernels(**graph, {.max_isa = Isa::kAvx2, .locked = &locked});
+  ASSERT_FALSE(selection.ok());
+  EXPECT_EQ(selection.status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(selection.status().message(), testing::HasSubstr("no_such_kernel.1"));
+}
+
+TEST(Select, RecordsWhyTacticsWerePassedOver) {
+  auto graph = ir::Parse(kChain);
+  ASSERT_TRUE(graph.ok());
+  auto selection = SelectKernels(**graph, {.max_isa = Isa::kAvx2, .reference_only = true});
+  ASSERT_TRUE(selection.ok()) << selection.status().ToString();
+  for (const SelectedNode& s : *selection) {
+    ASSERT_NE(s.kernel, nullptr);
+    EXPECT_TRUE(s.kernel->reference);
+    EXPECT_EQ(s.tried.back().verdict, "chosen");
+  }
+}
+
+}  // namespace
+}  // namespace fusee::compiler
