@@ -1,9 +1,10 @@
 // Protobuf's wire format, read and written without generated code: bounded, and nothing is copied.
 //
 // A message is a list of fields, each a tag (number << 3 | wire type) and a value:
-//   0 varint: 7 bits a byte, least first, high bit = more      2 bytes: length varint, then the
-//   bytes 1 fixed64, 5 fixed32: little-endian                        3, 4 groups: refused (no ONNX
-//   field uses them)
+//   0     varint: 7 bits a byte, least first, high bit = more
+//   1, 5  fixed64, fixed32: little-endian
+//   2     bytes: length as a varint, then the bytes (strings, nested messages, packed scalars)
+//   3, 4  groups: refused, no ONNX field uses them
 //
 // A Reader walks one message; nested messages are Readers of their own, which keep a pointer to
 // their parent, so that an error can name the whole path at no cost on success: "byte 1234,
@@ -18,8 +19,9 @@
 //   return in.status();                     // why Next stopped: the end, or an error
 //
 // Contract: any bytes; no read outside them, no allocation except for error messages, linear time.
-// Errors: kInvalidArgument with byte offset and path. Thread-safety: a Reader belongs to one
-// thread. Source: https://protobuf.dev/programming-guides/encoding/
+// Errors: kInvalidArgument with byte offset and path.
+// Thread-safety: a Reader belongs to one thread.
+// Source: https://protobuf.dev/programming-guides/encoding/
 #pragma once
 
 #include <array>

@@ -2,18 +2,22 @@
 //
 // The bytes are untrusted. Load maps the file, reads protobuf's wire format with bounds on
 // everything, and returns plain structs whose strings and weights point into the mapping (weights
-// are never copied; the old typed fields float_data, int32_data, ... are converted into owned
-// buffers). Nothing here knows operators.
+// are never copied; the old varint fields int32_data, int64_data, uint64_data are decoded into
+// owned buffers). Nothing here knows operators.
 //
 // Contract: any bytes give a Model or a Status; no crash, no unbounded time or memory: at most
 // limits.max_nodes nodes and so on, nesting at most limits.max_depth, memory at most 1.2 x the file
-// + 64 MiB. What is judged here: the wire format, field types, attribute types against their
-// values, limits. A tensor's content is judged too, but what is wrong with it becomes
-// TensorRef::problem. Names, order and operators are the importer's. A message that occurs twice
-// where one is allowed is merged, as protobuf has it. Unknown fields are skipped, UTF-8 is not
-// enforced, training_info, doc strings and device configurations are not read. Lifetime: everything
-// borrowed from a Model lives as long as it; Tensors share ownership of the mapping. Thread-safety:
-// immutable after Load. Source: onnx/onnx.proto of IR version 14 (1 to 99 are accepted),
+// + 64 MiB.
+//
+// Judged here: the wire format, field types, attribute types against their values, limits. A
+// tensor's content is judged too, but what is wrong with it becomes TensorRef::problem. Names,
+// order and operators are the importer's. A message that occurs twice where one is allowed is
+// merged, as protobuf has it. Unknown fields are skipped; UTF-8 is not enforced; training_info, doc
+// strings and device configurations are not read.
+//
+// Lifetime: everything borrowed from a Model lives as long as it; Tensors share the mapping.
+// Thread-safety: immutable after Load.
+// Source: onnx/onnx.proto of IR version 14 (1 to 99 are accepted),
 // https://github.com/onnx/onnx/blob/main/docs/IR.md.
 #pragma once
 

@@ -18,8 +18,8 @@ namespace fusee {
 // An .npy file, versions 1 to 3: little-endian, C order, at most kMaxRank dimensions, nothing
 // behind the data. bf16 has no NumPy type; it travels as '<V2', which is what ml_dtypes writes.
 // Errors: kNotFound, kPermissionDenied, kInvalidArgument (not .npy, truncated), kUnimplemented
-// (big-endian, Fortran order, a type Fusee has no tensors of; by name). Source:
-// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+// (big-endian, Fortran order, a type Fusee has no tensors of; by name).
+// Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 Result<Tensor> ReadNpy(const std::string& path);
 // The same from bytes; owner keeps them alive (null: the caller does).
 Result<Tensor> ParseNpy(std::span<const std::byte> bytes, std::shared_ptr<const void> owner);
