@@ -49,4 +49,9 @@ void PrintError(const Status& status, bool json) {
   std::printf("%s\n", buffer.GetString());
 }
 
+ExitCode PrintUsageError(const Status& status, bool json) {
+  PrintError(status, json);
+  return status.code() == StatusCode::kInvalidArgument ? ExitCode::kUsage : ExitCodeFor(status);
+}
+
 }  // namespace fusee::cli

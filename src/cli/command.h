@@ -38,6 +38,10 @@ ExitCode ExitCodeFor(const Status& status);
 // Prints "error: message" to standard error, or {"error": {"code": ..., "message": ...}} to standard output as JSON.
 void PrintError(const Status& status, bool json);
 
+// An error in what the command line says, printed; for what the parser cannot see (values that do not parse, options
+// without effect). kUsage for kInvalidArgument, else as ExitCodeFor (a named file that does not exist).
+ExitCode PrintUsageError(const Status& status, bool json);
+
 // One factory per command, defined in cmd_<name>.cc.
 #define FUSEE_COMMAND(name, summary) std::unique_ptr<Command> Make_##name();
 #include "cli/commands.inc"
