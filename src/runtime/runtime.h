@@ -43,6 +43,8 @@ struct LoadOptions {
   const ops::KernelDef* (*find_kernel)(std::string_view id) = &ops::FindKernel;
 };
 
+struct BoundPlan;  // bound_plan.h: kernels, shape bounds, in-place pairs, io slots
+
 // A plan that passed every check: digests, structure, memory, and each step's kernel bound at its largest shapes.
 // Immutable and thread-safe; keeps the weights alive.
 class LoadedPlan {
@@ -73,11 +75,11 @@ class LoadedPlan {
 
  private:
   friend class Context;
-  friend struct LoadedPlanBuilder;
   LoadedPlan() = default;
+  static Result<std::shared_ptr<const LoadedPlan>> Finish(std::shared_ptr<const plan::Plan> plan,
+                                                          const LoadOptions& options);
   std::shared_ptr<const plan::Plan> plan_;  // shared with a builder that still holds it
-  struct Bound;                              // kernels, interval bounds, in-place pairs
-  std::unique_ptr<const Bound> bound_;
+  std::unique_ptr<const BoundPlan> bound_;
 };
 
 // What a step just did; views are valid during the call only.
@@ -117,13 +119,16 @@ class Context {
   size_t input_count() const;
   size_t output_count() const;
 
-  // Sets an input's shape for the following runs. Checked against the profile when prepared (Prepare or Run).
-  // Errors: kOutOfRange (no such input), kInvalidArgument (rank differs). Never allocates when ok.
+  // Sets an input's shape for the following runs. Each axis is checked against its own range at once; how inputs fit
+  // together when prepared (Prepare or Run). Allocates nothing when ok. The shape stays as it was on error.
+  // Errors: kInvalidArgument (no such input, another rank, a fixed axis), kOutOfRange (outside the profile: names
+  // symbol, value, range and remedy).
   Status SetInputShape(size_t input, const Shape& shape);
 
   // Reads input i from the caller's memory at each Run: borrowed until bound again or unbound by null (then the
   // context's own memory, see input()). bytes: how many may be read; a Run that needs more is refused.
-  // Zero-copy when data is 64-byte aligned, else one copy a run.
+  // Zero-copy when data is 64-byte aligned, else one copy a run. Must not overlap a bound output.
+  // Errors: kInvalidArgument (no such input).
   Status BindInput(size_t input, const void* data, size_t bytes);
   // Writes output i to the caller's memory; null: to the context's own. capacity_bytes: how many may be written, also
   // with scratch values of other steps that the plan placed there. Zero-copy when aligned to 64 bytes and the plan

@@ -1,0 +1,41 @@
+// What loading adds to a plan: bound kernels, and everything a context needs that does not change from run to run.
+// Internal to this room.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "ops/kernel.h"
+#include "plan/dims.h"
+#include "plan/verify.h"
+#include "runtime/runtime.h"
+
+namespace fusee::runtime {
+
+// A stretch of the io region that a caller may bind: one model input or output that lies there.
+struct IoSlot {
+  uint64_t offset = 0;
+  uint64_t capacity = 0;
+};
+
+inline constexpr uint32_t kNoSlot = 0xffffffffu;
+
+struct BoundPlan {
+  std::vector<std::unique_ptr<ops::BoundKernel>> kernels;  // one a step
+  std::vector<Shape> max_shapes;                           // one a tensor: interval bounds at the profile's maximum
+  std::vector<plan::InPlacePair> in_place;
+  std::vector<IoSlot> slots;            // ascending by offset
+  std::vector<uint32_t> slot_of_tensor;  // kNoSlot outside the io region
+  std::vector<uint32_t> input_slot;      // one a model input; never kNoSlot
+  std::vector<uint32_t> output_slot;     // one a model output: the slot it alone is bound through, else kNoSlot (copied)
+  std::vector<size_t> element_symbols;   // symbols read from input data
+};
+
+// plan is verified and outlives the result. Errors as LoadedPlan::Load.
+Result<std::unique_ptr<BoundPlan>> BindPlan(const plan::Plan& plan, const LoadOptions& options);
+
+// "step 17 'Conv' (conv1, relu1)": how every message names a step.
+std::string DescribeStep(const plan::Plan& plan, size_t step);
+
+}  // namespace fusee::runtime

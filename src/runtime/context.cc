@@ -1,0 +1,521 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/checked_math.h"
+#include "device/arena.h"
+#include "device/fp_environment.h"
+#include "runtime/bound_plan.h"
+#include "runtime/runtime.h"
+
+namespace fusee::runtime {
+
+using plan::kNoTensor;
+using plan::Plan;
+using plan::Region;
+
+namespace {
+
+constexpr uint64_t kRegionAlignment = 4096;
+
+bool IsAligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % kTensorAlignment == 0; }
+
+// Where a slot of the io region is during the next run.
+struct SlotPlace {
+  std::byte* base = nullptr;
+  uint64_t bytes = 0;  // that may be touched from base on
+};
+
+struct InputState {
+  Shape shape;
+  const std::byte* bound = nullptr;  // the caller's, or null
+  size_t bound_bytes = 0;
+};
+
+struct OutputState {
+  std::byte* bound = nullptr;
+  size_t bound_bytes = 0;
+};
+
+Status SymbolOutOfRange(const plan::Symbol& s, int64_t value, const std::string& where) {
+  return OutOfRange(fmt::format("{}: {} = {} is outside the plan's profile [{}, {}]; send a shape within it, or rebuild "
+                                "with --minShapes/--maxShapes that cover it",
+                                where, s.name, value, s.min, s.max));
+}
+
+}  // namespace
+
+// What one context owns. Vectors are sized at Create and only overwritten afterwards.
+struct Context::State {
+  std::shared_ptr<const LoadedPlan> loaded;
+  const Plan* plan = nullptr;
+  const BoundPlan* bound = nullptr;
+  SerialParallel serial;
+  Parallel* parallel = nullptr;
+  StepHook* hook = nullptr;
+  const Clock* clock = nullptr;
+
+  Arena arena;
+  std::byte* region_base[5] = {};  // by Region; kWeights stays null (read-only, elsewhere)
+  std::vector<InputState> inputs;
+  std::vector<OutputState> outputs;
+  std::vector<SlotPlace> slots;
+
+  std::vector<int64_t> symbol_values, next_symbol_values;
+  std::vector<int64_t> dims;
+  std::vector<TensorView> tensors;
+  // Operands of all steps, one after the other; args' spans point into these.
+  std::vector<ConstTensorView> step_inputs;
+  std::vector<TensorView> step_outputs;
+  std::vector<int64_t> step_dims;
+  std::vector<ops::RunArgs> args;
+  bool shapes_ready = false;  // everything derived from shapes is up to date
+  bool places_ready = false;  // everything derived from shapes and bindings is
+
+  Status Create(const ContextOptions& options);
+  void CreateSteps();
+  void ResetInputs();
+  std::byte* OwnSlot(uint32_t slot) const { return region_base[static_cast<size_t>(Region::kIo)] + bound->slots[slot].offset; }
+  const std::byte* InputData(size_t i) const {
+    return inputs[i].bound != nullptr ? inputs[i].bound : OwnSlot(bound->input_slot[i]);
+  }
+
+  Status Prepare();
+  Status ReadSymbols();
+  Status CheckInputShapes() const;
+  Status CheckConstraints() const;
+  Status SetTensorShapes();
+  Status SetStepShapes();
+  Status PlaceSlots();
+  Status CheckPlaces() const;
+  void PlaceTensors();
+
+  Status CheckPinned() const;
+  Status RunSteps();
+  Status RunStepsObserved();
+  void CopyInputs();
+  void CopyOutputs();
+};
+
+// --- creation --------------------------------------------------------------------------------------------------------
+
+Status Context::State::Create(const ContextOptions& options) {
+  plan = &loaded->plan();
+  parallel = options.parallel != nullptr ? options.parallel : &serial;
+  const std::pair<Region, uint64_t> regions[] = {{Region::kActivations, plan->activation_bytes},
+                                                 {Region::kIo, plan->io_bytes},
+                                                 {Region::kState, plan->state_bytes},
+                                                 {Region::kWorkspace, plan->workspace_bytes}};
+  uint64_t total = 0;
+  for (const auto& [region, bytes] : regions) total += AlignUp(bytes, kRegionAlignment);  // each below 2^46
+  FUSEE_TRY(arena, Arena::Allocate(total, options.huge_pages ? PageAdvice::kHuge : PageAdvice::kSmall));
+  std::byte* next = arena.data();
+  for (const auto& [region, bytes] : regions) {
+    region_base[static_cast<size_t>(region)] = next;
+    next += AlignUp(bytes, kRegionAlignment);
+  }
+
+  inputs.resize(plan->inputs.size());
+  outputs.resize(plan->outputs.size());
+  slots.resize(bound->slots.size());
+  symbol_values = plan::SymbolValues(*plan, plan::ProfilePoint::kOpt);
+  next_symbol_values = symbol_values;
+  dims.resize(plan->dims.size());
+  FUSEE_TRY(plan::EvaluateDims(plan->dims, symbol_values, dims));
+  for (const plan::TensorDef& t : plan->tensors) {
+    FUSEE_TRY(const Shape shape, plan::ShapeOf(t, dims));
+    tensors.push_back({t.dtype, shape, nullptr});
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) inputs[i].shape = tensors[plan->inputs[i].tensor].shape;
+  ResetInputs();
+  CreateSteps();
+  return OkStatus();
+}
+
+// Content that satisfies the plan before the caller wrote any: pinned bytes, and optimum values where symbols are read.
+void Context::State::ResetInputs() {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const auto& pinned = plan->inputs[i].pinned;
+    if (!pinned.empty()) std::memcpy(OwnSlot(bound->input_slot[i]), pinned.data(), pinned.size());
+  }
+  for (size_t index : bound->element_symbols) {
+    const plan::Symbol& s = plan->symbols[index];
+    const plan::IoDef& io = plan->inputs[s.input];
+    if (io.is_pinned) continue;
+    StoreInt({plan->tensors[io.tensor].dtype, inputs[s.input].shape, OwnSlot(bound->input_slot[s.input])}, s.element, s.opt);
+  }
+}
+
+void Context::State::CreateSteps() {
+  size_t input_count = 0, output_count = 0, dim_count = 0;
+  for (const plan::Step& s : plan->steps) {
+    input_count += s.inputs.size();
+    output_count += s.outputs.size();
+    dim_count += s.dims.size();
+  }
+  step_inputs.resize(input_count);
+  step_outputs.resize(output_count);
+  step_dims.resize(dim_count);
+  auto in = std::span(step_inputs);
+  auto out = std::span(step_outputs);
+  auto dim = std::span(step_dims);
+  for (const plan::Step& s : plan->steps) {
+    std::byte* workspace = region_base[static_cast<size_t>(Region::kWorkspace)] + s.workspace_offset;
+    args.push_back({in.first(s.inputs.size()), out.first(s.outputs.size()), dim.first(s.dims.size()),
+                    {workspace, s.workspace_bytes}, parallel});
+    in = in.subspan(s.inputs.size());
+    out = out.subspan(s.outputs.size());
+    dim = dim.subspan(s.dims.size());
+  }
+}
+
+// --- preparation -----------------------------------------------------------------------------------------------------
+
+Status Context::State::ReadSymbols() {
+  for (size_t i = 0; i < plan->symbols.size(); ++i) {
+    const plan::Symbol& s = plan->symbols[i];
+    const InputState& input = inputs[s.input];
+    int64_t value = 0;
+    if (s.axis >= 0) {
+      value = input.shape[s.axis];
+    } else {
+      const ConstTensorView view{plan->tensors[plan->inputs[s.input].tensor].dtype, input.shape, InputData(s.input)};
+      if (s.element >= view.elements() ||
+          (input.bound != nullptr && input.bound_bytes < static_cast<size_t>(view.size_bytes()))) {
+        return InvalidArgument(fmt::format("input '{}': {} bytes do not hold element {}, which gives {}",
+                                           plan->inputs[s.input].name, input.bound_bytes, s.element, s.name));
+      }
+      value = IntAt(view, s.element);
+    }
+    if (value < s.min || value > s.max) {
+      return SymbolOutOfRange(s, value, fmt::format("input '{}'", plan->inputs[s.input].name));
+    }
+    next_symbol_values[i] = value;
+  }
+  return OkStatus();
+}
+
+Status Context::State::CheckInputShapes() const {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const plan::TensorDef& t = plan->tensors[plan->inputs[i].tensor];
+    for (int axis = 0; axis < inputs[i].shape.rank(); ++axis) {
+      const int64_t want = dims[t.shape[static_cast<size_t>(axis)]];
+      if (inputs[i].shape[axis] != want) {
+        return InvalidArgument(fmt::format("input '{}': shape {}, expected {} on axis {} beside the other inputs' shapes",
+                                           plan->inputs[i].name, inputs[i].shape.ToString(), want, axis));
+      }
+    }
+  }
+  return OkStatus();
+}
+
+Status Context::State::CheckConstraints() const {
+  for (const plan::EqualConstraint& c : plan->constraints) {
+    if (dims[c.a] == dims[c.b]) continue;
+    return InvalidArgument(fmt::format("the inputs' shapes do not fit each other: {} and {} must be equal ({})", dims[c.a],
+                                       dims[c.b], c.reason));
+  }
+  return OkStatus();
+}
+
+Status Context::State::SetTensorShapes() {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const plan::TensorDef& t = plan->tensors[i];
+    FUSEE_TRY(const Shape shape, plan::ShapeOf(t, dims));
+    const Shape& max_shape = bound->max_shapes[i];
+    bool fits = true;
+    for (int axis = 0; axis < shape.rank(); ++axis) fits = fits && shape[axis] <= max_shape[axis];
+    tensors[i].shape = shape;
+    if (!fits || static_cast<uint64_t>(tensors[i].size_bytes()) > t.capacity_bytes) {
+      return OutOfRange(fmt::format("tensor '{}' would be {}, the plan sets {} bytes aside for at most {}; rebuild with "
+                                    "--maxShapes that cover these shapes",
+                                    t.name, shape.ToString(), t.capacity_bytes, max_shape.ToString()));
+    }
+  }
+  return OkStatus();
+}
+
+Status Context::State::SetStepShapes() {
+  auto in = step_inputs.begin();
+  auto out = step_outputs.begin();
+  auto dim = step_dims.begin();
+  auto pair = bound->in_place.begin();
+  for (size_t i = 0; i < plan->steps.size(); ++i) {
+    const plan::Step& s = plan->steps[i];
+    for (uint32_t t : s.inputs) *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
+    for (uint32_t t : s.outputs) *out++ = t == kNoTensor ? TensorView{} : tensors[t];
+    for (uint32_t d : s.dims) *dim++ = dims[d];
+    for (; pair != bound->in_place.end() && pair->step == i; ++pair) {
+      if (args[i].inputs[pair->input].size_bytes() != args[i].outputs[pair->output].size_bytes()) {
+        return InvalidArgument(fmt::format("{}: result lies on operand {} but has another size for these shapes; please "
+                                           "report this plan",
+                                           DescribeStep(*plan, i), pair->input));
+      }
+    }
+    if (Status status = bound->kernels[i]->CheckShapes(args[i]); !status.ok()) {
+      return std::move(status).Annotate(DescribeStep(*plan, i));
+    }
+  }
+  return OkStatus();
+}
+
+Status Context::State::PlaceSlots() {
+  for (uint32_t i = 0; i < slots.size(); ++i) slots[i] = {OwnSlot(i), bound->slots[i].capacity};
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const InputState& input = inputs[i];
+    if (input.bound == nullptr) continue;
+    const int64_t need = tensors[plan->inputs[i].tensor].size_bytes();
+    if (input.bound_bytes < static_cast<size_t>(need)) {
+      return InvalidArgument(fmt::format("input '{}': {} bytes bound, its shape {} needs {}", plan->inputs[i].name,
+                                         input.bound_bytes, input.shape.ToString(), need));
+    }
+    // Steps never write a model input (verified), so the caller's const is kept.
+    if (IsAligned(input.bound)) slots[bound->input_slot[i]] = {const_cast<std::byte*>(input.bound), input.bound_bytes};
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const OutputState& output = outputs[i];
+    if (output.bound == nullptr) continue;
+    const int64_t need = tensors[plan->outputs[i].tensor].size_bytes();
+    if (output.bound_bytes < static_cast<size_t>(need)) {
+      return InvalidArgument(fmt::format("output '{}': {} bytes bound, its shape {} needs {}", plan->outputs[i].name,
+                                         output.bound_bytes, tensors[plan->outputs[i].tensor].shape.ToString(), need));
+    }
+    const uint32_t slot = bound->output_slot[i];
+    if (slot != kNoSlot && IsAligned(output.bound)) slots[slot] = {output.bound, output.bound_bytes};
+  }
+  return CheckPlaces();
+}
+
+// Other tensors of a bound slot (views of an input, scratch in an output) must stay within the caller's memory too.
+Status Context::State::CheckPlaces() const {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const uint32_t slot = bound->slot_of_tensor[i];
+    if (slot == kNoSlot) continue;
+    const uint64_t end = plan->tensors[i].offset - bound->slots[slot].offset + static_cast<uint64_t>(tensors[i].size_bytes());
+    if (end > slots[slot].bytes) {
+      return InvalidArgument(fmt::format("tensor '{}' needs {} bytes of a bound buffer that has {}; bind a larger one, or "
+                                         "let the context own it",
+                                         plan->tensors[i].name, end, slots[slot].bytes));
+    }
+  }
+  return OkStatus();
+}
+
+void Context::State::PlaceTensors() {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const plan::TensorDef& t = plan->tensors[i];
+    const uint32_t slot = bound->slot_of_tensor[i];
+    if (slot != kNoSlot) {
+      tensors[i].data = slots[slot].base + (t.offset - bound->slots[slot].offset);
+    } else if (t.region == Region::kWeights) {
+      // Results never lie in the weights (verified), so nothing writes through this.
+      tensors[i].data = const_cast<std::byte*>(plan->weights.data()) + t.offset;
+    } else {
+      tensors[i].data = region_base[static_cast<size_t>(t.region)] + t.offset;
+    }
+  }
+  auto in = step_inputs.begin();
+  auto out = step_outputs.begin();
+  for (const plan::Step& s : plan->steps) {
+    for (uint32_t t : s.inputs) (in++)->data = t == kNoTensor ? nullptr : tensors[t].data;
+    for (uint32_t t : s.outputs) (out++)->data = t == kNoTensor ? nullptr : tensors[t].data;
+  }
+}
+
+Status Context::State::Prepare() {
+  if (!shapes_ready || !bound->element_symbols.empty()) {
+    const bool values_may_stay = shapes_ready;
+    shapes_ready = false;
+    FUSEE_TRY(ReadSymbols());
+    if (values_may_stay && next_symbol_values == symbol_values) {
+      shapes_ready = true;
+    } else {
+      places_ready = false;
+      FUSEE_TRY(plan::EvaluateDims(plan->dims, next_symbol_values, dims));
+      FUSEE_TRY(CheckInputShapes());
+      FUSEE_TRY(CheckConstraints());
+      FUSEE_TRY(SetTensorShapes());
+      FUSEE_TRY(SetStepShapes());
+      symbol_values.assign(next_symbol_values.begin(), next_symbol_values.end());
+      shapes_ready = true;
+    }
+  }
+  if (!places_ready) {
+    FUSEE_TRY(PlaceSlots());
+    PlaceTensors();
+    places_ready = true;
+  }
+  return OkStatus();
+}
+
+// --- running ---------------------------------------------------------------------------------------------------------
+
+void Context::State::CopyInputs() {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].bound == nullptr || IsAligned(inputs[i].bound)) continue;
+    const TensorView& view = tensors[plan->inputs[i].tensor];
+    std::memcpy(view.data, inputs[i].bound, static_cast<size_t>(view.size_bytes()));
+  }
+}
+
+void Context::State::CopyOutputs() {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const TensorView& view = tensors[plan->outputs[i].tensor];
+    if (outputs[i].bound == nullptr || outputs[i].bound == view.data || view.size_bytes() == 0) continue;
+    std::memcpy(outputs[i].bound, view.data, static_cast<size_t>(view.size_bytes()));
+  }
+}
+
+Status Context::State::CheckPinned() const {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const plan::IoDef& io = plan->inputs[i];
+    if (!io.is_pinned || io.pinned.empty()) continue;
+    if (std::memcmp(InputData(i), io.pinned.data(), io.pinned.size()) != 0) {
+      return InvalidArgument(fmt::format("input '{}' must hold exactly the value the plan was built for; leave it unset, or "
+                                         "rebuild for the new value",
+                                         io.name));
+    }
+  }
+  return OkStatus();
+}
+
+Status Context::State::RunSteps() {
+  for (size_t i = 0; i < args.size(); ++i) {
+    if (Status status = bound->kernels[i]->Run(args[i]); !status.ok()) {
+      return std::move(status).Annotate(DescribeStep(*plan, i));
+    }
+  }
+  return OkStatus();
+}
+
+Status Context::State::RunStepsObserved() {
+  for (size_t i = 0; i < args.size(); ++i) {
+    const TimePoint begin = clock != nullptr ? clock->Now() : TimePoint();
+    Status status = bound->kernels[i]->Run(args[i]);
+    const TimePoint end = clock != nullptr ? clock->Now() : TimePoint();
+    if (!status.ok()) return std::move(status).Annotate(DescribeStep(*plan, i));
+    hook->OnStep({i, args[i].inputs, args[i].outputs, std::chrono::nanoseconds(end - begin).count()});
+  }
+  return OkStatus();
+}
+
+// --- public ----------------------------------------------------------------------------------------------------------
+
+Context::Context() : state_(std::make_unique<State>()) {}
+Context::~Context() = default;
+
+Result<std::unique_ptr<Context>> Context::Create(std::shared_ptr<const LoadedPlan> plan, const ContextOptions& options) {
+  std::unique_ptr<Context> context(new Context);
+  context->state_->bound = plan->bound_.get();
+  context->state_->loaded = std::move(plan);
+  FUSEE_TRY(context->state_->Create(options));
+  return context;
+}
+
+const LoadedPlan& Context::plan() const { return *state_->loaded; }
+size_t Context::input_count() const { return state_->inputs.size(); }
+size_t Context::output_count() const { return state_->outputs.size(); }
+
+Status Context::SetInputShape(size_t input, const Shape& shape) {
+  State& s = *state_;
+  if (input >= s.inputs.size()) return InvalidArgument(fmt::format("no input {}: the plan has {}", input, s.inputs.size()));
+  InputState& state = s.inputs[input];
+  if (state.shape == shape) return OkStatus();
+  const plan::IoDef& io = s.plan->inputs[input];
+  const plan::TensorDef& t = s.plan->tensors[io.tensor];
+  const Shape& max_shape = s.bound->max_shapes[io.tensor];
+  if (shape.rank() != max_shape.rank()) {
+    return InvalidArgument(fmt::format("input '{}': shape {} has rank {}, expected {}", io.name, shape.ToString(),
+                                       shape.rank(), max_shape.rank()));
+  }
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    const plan::DimExpr& e = s.plan->dims[t.shape[static_cast<size_t>(axis)]];
+    if (e.op == plan::DimOp::kConstant && shape[axis] != e.a) {
+      return InvalidArgument(fmt::format("input '{}': shape {}, expected {} on axis {}", io.name, shape.ToString(), e.a, axis));
+    }
+    if (e.op == plan::DimOp::kSymbol) {
+      const plan::Symbol& symbol = s.plan->symbols[static_cast<size_t>(e.a)];
+      if (shape[axis] < symbol.min || shape[axis] > symbol.max) {
+        return SymbolOutOfRange(symbol, shape[axis],
+                                fmt::format("input '{}' of shape {}, axis {}", io.name, shape.ToString(), axis));
+      }
+    }
+    if (shape[axis] < 0 || shape[axis] > max_shape[axis]) {
+      return OutOfRange(fmt::format("input '{}': shape {} exceeds the profile's {}; rebuild with larger --maxShapes", io.name,
+                                    shape.ToString(), max_shape.ToString()));
+    }
+  }
+  if (static_cast<uint64_t>(TensorView{t.dtype, shape, nullptr}.size_bytes()) > t.capacity_bytes) {
+    return OutOfRange(fmt::format("input '{}': shape {} exceeds the {} bytes set aside", io.name, shape.ToString(),
+                                  t.capacity_bytes));
+  }
+  state.shape = shape;
+  s.shapes_ready = false;
+  return OkStatus();
+}
+
+Status Context::BindInput(size_t input, const void* data, size_t bytes) {
+  State& s = *state_;
+  if (input >= s.inputs.size()) return InvalidArgument(fmt::format("no input {}: the plan has {}", input, s.inputs.size()));
+  InputState& state = s.inputs[input];
+  const auto* next = static_cast<const std::byte*>(data);
+  if (state.bound != next || state.bound_bytes != bytes) s.places_ready = false;
+  state.bound = next;
+  state.bound_bytes = next == nullptr ? 0 : bytes;
+  return OkStatus();
+}
+
+Status Context::BindOutput(size_t output, void* data, size_t capacity_bytes) {
+  State& s = *state_;
+  if (output >= s.outputs.size()) return InvalidArgument(fmt::format("no output {}: the plan has {}", output, s.outputs.size()));
+  OutputState& state = s.outputs[output];
+  auto* next = static_cast<std::byte*>(data);
+  if (state.bound != next || state.bound_bytes != capacity_bytes) s.places_ready = false;
+  state.bound = next;
+  state.bound_bytes = next == nullptr ? 0 : capacity_bytes;
+  return OkStatus();
+}
+
+TensorView Context::input(size_t input) {
+  State& s = *state_;
+  return {s.plan->tensors[s.plan->inputs[input].tensor].dtype, s.inputs[input].shape, s.OwnSlot(s.bound->input_slot[input])};
+}
+
+ConstTensorView Context::output(size_t output) const {
+  const State& s = *state_;
+  ConstTensorView view = s.tensors[s.plan->outputs[output].tensor];
+  if (s.outputs[output].bound != nullptr) view.data = s.outputs[output].bound;
+  return view;
+}
+
+Status Context::Prepare() { return state_->Prepare(); }
+
+Status Context::Run() {
+  State& s = *state_;
+  FUSEE_TRY(s.Prepare());
+  FUSEE_TRY(s.CheckPinned());
+  s.CopyInputs();
+  const ScopedFpEnvironment fp;
+  FUSEE_TRY(s.hook == nullptr ? s.RunSteps() : s.RunStepsObserved());
+  s.CopyOutputs();
+  return OkStatus();
+}
+
+std::span<const int64_t> Context::symbol_values() const { return state_->symbol_values; }
+
+std::optional<size_t> Context::bucket() const {
+  const State& s = *state_;
+  for (size_t i = 0; i < s.plan->buckets.size(); ++i) {
+    const auto& values = s.plan->buckets[i].symbol_values;
+    if (std::ranges::equal(s.symbol_values, values, std::ranges::less_equal())) return i;
+  }
+  return std::nullopt;
+}
+
+void Context::SetStepHook(StepHook* hook, const Clock* clock) {
+  state_->hook = hook;
+  state_->clock = clock;
+}
+
+}  // namespace fusee::runtime
