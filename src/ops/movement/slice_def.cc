@@ -16,7 +16,9 @@ namespace {
 constexpr int64_t kFar = int64_t{1} << 48;
 
 ir::Dim ClampLow(const ir::Dim& value, const ir::Dim& low, const ir::SymbolRanges& symbols) {
-  return (value - low).Range(symbols).min >= 0 ? value : Max(value, low);
+  const ir::DimRange range = (value - low).Range(symbols);
+  if (range.min >= 0) return value;
+  return range.max <= 0 ? low : Max(value, low);
 }
 ir::Dim ClampHigh(const ir::Dim& value, const ir::Dim& high, const ir::SymbolRanges& symbols) {
   const ir::DimRange range = (high - value).Range(symbols);

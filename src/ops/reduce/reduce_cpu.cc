@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kLanes = 32;    // four AVX2 registers: covers the latency of an addition
 constexpr int64_t kColumns = 64;  // eight registers of accumulators
-constexpr int64_t kChunk = 256;
+constexpr int64_t kChunk = 64;
 
 struct Sum {
   static constexpr float kStart = 0;

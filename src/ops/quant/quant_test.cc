@@ -1,0 +1,180 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "ops/kernel_test_util.h"
+#include "ops/movement/import_test_util.h"
+#include "tensor/random.h"
+
+namespace fusee::ops {
+namespace {
+
+constexpr uint64_t kSeed = 4242;
+constexpr int64_t kF32 = static_cast<int64_t>(DType::kF32);
+
+template <typename T>
+std::vector<T> Compute(std::string_view id, const KernelCall& call, size_t result = 0) {
+  const auto got = RunKernel(id, call);
+  EXPECT_TRUE(got.ok()) << id << ": " << got.status().ToString();
+  if (!got.ok()) return {};
+  const Tensor& t = (*got)[result];
+  return std::vector<T>(t.as<T>(), t.as<T>() + t.elements());
+}
+
+Tensor Random(DType dtype, const Shape& shape, uint64_t stream, int64_t low = 0, int64_t high = 9) {
+  TensorView view;
+  Tensor tensor = Tensor::Allocate(dtype, shape, &view).value();
+  FillRandom(view, Fill::kUniform, kSeed, stream, low, high);
+  return tensor;
+}
+
+TEST(Quantize, RoundsHalfToEvenAndSaturates) {
+  const Tensor x = Tensor::Of<float>(
+      {8}, {0.5F, 1.5F, -0.5F, 2.5F, 300, -300, std::numeric_limits<float>::infinity(), 3});
+  KernelCall call = {
+      .op = "QuantizeLinear",
+      .attrs = {{"precision", kF32}},
+      .inputs = {x, Tensor::Of<float>(Shape{}, {1}), Tensor::Of<uint8_t>(Shape{}, {10})},
+      .outputs = {{DType::kU8, {8}}}};
+  for (std::string_view id : {"quantize_linear_ref.1", "quantize_linear_f32_cpu.1"}) {
+    EXPECT_EQ(Compute<uint8_t>(id, call), (std::vector<uint8_t>{10, 12, 10, 12, 255, 0, 255, 13}))
+        << id;
+  }
+  call.inputs[2] = Tensor();
+  call.outputs = {{DType::kI8, {8}}};
+  for (std::string_view id : {"quantize_linear_ref.1", "quantize_linear_f32_cpu.1"}) {
+    EXPECT_EQ(Compute<int8_t>(id, call), (std::vector<int8_t>{0, 2, 0, 2, 127, -128, 127, 3}))
+        << id;
+  }
+}
+
+TEST(Dequantize, SubtractsThenScales) {
+  const KernelCall call = {
+      .op = "DequantizeLinear",
+      .inputs = {Tensor::Of<int8_t>({3}, {-128, 0, 127}), Tensor::Of<float>(Shape{}, {0.5F}),
+                 Tensor::Of<int8_t>(Shape{}, {127})},
+      .outputs = {{DType::kF32, {3}}}};
+  for (std::string_view id : {"dequantize_linear_ref.1", "dequantize_linear_f32_cpu.1"}) {
+    EXPECT_EQ(Compute<float>(id, call), (std::vector<float>{-127.5F, -63.5F, 0})) << id;
+  }
+}
+
+// Every arrangement of scales, fast against plain, to the bit.
+TEST(Quantize, TacticsAgreeOnEveryGranularity) {
+  struct Case {
+    Shape x, scale;
+    int64_t axis, block;
+  };
+  for (const Case& c : std::vector<Case>{{{2, 3, 5}, {}, 0, 0},
+                                         {{2, 3, 5}, {1}, 0, 0},
+                                         {{2, 3, 5}, {3}, 1, 0},
+                                         {{2, 3, 5}, {2}, 0, 0},
+                                         {{2, 3, 33}, {33}, 2, 0},
+                                         {{2, 7, 5}, {2, 3, 5}, 1, 3},
+                                         {{2, 3, 33}, {2, 3, 5}, 2, 8},
+                                         {{4, 3}, {1, 3}, 0, 100},
+                                         {{0, 3}, {3}, 1, 0},
+                                         {{}, {}, 0, 0},
+                                         {{40000}, {}, 0, 0}}) {
+    for (DType code : {DType::kU8, DType::kI8}) {
+      for (bool zero_point : {false, true}) {
+        // Scales in [1, 9], values up to 1000 either way.
+        TensorView scales;
+        Tensor scale = Tensor::Allocate(DType::kF32, c.scale, &scales).value();
+        for (int64_t i = 0; i < scales.elements(); ++i)
+          StoreDouble(scales, i, 0.01 + RandomUniform(kSeed, 1, static_cast<uint64_t>(i)));
+        const Tensor zero = zero_point ? Random(code, c.scale, 2, 0, 100) : Tensor();
+        KernelCall call = {
+            .op = "QuantizeLinear",
+            .attrs = {{"axis", c.axis}, {"block_size", c.block}, {"precision", kF32}},
+            .inputs = {Random(DType::kF32, c.x, 0), scale, zero},
+            .outputs = {{code, c.x}}};
+        auto ran = CompareTactics(call, 0, 0);
+        ASSERT_TRUE(ran.ok()) << c.x.ToString() << c.scale.ToString() << " seed " << kSeed << ": "
+                              << ran.status().ToString();
+        EXPECT_EQ(ran->size(), 2U);
+        call = {.op = "DequantizeLinear",
+                .attrs = {{"axis", c.axis}, {"block_size", c.block}},
+                .inputs = {Random(code, c.x, 3, 0, 127), scale, zero},
+                .outputs = {{DType::kF32, c.x}}};
+        ran = CompareTactics(call, 0, 0);
+        ASSERT_TRUE(ran.ok()) << c.x.ToString() << c.scale.ToString() << " seed " << kSeed << ": "
+                              << ran.status().ToString();
+      }
+    }
+  }
+}
+
+TEST(Quantize, PicksTheScaleOfItsBlock) {
+  const KernelCall call = {.op = "DequantizeLinear",
+                           .attrs = {{"axis", int64_t{1}}, {"block_size", int64_t{2}}},
+                           .inputs = {Tensor::Of<uint8_t>({2, 3}, {1, 1, 1, 1, 1, 1}),
+                                      Tensor::Of<float>({2, 2}, {1, 2, 3, 4})},
+                           .outputs = {{DType::kF32, {2, 3}}}};
+  EXPECT_EQ(Compute<float>("dequantize_linear_ref.1", call),
+            (std::vector<float>{1, 1, 2, 3, 3, 4}));
+}
+
+TEST(Quantize, DividesInTheScalesPrecision) {
+  // 10.01 / 1.0 is 10.0078125 in half, and 2049 / 2 is 1024 (tie to even of 1024.5, which half
+  // rounds to 1024).
+  const KernelCall call = {
+      .op = "QuantizeLinear",
+      .attrs = {{"precision", static_cast<int64_t>(DType::kF16)}},
+      .inputs = {Tensor::Of<Half>({1}, {Half(2050.0F)}), Tensor::Of<Half>(Shape{}, {Half(2.0F)})},
+      .outputs = {{DType::kI16, {1}}}};
+  EXPECT_EQ(Compute<int16_t>("quantize_linear_ref.1", call), (std::vector<int16_t>{1025}));
+  EXPECT_EQ(RunKernel("quantize_linear_f32_cpu.1", call).status().code(),
+            StatusCode::kUnimplemented);
+}
+
+TEST(Quantize, RefusesScalesOfAnotherShape) {
+  KernelCall call = {.op = "QuantizeLinear",
+                     .attrs = {{"axis", int64_t{1}}, {"precision", kF32}},
+                     .inputs = {Random(DType::kF32, {2, 3}, 0), Random(DType::kF32, {2}, 1)},
+                     .outputs = {{DType::kU8, {2, 3}}}};
+  for (std::string_view id : {"quantize_linear_ref.1", "quantize_linear_f32_cpu.1"})
+    EXPECT_FALSE(RunKernel(id, call).ok());
+  call.inputs[1] = Random(DType::kF32, {3}, 1);
+  call.inputs.push_back(Random(DType::kU8, {2}, 1));
+  for (std::string_view id : {"quantize_linear_ref.1", "quantize_linear_f32_cpu.1"})
+    EXPECT_FALSE(RunKernel(id, call).ok());
+}
+
+TEST(DynamicQuantize, FollowsTheStandardsExample) {
+  const KernelCall call = {.op = "DynamicQuantizeLinear",
+                           .inputs = {Tensor::Of<float>({6}, {0, 2, -3, -2.5F, 1.34F, 0.5F})},
+                           .outputs = {{DType::kU8, {6}}, {DType::kF32, {}}, {DType::kU8, {}}}};
+  EXPECT_EQ(Compute<uint8_t>("dynamic_quantize_linear_ref.1", call),
+            (std::vector<uint8_t>{153, 255, 0, 26, 221, 179}));
+  EXPECT_EQ(Compute<uint8_t>("dynamic_quantize_linear_ref.1", call, 2),
+            (std::vector<uint8_t>{153}));
+  KernelCall zeros = call;
+  zeros.inputs = {Tensor::Of<float>({6}, {0, 0, 0, 0, 0, 0})};
+  EXPECT_EQ(Compute<uint8_t>("dynamic_quantize_linear_ref.1", zeros), std::vector<uint8_t>(6, 0));
+}
+
+TEST(QuantizeDef, TakesTypesFromZeroPointScaleOrAttribute) {
+  ImportHarness h;
+  using H = ImportHarness;
+  const ir::ValueId x = h.Input("x", DType::kF32, {h.Symbol("n", 1, 8), 4});
+  const ir::ValueId scale = h.Input("scale", DType::kF32, {}),
+                    zero = h.Input("zero", DType::kI8, {});
+  const auto type = [&](ir::ValueId id) { return h.graph.value(id).info.dtype; };
+  EXPECT_EQ(type(h.Import("QuantizeLinear", 13, {x, scale})), DType::kU8);
+  EXPECT_EQ(type(h.Import("QuantizeLinear", 13, {x, scale, zero})), DType::kI8);
+  EXPECT_EQ(type(h.Import("QuantizeLinear", 21, {x, scale}, H::Attrs(H::Attr("output_dtype", 5)))),
+            DType::kI16);
+  const auto fp8 =
+      h.TryImport("QuantizeLinear", 21, {x, scale}, H::Attrs(H::Attr("output_dtype", 17)));
+  EXPECT_EQ(fp8.status().code(), StatusCode::kUnimplemented);
+  EXPECT_NE(fp8.status().message().find("float8e4m3fn"), std::string::npos);
+  EXPECT_FALSE(h.TryImport("QuantizeLinear", 13, {x, h.Input("five", DType::kF32, {5})}).ok());
+  const ir::ValueId q = h.Input("q", DType::kI8, {2, 4});
+  EXPECT_EQ(type(h.Import("DequantizeLinear", 13, {q, scale, zero})), DType::kF32);
+  EXPECT_EQ(type(h.Import("DequantizeLinear", 19, {q, h.Input("half", DType::kF16, {})})),
+            DType::kF16);
+}
+
+}  // namespace
+}  // namespace fusee::ops
