@@ -1,0 +1,161 @@
+// POST .../infer: decode, place a deadline, hand over to the dispatcher, encode.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdlib>
+
+#include "server/compression.h"
+#include "server/infer_request.h"
+#include "server/infer_response.h"
+#include "server/router.h"
+#include "server/service.h"
+
+namespace fusee::server::routes {
+namespace {
+
+constexpr std::string_view kTimeoutHeader = "Fusee-Timeout-Us";
+
+// Everything one inference needs until its response is on the wire.
+struct Exchange {
+  HttpRequest http;
+  std::string inflated;  // the body, when it came compressed
+  InferRequest request;
+  ContentEncoding answer_encoding = ContentEncoding::kIdentity;
+  std::unique_ptr<std::byte, decltype(&std::free)> output_memory{nullptr, &std::free};
+};
+
+HttpResponse FromStatus(const Status& status, Duration retry_after = {}) {
+  HttpResponse response = HttpResponse::Error(status);
+  // The header knows whole seconds only; the text says milliseconds.
+  if (retry_after > Duration(0)) {
+    const auto seconds =
+        (retry_after + std::chrono::seconds(1) - Duration(1)) / std::chrono::seconds(1);
+    response.headers.emplace_back("Retry-After", fmt::format_int(seconds).str());
+  }
+  return response;
+}
+
+// The client's timeout: the header if there is one (a gateway sets it), else the parameter; 0 when
+// there is neither.
+Result<uint64_t> TimeoutUs(const HttpRequest& http, const InferRequest& request) {
+  const std::string* header = http.Header(kTimeoutHeader);
+  if (header == nullptr) return request.timeout_us;
+  uint64_t us = 0;
+  const char* end = header->data() + header->size();
+  const auto read = std::from_chars(header->data(), end, us);
+  if (read.ec != std::errc() || read.ptr != end) {
+    return InvalidArgument(
+        fmt::format("Unable to parse {}: expected microseconds as a whole number, got: {}",
+                    kTimeoutHeader, header->substr(0, 64)));
+  }
+  return us;
+}
+
+// Absolute, from arrival; a client cannot ask for more than the server's ceiling.
+TimePoint DeadlineOf(const ServeOptions& options, TimePoint arrival, uint64_t timeout_us) {
+  if (timeout_us == 0) return arrival + options.default_deadline;
+  const auto ceiling = std::chrono::duration_cast<std::chrono::microseconds>(options.max_deadline);
+  return arrival + std::chrono::microseconds(
+                       std::min<uint64_t>(timeout_us, static_cast<uint64_t>(ceiling.count())));
+}
+
+Status Decompressed(const ServeOptions& options, Exchange* exchange) {
+  const std::string* header = exchange->http.Header("Content-Encoding");
+  FUSEE_TRY(const ContentEncoding encoding, ParseContentEncoding(header == nullptr ? "" : *header));
+  if (encoding == ContentEncoding::kIdentity) return OkStatus();
+  FUSEE_TRY(exchange->inflated, Decompress(exchange->http.body, encoding, options.http.body_bytes));
+  exchange->http.body = {};
+  return OkStatus();
+}
+
+// Shapes within the plan's profile; memory for the outputs.
+Status PlaceTensors(const ServedModel& model, Exchange* exchange, InferCall* call) {
+  const ipc::ModelInfo& info = model.info();
+  const InferRequest& request = exchange->request;
+  std::vector<Shape> inputs, outputs(info.outputs.size());
+  for (const ConstTensorView& input : request.inputs) {
+    inputs.push_back(input.shape);
+  }
+  if (Status status = model.model->OutputShapes(inputs, outputs); !status.ok()) {
+    return Status(status.code(), RequestPrefix(request.id) + status.message());
+  }
+  for (const ConstTensorView& input : request.inputs)
+    call->bytes += static_cast<uint64_t>(input.size_bytes());
+  uint64_t bytes = 0;
+  std::vector<uint64_t> offsets;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    call->outputs.push_back({.dtype = info.outputs[i].dtype, .shape = outputs[i]});
+    offsets.push_back(bytes);
+    bytes += (static_cast<uint64_t>(call->outputs[i].size_bytes()) + kTensorAlignment - 1) /
+             kTensorAlignment * kTensorAlignment;
+  }
+  exchange->output_memory.reset(static_cast<std::byte*>(
+      std::aligned_alloc(kTensorAlignment, std::max<uint64_t>(bytes, kTensorAlignment))));
+  if (!exchange->output_memory) {
+    return ResourceExhausted(
+        fmt::format("no memory for {} bytes of outputs of model '{}'", bytes, info.name));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i)
+    call->outputs[i].data = exchange->output_memory.get() + offsets[i];
+  call->inputs = request.inputs;
+  call->shape = ClassifyShape(model, request.inputs);
+  return OkStatus();
+}
+
+Status Prepare(Service& service, const ServedModel& model, Exchange* exchange, InferCall* call) {
+  FUSEE_TRY(Decompressed(service.options(), exchange));
+  const std::string* accept = exchange->http.Header("Accept-Encoding");
+  exchange->answer_encoding = ChooseEncoding(accept == nullptr ? "" : *accept);
+  const std::string* length = exchange->http.Header("Inference-Header-Content-Length");
+  const HttpLimits& limits = service.options().http;
+  const std::string_view body =
+      exchange->inflated.empty() ? exchange->http.body : exchange->inflated;
+  FUSEE_TRY(DecodeInferRequest(
+      model.info(), body,
+      length == nullptr ? std::nullopt : std::optional<std::string_view>(*length),
+      {.input_bytes = limits.body_bytes, .json_depth = limits.json_depth}, &exchange->request));
+  FUSEE_TRY(const uint64_t timeout_us, TimeoutUs(exchange->http, exchange->request));
+  call->arrival = exchange->http.arrival;
+  call->deadline = DeadlineOf(service.options(), call->arrival, timeout_us);
+  return PlaceTensors(model, exchange, call);
+}
+
+}  // namespace
+
+void Infer(Service& service, const RouteParams& params, HttpRequest http, Responder respond) {
+  auto found = service.catalogue().Find(params.model, params.version);
+  if (!found.ok()) return respond(HttpResponse::Error(found.status()));
+  const std::shared_ptr<const ServedModel> model = *found;
+
+  // Shared by the call, which reads the inputs, and the response, which reads the outputs.
+  auto exchange = std::make_shared<Exchange>();
+  exchange->http = std::move(http);
+  auto call = std::make_unique<InferCall>();
+  call->model = model;
+  if (Status status = Prepare(service, *model, exchange.get(), call.get()); !status.ok()) {
+    model->metrics->Add(obs::MetricId::kRequestFailure, obs::Reason::kOther);
+    HttpResponse response = FromStatus(status);
+    if (status.code() == StatusCode::kUnimplemented &&
+        exchange->http.Header("Content-Encoding") != nullptr) {
+      response.headers.emplace_back("Accept-Encoding", "gzip, deflate");
+    }
+    return respond(std::move(response));
+  }
+  call->memory = exchange;
+  call->done = [exchange, respond, &clock = service.clock()](std::unique_ptr<InferCall> finished,
+                                                             Status status) {
+    auto shared = std::shared_ptr<InferCall>(std::move(finished));  // std::function wants to copy
+    respond.Later([exchange, shared, status = std::move(status), &clock] {
+      HttpResponse response =
+          status.ok() ? EncodeInferResponse(shared->model->info(), exchange->request,
+                                            shared->outputs, exchange, exchange->answer_encoding)
+                      : FromStatus(status);
+      shared->model->metrics->Observe(obs::MetricId::kTotalSeconds, clock.Now() - shared->arrival);
+      return response;
+    });
+  };
+  if (auto refused = service.dispatcher().Submit(std::move(call)))
+    respond(FromStatus(refused->status, refused->retry_after));
+}
+
+}  // namespace fusee::server::routes
