@@ -1,10 +1,12 @@
-// What a pass is: a function that rewrites a graph and writes down what it did and what it left, with reasons.
+// What a pass is: a function that rewrites a graph and writes down what it did and what it left,
+// with reasons.
 //
-// A pass may assume a graph that passes ir::Verify and whose types are what inference gives; it must leave one. It
-// keeps graph inputs and outputs (names, dtypes, shapes) and the ONNX names of values that still mean the same: a
-// fused node is the *last* node of its pattern rewritten in place, so that its result keeps its name. It never makes a
-// graph output of a graph input, of a constant or of another output's value, because those would need a copy.
-// Deterministic: decisions depend on the graph only.
+// A pass may assume a graph that passes ir::Verify and whose types are what inference gives; it
+// must leave one. It keeps graph inputs and outputs (names, dtypes, shapes) and the ONNX names of
+// values that still mean the same: a fused node is the *last* node of its pattern rewritten in
+// place, so that its result keeps its name. It never makes a graph output of a graph input, of a
+// constant or of another output's value, because those would need a copy. Deterministic: decisions
+// depend on the graph only.
 #pragma once
 
 #include <span>
@@ -20,14 +22,19 @@ namespace fusee::passes {
 // One decision, for the build's report and the plan.
 struct Rewrite {
   std::string pass;
-  bool made = false;                // false: declined
-  std::string what;                 // "fused Relu into Conv", or "BatchNormalization kept: its operand has 2 users"
-  std::vector<std::string> nodes;   // ONNX names of the nodes concerned, in graph order
+  bool made = false;  // false: declined
+  std::string
+      what;  // "fused Relu into Conv", or "BatchNormalization kept: its operand has 2 users"
+  std::vector<std::string> nodes;  // ONNX names of the nodes concerned, in graph order
 };
 
 struct PassLimits {
-  // fold_constants leaves a result alone that would be larger than its operands by more than this.
+  // fold_constants leaves a result alone that would be larger than its operands by more than this,
+  // unless the operator's purpose is to make a weight (Expand, which ConstantOfShape is imported
+  // as, Cast, DequantizeLinear).
   int64_t fold_growth_bytes_max = int64_t{64} << 20;
+  // And everything, beyond this much in one run of the pass.
+  int64_t fold_total_bytes_max = int64_t{4} << 30;
 };
 
 class PassContext {
@@ -86,5 +93,18 @@ std::string_view WhyNotForward(const ir::Graph& graph, ir::ValueId from, ir::Val
 
 // The node that makes the value when it is of the given operator; null otherwise.
 const ir::Node* ProducerOf(const ir::Graph& graph, ir::ValueId value, std::string_view op);
+
+// `last` becomes what `producer` is (operator, operands, attributes, dims), keeping its own results
+// and their names; its sources become those of both. The producer is to be erased by the caller.
+void AbsorbProducer(ir::Graph& graph, ir::NodeId last, ir::NodeId producer);
+
+// Why `last` cannot absorb the node that makes `operand`: more readers than one slot, or a graph
+// output. Empty when it can. uses: Graph::UseCounts() of before the pass (absorbing nodes keeps the
+// counts of all values that stay).
+std::string WhyNotAbsorb(const ir::Graph& graph, ir::ValueId operand,
+                         std::span<const uint32_t> uses);
+
+// Equal dtype and shape, dimension by dimension.
+bool SameType(const ir::ValueInfo& a, const ir::ValueInfo& b);
 
 }  // namespace fusee::passes

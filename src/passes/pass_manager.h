@@ -1,5 +1,5 @@
-// The one choke point of all passes: runs them in the order of pipeline.inc, times each, dumps the graph after each,
-// verifies the graph after each, and names the pass when something broke.
+// The one choke point of all passes: runs them in the order of pipeline.inc, times each, dumps the
+// graph after each, verifies the graph after each, and names the pass when something broke.
 #pragma once
 
 #include <set>
@@ -15,11 +15,13 @@
 namespace fusee::passes {
 
 struct PipelineOptions {
-  // Passes not to run, by name (every line of that name). A name that no pass has is kInvalidArgument.
+  // Passes not to run, by name (every line of that name). A name that no pass has is
+  // kInvalidArgument.
   std::set<std::string, std::less<>> disabled;
-  // Last pass to run, or "": all.
+  // Last pass to run (its first line, when it has several), or "": all.
   std::string stop_after;
-  // Folder for `NN.name.ir` after each pass and `00.import.ir` before the first; made when missing. "": no dumps.
+  // Folder for `NN.name.ir` after each pass and `00.import.ir` before the first; made when missing.
+  // "": no dumps.
   std::string dump_dir;
   // Verify after each pass. Only a benchmark of the compiler has a reason to turn it off.
   bool verify = true;
@@ -30,12 +32,12 @@ struct PipelineOptions {
 struct PassReport {
   std::string name;
   std::string reason;
-  bool ran = false;      // false: disabled, or behind stop_after
+  bool ran = false;  // false: disabled, or behind stop_after
   bool changed = false;
-  Duration time{0};      // of the pass itself, without verification
+  Duration time{0};  // of the pass itself, without verification
   int64_t nodes_before = 0;
   int64_t nodes_after = 0;
-  int64_t made = 0;      // decisions
+  int64_t made = 0;  // decisions
   int64_t declined = 0;
 };
 
@@ -48,17 +50,17 @@ struct PipelineReport {
 std::span<const PassDef> Pipeline();
 
 // Runs the pipeline. report may be null; when a pass fails it holds what happened until then.
-// Errors: kInvalidArgument (unknown pass name), kUnavailable (a dump cannot be written), kInternal "pass 'x' broke the
-// graph: ..." (a rule of ir::Verify, or a type that inference no longer gives), and a pass's own error, annotated.
-// The graph is undefined after an error, but destroyable.
+// Errors: kInvalidArgument (unknown pass name), kUnavailable (a dump cannot be written), kInternal
+// "pass 'x' broke the graph: ..." (a rule of ir::Verify, or a type that inference no longer gives),
+// and a pass's own error, annotated. The graph is undefined after an error, but destroyable.
 Status RunPipeline(ir::Graph& graph, const PipelineOptions& options, PipelineReport* report);
 
 // The same over a given list, for tests.
 Status RunPasses(std::span<const PassDef> passes, ir::Graph& graph, const PipelineOptions& options,
                  PipelineReport* report);
 
-// ir::Verify, and each node's inference gives the types its results have (dtype, rank and dimensions, as far as they
-// can be told apart). Errors: kInternal naming the node.
+// ir::Verify, and each node's inference gives the types its results have (dtype, rank and
+// dimensions, as far as they can be told apart). Errors: kInternal naming the node.
 Status VerifyTyped(const ir::Graph& graph);
 
 }  // namespace fusee::passes

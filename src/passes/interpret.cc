@@ -1,0 +1,166 @@
+#include "passes/interpret.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "ops/kernel.h"
+#include "ops/op_def.h"
+
+namespace fusee::passes {
+namespace {
+
+// Kernels are promised aligned operands; a weight in a mapped model file may lie anywhere.
+Result<Tensor> Aligned(const Tensor& tensor) {
+  if (!tensor.present() || reinterpret_cast<uintptr_t>(tensor.view().data) % kTensorAlignment == 0)
+    return tensor;
+  TensorView out;
+  FUSEE_TRY(Tensor copy, Tensor::Allocate(tensor.dtype(), tensor.shape(), &out));
+  if (!tensor.bytes().empty()) std::memcpy(out.data, tensor.bytes().data(), tensor.bytes().size());
+  return copy;
+}
+
+// Binds one expression to a value seen in the inputs; expressions that are no symbol are checked
+// later.
+Status Bind(const ir::Dim& dim, int64_t value, const std::string& where,
+            ir::SymbolValues* symbols) {
+  const std::optional<std::string> symbol = dim.AsSymbol();
+  if (!symbol) return OkStatus();
+  const auto [it, fresh] = symbols->emplace(*symbol, value);
+  if (!fresh && it->second != value) {
+    return InvalidArgument(
+        fmt::format("{}: '{}' is {}, but was {} before", where, *symbol, value, it->second));
+  }
+  return OkStatus();
+}
+
+Status CheckInput(const ir::Value& v, const Tensor& tensor, const ir::SymbolValues& symbols) {
+  FUSEE_TRY(const Shape want, ir::Evaluate(v.info.shape, symbols));
+  if (want == tensor.shape()) return OkStatus();
+  return InvalidArgument(fmt::format("input '{}' has shape {}, expected {}", v.name,
+                                     tensor.shape().ToString(), ir::ToString(v.info.shape)));
+}
+
+}  // namespace
+
+Result<std::vector<Tensor>> EvaluateNode(const ir::Graph& graph, const ir::Node& node,
+                                         std::span<const Tensor> operands,
+                                         const ir::SymbolValues& symbols) {
+  const std::string where = ir::DescribeNode(node);
+  std::vector<Tensor> results(node.outputs.size());
+  std::vector<Shape> shapes(node.outputs.size());
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (!node.outputs[i].valid()) continue;
+    auto shape = ir::Evaluate(graph.value(node.outputs[i]).info.shape, symbols);
+    if (!shape.ok()) return std::move(shape).status().Annotate(where);
+    shapes[i] = *shape;
+  }
+  const ops::OpDef* op = ops::FindOp(node.op);
+  if (op != nullptr && op->kind == ops::OpKind::kView) {
+    if (shapes[0].elements() != operands[0].elements())
+      return Internal(where + ": a view changes the element count");
+    results[0] = operands[0].Reshaped(shapes[0]);
+    return results;
+  }
+  const auto kernels = ops::KernelsFor(node.op);
+  if (kernels.empty()) return Unimplemented(where + ": no reference kernel");
+
+  std::vector<Tensor> inputs;
+  std::vector<ops::TensorSpec> input_specs, output_specs;
+  std::vector<ConstTensorView> input_views;
+  std::vector<TensorView> output_views(results.size());
+  for (size_t i = 0; i < operands.size(); ++i) {
+    FUSEE_TRY(inputs.emplace_back(), Aligned(operands[i]));
+    const ConstTensorView& view = inputs.back().view();
+    input_views.push_back(view);
+    const bool constant = node.inputs[i].valid() && graph.value(node.inputs[i]).constant.present();
+    input_specs.push_back({view.dtype, view.shape, true, constant ? view.data : nullptr});
+  }
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (node.outputs[i].valid()) {
+      const DType dtype = graph.value(node.outputs[i]).info.dtype;
+      FUSEE_TRY(results[i], Tensor::Allocate(dtype, shapes[i], &output_views[i]));
+    }
+    output_specs.push_back({output_views[i].dtype, output_views[i].shape, true, nullptr});
+  }
+  std::vector<int64_t> dims;
+  for (const ir::Dim& d : node.dims) {
+    FUSEE_TRY(dims.emplace_back(), d.Evaluate(symbols));
+  }
+
+  const ops::StepSpec spec{node.op, &node.attrs, input_specs, output_specs, dims.size()};
+  auto kernel = kernels.back()->bind(spec);
+  if (!kernel.ok()) return std::move(kernel).status().Annotate(where);
+  TensorView workspace;
+  FUSEE_TRY(const Tensor holder,
+            Tensor::Allocate(DType::kU8, Shape{static_cast<int64_t>((*kernel)->workspace_bytes())},
+                             &workspace));
+  SerialParallel serial;
+  const ops::RunArgs args{input_views, output_views, dims, workspace.bytes(), &serial};
+  FUSEE_TRY((*kernel)->CheckShapes(args).Annotate(where));
+  FUSEE_TRY((*kernel)->Run(args).Annotate(where));
+  return results;
+}
+
+Result<ir::SymbolValues> BindSymbols(const ir::Graph& graph, std::span<const Tensor> inputs) {
+  if (inputs.size() != graph.inputs().size()) {
+    return InvalidArgument(
+        fmt::format("expected {} inputs, got {}", graph.inputs().size(), inputs.size()));
+  }
+  ir::SymbolValues symbols;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ir::Value& v = graph.value(graph.inputs()[i]);
+    const std::string where = fmt::format("input '{}'", v.name);
+    const Tensor& tensor = inputs[i];
+    if (tensor.dtype() != v.info.dtype ||
+        static_cast<size_t>(tensor.shape().rank()) != v.info.shape.size()) {
+      return InvalidArgument(fmt::format("{} is {}, expected {}{}", where,
+                                         Describe(tensor.dtype(), tensor.shape()),
+                                         DTypeName(v.info.dtype), ir::ToString(v.info.shape)));
+    }
+    for (size_t d = 0; d < v.info.shape.size(); ++d) {
+      FUSEE_TRY(Bind(v.info.shape[d], tensor.shape()[static_cast<int>(d)], where, &symbols));
+    }
+    if (!v.info.elements || static_cast<int64_t>(v.info.elements->size()) != tensor.elements())
+      continue;
+    for (size_t e = 0; e < v.info.elements->size(); ++e) {
+      FUSEE_TRY(Bind((*v.info.elements)[e], IntAt(tensor.view(), static_cast<int64_t>(e)), where,
+                     &symbols));
+    }
+  }
+  for (size_t i = 0; i < inputs.size(); ++i)
+    FUSEE_TRY(CheckInput(graph.value(graph.inputs()[i]), inputs[i], symbols));
+  for (const ir::Constraint& c : graph.constraints()) {
+    FUSEE_TRY(const int64_t a, c.a.Evaluate(symbols));
+    FUSEE_TRY(const int64_t b, c.b.Evaluate(symbols));
+    if (a != b) return InvalidArgument(fmt::format("{}; got {} and {}", c.reason, a, b));
+  }
+  return symbols;
+}
+
+Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Tensor> inputs,
+                                      const Observer& observe) {
+  FUSEE_TRY(const ir::SymbolValues symbols, BindSymbols(graph, inputs));
+  std::vector<Tensor> values(graph.value_count());
+  for (size_t i = 0; i < inputs.size(); ++i) values[graph.inputs()[i].index()] = inputs[i];
+  const auto get = [&](ir::ValueId id) -> Tensor {
+    if (!id.valid()) return Tensor();
+    return graph.value(id).constant.present() ? graph.value(id).constant : values[id.index()];
+  };
+  for (ir::NodeId id : graph.order()) {
+    const ir::Node& node = graph.node(id);
+    std::vector<Tensor> operands;
+    for (ir::ValueId operand : node.inputs) operands.push_back(get(operand));
+    FUSEE_TRY(const std::vector<Tensor> results, EvaluateNode(graph, node, operands, symbols));
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (!node.outputs[i].valid()) continue;
+      values[node.outputs[i].index()] = results[i];
+      if (observe) observe(node.outputs[i], results[i]);
+    }
+  }
+  std::vector<Tensor> outputs;
+  for (ir::ValueId id : graph.outputs()) outputs.push_back(get(id));
+  return outputs;
+}
+
+}  // namespace fusee::passes
