@@ -89,7 +89,7 @@ FUSEE_UNARY_REF(Selu, selu)
 FUSEE_UNARY_REF(Softplus, softplus)
 FUSEE_UNARY_REF(Softsign, softsign)
 FUSEE_UNARY_REF(Shrink, shrink)
-FUSEE_UNARY_REF(Not, not )
+FUSEE_UNARY_REF(Not, logical_not)
 FUSEE_UNARY_REF(BitwiseNot, bitwise_not)
 #undef FUSEE_UNARY_REF
 
