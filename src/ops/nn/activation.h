@@ -75,11 +75,7 @@ inline Result<Activation> ParseActivation(const Attrs& attrs) {
   return InvalidArgument(fmt::format("activation '{}' is unknown", name));
 }
 
-// One element in double, for reference kernels.
+// One element in double, for reference kernels. The float form is in epilogue.h.
 double ApplyActivation(const Activation& activation, double x);
-
-// In place over n floats, vectorised; error of the elementary functions below 2 ulp
-// (tensor/math.h). Each element's result depends on that element only.
-void ApplyActivation(const Activation& activation, float* x, int64_t n);
 
 }  // namespace fusee::ops
