@@ -79,16 +79,21 @@ std::vector<const onnx::ValueDecl*> RealInputs(const onnx::Model& model) {
 
 DataSet ReadDataSet(const onnx::Model& model, const std::string& folder) {
   DataSet data{fs::path(folder).filename().string(), {}, {}, {}};
-  // Files are numbered by the model's declared inputs, initialised ones included when a file is there for them.
-  for (size_t i = 0; i < model.graph.inputs.size(); ++i) {
+  // Files are numbered by the inputs that have no initialiser; a case with more files numbers all declared ones.
+  std::vector<const onnx::ValueDecl*> inputs = RealInputs(model);
+  std::error_code ignored;
+  if (fs::exists(fmt::format("{}/input_{}.pb", folder, inputs.size()), ignored)) {
+    inputs.clear();
+    for (const onnx::ValueDecl& d : model.graph.inputs) inputs.push_back(&d);
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
     const std::string file = fmt::format("{}/input_{}.pb", folder, i);
-    std::error_code ignored;
     if (!fs::exists(file, ignored)) continue;
     auto tensor = onnx::LoadTensorFile(file);
     if (!tensor.ok()) {
       data.unreadable = tensor.status();
     } else {
-      data.inputs.emplace_back(std::string(model.graph.inputs[i].name), *tensor);
+      data.inputs.emplace_back(std::string(inputs[i]->name), *tensor);
     }
   }
   for (size_t i = 0; i < model.graph.outputs.size(); ++i) {
