@@ -1,0 +1,162 @@
+#include "worker/plan_metadata.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "plan/dims.h"
+
+namespace fusee::worker {
+namespace {
+
+using plan::DimExpr;
+using plan::DimOp;
+using plan::Plan;
+
+const plan::TensorDef& TensorOf(const Plan& plan, const plan::IoDef& io) {
+  return plan.tensors[io.tensor];
+}
+
+bool IsSymbol(const DimExpr& dim, size_t symbol) {
+  return dim.op == DimOp::kSymbol && dim.a == static_cast<int64_t>(symbol);
+}
+
+// For each expression, whether its value depends on the symbol.
+std::vector<bool> DependsOn(const Plan& plan, size_t symbol) {
+  std::vector<bool> depends;
+  for (const DimExpr& dim : plan.dims) {
+    switch (dim.op) {
+      case DimOp::kConstant: depends.push_back(false); break;
+      case DimOp::kSymbol: depends.push_back(IsSymbol(dim, symbol)); break;
+      case DimOp::kAdd:
+      case DimOp::kMul:
+      case DimOp::kFloorDiv:
+      case DimOp::kMod:
+      case DimOp::kMin:
+      case DimOp::kMax:
+        depends.push_back(depends[static_cast<size_t>(dim.a)] ||
+                          depends[static_cast<size_t>(dim.b)]);
+        break;
+    }
+  }
+  return depends;
+}
+
+// Why requests cannot share a batch along this symbol; empty when they can.
+std::string WhyNotBatch(const Plan& plan, size_t symbol) {
+  const std::vector<bool> depends = DependsOn(plan, symbol);
+  for (const auto* list : {&plan.inputs, &plan.outputs}) {
+    for (const plan::IoDef& io : *list) {
+      const auto& shape = TensorOf(plan, io).shape;
+      if (io.is_pinned) return fmt::format("input '{}' is fixed to one value", io.name);
+      if (shape.empty() || !IsSymbol(plan.dims[shape[0]], symbol)) {
+        return fmt::format("dimension 0 of '{}' is not {}", io.name, plan.symbols[symbol].name);
+      }
+      for (size_t i = 1; i < shape.size(); ++i) {
+        if (depends[shape[i]])
+          return fmt::format("dimension {} of '{}' also depends on {}", i, io.name,
+                             plan.symbols[symbol].name);
+      }
+    }
+  }
+  for (const plan::Symbol& s : plan.symbols) {
+    if (s.axis < 0) return fmt::format("{} is read from the values of an input", s.name);
+  }
+  if (!plan.certificate.batch_invariant) {
+    return plan.certificate.batch_checked ? "a row's result depends on its neighbours"
+                                          : "the plan does not certify that rows are independent";
+  }
+  return "";
+}
+
+ipc::TensorInfo Describe(const Plan& plan, const plan::IoDef& io) {
+  const plan::TensorDef& tensor = TensorOf(plan, io);
+  ipc::TensorInfo info{.name = io.name, .dtype = tensor.dtype, .shape = {}};
+  for (uint32_t d : tensor.shape) {
+    info.shape.push_back(plan.dims[d].op == DimOp::kConstant ? plan.dims[d].a : ipc::kDynamicDim);
+  }
+  return info;
+}
+
+std::string Verification(const plan::Certificate& certificate) {
+  if (!certificate.verified)
+    return certificate.reason.empty() ? "not verified" : "not verified: " + certificate.reason;
+  double worst = 0;
+  for (const auto& corner : certificate.corners) worst = std::max(worst, corner.max_abs_error);
+  return fmt::format("verified against the reference at {} points, largest difference {:.2g}",
+                     certificate.corners.size(), worst);
+}
+
+}  // namespace
+
+ipc::ModelInfo DescribePlan(const Plan& plan, const std::string& name, int64_t version) {
+  ipc::ModelInfo info{.name = name, .version = version};
+  for (const auto& io : plan.inputs) info.inputs.push_back(Describe(plan, io));
+  for (const auto& io : plan.outputs) info.outputs.push_back(Describe(plan, io));
+  for (const auto& s : plan.symbols) {
+    info.symbols.push_back(
+        {.name = s.name, .min = s.min, .max = s.max, .input = s.input, .axis = s.axis});
+  }
+  for (const auto& b : plan.buckets) {
+    info.buckets.push_back({.symbol_values = b.symbol_values,
+                            .count = b.latency.count,
+                            .p50_us = b.latency.p50_us,
+                            .p99_us = b.latency.p99_us,
+                            .p999_us = b.latency.p999_us,
+                            .max_us = b.latency.max_us});
+  }
+  info.not_batched_because = "no dimension varies";
+  for (size_t s = 0; s < plan.symbols.size() && info.batch_symbol < 0; ++s) {
+    std::string why = WhyNotBatch(plan, s);
+    if (why.empty()) info.batch_symbol = static_cast<int32_t>(s);
+    // Of several symbols, the first is the one a person means by "batch".
+    if (s == 0 || why.empty()) info.not_batched_because = std::move(why);
+  }
+  info.verified = plan.certificate.verified;
+  info.verification = Verification(plan.certificate);
+  return info;
+}
+
+Status PlanOutputShapes(const Plan& plan, std::span<const Shape> inputs, std::span<Shape> outputs) {
+  FUSEE_CHECK(inputs.size() == plan.inputs.size() && outputs.size() == plan.outputs.size(),
+              "one shape per input and output");
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const size_t rank = TensorOf(plan, plan.inputs[i]).shape.size();
+    if (inputs[i].rank() != static_cast<int>(rank)) {
+      return InvalidArgument(fmt::format("input '{}': expected rank {}, got {}",
+                                         plan.inputs[i].name, rank, inputs[i].ToString()));
+    }
+  }
+  std::vector<int64_t> symbols;
+  for (const plan::Symbol& s : plan.symbols) {
+    const int64_t value = s.axis >= 0 ? inputs[s.input][s.axis] : s.max;
+    if (value < s.min || value > s.max) {
+      return OutOfRange(fmt::format(
+          "input '{}': {} = {} is outside the plan's profile [{}, {}]; send a shape within it, or "
+          "rebuild the plan with a wider profile",
+          plan.inputs[s.input].name, s.name, value, s.min, s.max));
+    }
+    symbols.push_back(value);
+  }
+  std::vector<int64_t> dims(plan.dims.size());
+  FUSEE_TRY(plan::EvaluateDims(plan.dims, symbols, dims));
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    FUSEE_TRY(const Shape want, plan::ShapeOf(TensorOf(plan, plan.inputs[i]), dims));
+    if (!(want == inputs[i])) {
+      return InvalidArgument(
+          fmt::format("input '{}': expected shape {} with these other inputs, got {}",
+                      plan.inputs[i].name, want.ToString(), inputs[i].ToString()));
+    }
+  }
+  for (const plan::EqualConstraint& c : plan.constraints) {
+    if (dims[c.a] != dims[c.b])
+      return InvalidArgument(
+          fmt::format("{} and {} must be equal: {}", dims[c.a], dims[c.b], c.reason));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    FUSEE_TRY(outputs[i], plan::ShapeOf(TensorOf(plan, plan.outputs[i]), dims));
+  }
+  return OkStatus();
+}
+
+}  // namespace fusee::worker

@@ -1,0 +1,19 @@
+// What a server may know of a loaded plan: its tensors, ranges, measured times, and whether
+// requests may share a batch.
+#pragma once
+
+#include <string>
+
+#include "ipc/executor.h"
+#include "plan/plan.h"
+
+namespace fusee::worker {
+
+// memory_bytes and plan_digest are left for the caller. Never fails: a loaded plan is verified.
+ipc::ModelInfo DescribePlan(const plan::Plan& plan, const std::string& name, int64_t version);
+
+// ipc::Model::OutputShapes for this plan. Allocates a little; thread-safe.
+Status PlanOutputShapes(const plan::Plan& plan, std::span<const Shape> inputs,
+                        std::span<Shape> outputs);
+
+}  // namespace fusee::worker
