@@ -19,17 +19,21 @@ std::string_view VerdictName(Verdict verdict) {
 
 CheckReport Check(const Header& header, const HostFacts& host) {
   CheckReport report;
-  const auto add = [&](Verdict severity, std::string field, std::string need, std::string have, std::string remedy) {
+  const auto add = [&](Verdict severity, std::string field, std::string need, std::string have,
+                       std::string remedy) {
     report.verdict = std::max(report.verdict, severity);
-    report.findings.push_back({severity, std::move(field), std::move(need), std::move(have), std::move(remedy)});
+    report.findings.push_back(
+        {severity, std::move(field), std::move(need), std::move(have), std::move(remedy)});
   };
   if (header.minimum_reader > host.format_version) {
     add(Verdict::kIncompatible, "format", fmt::format("reader {} or newer", header.minimum_reader),
-        fmt::format("reader {}", host.format_version), "upgrade fusee, or rebuild the plan with this version");
+        fmt::format("reader {}", host.format_version),
+        "upgrade fusee, or rebuild the plan with this version");
   }
   for (const SectionInfo& s : header.sections) {
     if (s.required && s.type > static_cast<uint32_t>(SectionType::kRecord)) {
-      add(Verdict::kIncompatible, "sections", SectionTypeName(s.type), "unknown to this reader", "upgrade fusee");
+      add(Verdict::kIncompatible, "sections", SectionTypeName(s.type), "unknown to this reader",
+          "upgrade fusee");
     }
   }
   if (header.device != host.device) {
@@ -48,12 +52,15 @@ CheckReport Check(const Header& header, const HostFacts& host) {
   uint64_t memory = header.context_bytes();
   if (__builtin_add_overflow(memory, header.weights_bytes, &memory)) memory = UINT64_MAX;
   if (host.memory_bytes > 0 && memory > host.memory_bytes) {
-    add(Verdict::kIncompatible, "memory", fmt::format("{} bytes", memory), fmt::format("{} bytes", host.memory_bytes),
+    add(Verdict::kIncompatible, "memory", fmt::format("{} bytes", memory),
+        fmt::format("{} bytes", host.memory_bytes),
         "free memory, or rebuild with smaller maximum shapes");
   }
-  const bool measured = std::ranges::any_of(header.buckets, [](const BucketSummary& b) { return b.count > 0; });
+  const bool measured =
+      std::ranges::any_of(header.buckets, [](const BucketSummary& b) { return b.count > 0; });
   if (!measured) {
-    add(Verdict::kOkButRetune, "latency", "a measured table", "none", "build with tuning on, so that deadlines can be kept");
+    add(Verdict::kOkButRetune, "latency", "a measured table", "none",
+        "build with tuning on, so that deadlines can be kept");
   } else if (header.figures_from_lockfile) {
     add(Verdict::kOkButRetune, "latency", "figures of this machine", "figures of the lockfile",
         "rebuild here without --locked to measure");
@@ -64,7 +71,8 @@ CheckReport Check(const Header& header, const HostFacts& host) {
 std::string CheckText(const CheckReport& report) {
   std::string text = fmt::format("{}\n", VerdictName(report.verdict));
   for (const Finding& f : report.findings) {
-    text += fmt::format("  {}: {}: need {}, have {}; {}\n", VerdictName(f.severity), f.field, f.need, f.have, f.remedy);
+    text += fmt::format("  {}: {}: need {}, have {}; {}\n", VerdictName(f.severity), f.field,
+                        f.need, f.have, f.remedy);
   }
   return text;
 }

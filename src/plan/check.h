@@ -1,4 +1,5 @@
-// Preflight: will this plan run on that machine? Answers from the header alone, before anything is loaded.
+// Preflight: will this plan run on that machine? Answers from the header alone, before anything is
+// loaded.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +12,16 @@ namespace fusee::plan {
 
 // What the judging program and its machine have. The caller fills it (this room reads no CPUID).
 struct HostFacts {
-  std::string device = "cpu";  // the device this runtime drives
-  bool cpu_supported = true;   // at least the product's floor
-  uint8_t isa = 1;             // Isa number
-  uint64_t memory_bytes = 0;   // free for plans; 0: unknown, not judged
+  std::string device = "cpu";   // the device this runtime drives
+  bool cpu_supported = true;    // at least the product's floor
+  uint8_t isa = 1;              // Isa number
+  uint64_t memory_bytes = 0;    // free for plans; 0: unknown, not judged
   uint32_t format_version = 1;  // newest format this reader knows (kFormatVersion)
 };
 
 enum class Verdict : uint8_t {
   kOk = 0,
-  kOkButRetune = 1,    // runs, but measured figures or tactics are not this machine's
+  kOkButRetune = 1,  // runs, but measured figures or tactics are not this machine's
   kIncompatible = 2,
 };
 std::string_view VerdictName(Verdict verdict);  // "ok", "ok-but-retune", "incompatible"

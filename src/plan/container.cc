@@ -12,10 +12,12 @@
 namespace fusee::plan {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "plan files are read in place, little-endian");
+static_assert(std::endian::native == std::endian::little,
+              "plan files are read in place, little-endian");
 
 constexpr char kMagic[8] = {'F', 'U', 'S', 'E', 'E', 'P', 'L', 'N'};
-constexpr uint32_t kFlagsMustUnderstand = 0xffff0000u;  // the lower half may be ignored by older readers
+constexpr uint32_t kFlagsMustUnderstand =
+    0xffff0000u;  // the lower half may be ignored by older readers
 
 // The first bytes of the file, as stored.
 struct Prologue {
@@ -43,7 +45,9 @@ struct TableEntry {
 static_assert(sizeof(TableEntry) == 64);
 constexpr uint32_t kRequired = 1;
 
-size_t SummaryOffset(size_t section_count) { return sizeof(Prologue) + section_count * sizeof(TableEntry); }
+size_t SummaryOffset(size_t section_count) {
+  return sizeof(Prologue) + section_count * sizeof(TableEntry);
+}
 
 template <typename T>
 T ReadAt(std::span<const std::byte> bytes, size_t offset) {
@@ -66,7 +70,9 @@ Sha256Digest HeaderDigest(std::span<const std::byte> page) {
   return stream.Finish();
 }
 
-size_t ChunkCount(uint64_t length) { return static_cast<size_t>((length + kChunkBytes - 1) / kChunkBytes); }
+size_t ChunkCount(uint64_t length) {
+  return static_cast<size_t>((length + kChunkBytes - 1) / kChunkBytes);
+}
 
 std::span<const std::byte> Chunk(std::span<const std::byte> section, size_t i) {
   const size_t begin = i * kChunkBytes;
@@ -90,25 +96,29 @@ Sha256Digest RootDigest(uint64_t length, std::span<const Sha256Digest> leaves) {
   return stream.Finish();
 }
 
-Status CheckTable(std::span<const std::byte> page, const Prologue& prologue, ContainerHeader* header) {
+Status CheckTable(std::span<const std::byte> page, const Prologue& prologue,
+                  ContainerHeader* header) {
   uint64_t expected_offset = kHeaderBytes;
   for (uint32_t i = 0; i < prologue.section_count; ++i) {
     const auto entry = ReadAt<TableEntry>(page, sizeof(Prologue) + i * sizeof(TableEntry));
     uint64_t end = 0;
     if (entry.offset != expected_offset || !CheckedAdd(entry.offset, entry.length, &end) ||
-        end > prologue.file_bytes || entry.alignment != kSectionAlignment || (entry.flags & ~kRequired) != 0) {
-      return InvalidArgument(fmt::format("plan header: section {} ({}) at {} with {} bytes, expected at {} within {} bytes",
-                                         i, SectionTypeName(entry.type), entry.offset, entry.length, expected_offset,
-                                         prologue.file_bytes));
+        end > prologue.file_bytes || entry.alignment != kSectionAlignment ||
+        (entry.flags & ~kRequired) != 0) {
+      return InvalidArgument(fmt::format(
+          "plan header: section {} ({}) at {} with {} bytes, expected at {} within {} bytes", i,
+          SectionTypeName(entry.type), entry.offset, entry.length, expected_offset,
+          prologue.file_bytes));
     }
     SectionInfo info{entry.type, (entry.flags & kRequired) != 0, entry.offset, entry.length, {}};
     std::memcpy(info.digest.data(), entry.digest, info.digest.size());
     header->sections.push_back(info);
-    expected_offset = AlignUp(end, kSectionAlignment);  // end <= file_bytes < 2^63, so this cannot wrap
+    expected_offset =
+        AlignUp(end, kSectionAlignment);  // end <= file_bytes < 2^63, so this cannot wrap
   }
   if (expected_offset != prologue.file_bytes) {
-    return InvalidArgument(fmt::format("plan header: sections end at {}, but the file has {} bytes", expected_offset,
-                                       prologue.file_bytes));
+    return InvalidArgument(fmt::format("plan header: sections end at {}, but the file has {} bytes",
+                                       expected_offset, prologue.file_bytes));
   }
   return OkStatus();
 }
@@ -138,7 +148,8 @@ Sha256Digest SectionDigest(std::span<const std::byte> section) {
   return RootDigest(section.size(), leaves);
 }
 
-std::vector<std::byte> BuildContainer(std::span<const SectionBytes> sections, std::span<const std::byte> summary) {
+std::vector<std::byte> BuildContainer(std::span<const SectionBytes> sections,
+                                      std::span<const std::byte> summary) {
   FUSEE_CHECK(sections.size() <= kMaxSections && summary.size() <= SummaryCapacity(sections.size()),
               "plan header overflows its page");
   Prologue prologue{};
@@ -176,13 +187,17 @@ std::vector<std::byte> BuildContainer(std::span<const SectionBytes> sections, st
   return file;
 }
 
-Result<ContainerHeader> ReadContainerHeader(std::span<const std::byte> prefix, std::optional<uint64_t> file_bytes) {
+Result<ContainerHeader> ReadContainerHeader(std::span<const std::byte> prefix,
+                                            std::optional<uint64_t> file_bytes) {
   if (prefix.size() >= sizeof(kMagic) && std::memcmp(prefix.data(), kMagic, sizeof(kMagic)) != 0) {
-    return InvalidArgument("not a plan: the first 8 bytes are not \"FUSEEPLN\"; build one with 'fusee build MODEL.onnx'");
+    return InvalidArgument(
+        "not a plan: the first 8 bytes are not \"FUSEEPLN\"; build one with 'fusee build "
+        "MODEL.onnx'");
   }
   if (prefix.size() < kHeaderBytes) {
-    return DataLoss(fmt::format("plan is truncated: {} bytes, the header alone has {}; copy or build it again",
-                                prefix.size(), kHeaderBytes));
+    return DataLoss(
+        fmt::format("plan is truncated: {} bytes, the header alone has {}; copy or build it again",
+                    prefix.size(), kHeaderBytes));
   }
   const std::span<const std::byte> page = prefix.first(kHeaderBytes);
   const auto prologue = ReadAt<Prologue>(page, 0);
@@ -191,30 +206,37 @@ Result<ContainerHeader> ReadContainerHeader(std::span<const std::byte> prefix, s
     return DataLoss("plan header is damaged: its SHA-256 differs; copy or build the plan again");
   }
   if (prologue.minimum_reader > kFormatVersion || (prologue.flags & kFlagsMustUnderstand) != 0) {
-    return FailedPrecondition(fmt::format("plan format {} needs a reader of format {} or newer, this one reads up to {}; "
-                                          "upgrade fusee or rebuild the plan",
-                                          prologue.format_version, prologue.minimum_reader, kFormatVersion));
+    return FailedPrecondition(
+        fmt::format("plan format {} needs a reader of format {} or newer, this one reads up to {}; "
+                    "upgrade fusee or rebuild the plan",
+                    prologue.format_version, prologue.minimum_reader, kFormatVersion));
   }
   if (file_bytes.has_value() && *file_bytes != prologue.file_bytes) {
-    return DataLoss(fmt::format("plan file has {} bytes, its header says {}; copy or build it again", *file_bytes,
-                                prologue.file_bytes));
+    return DataLoss(
+        fmt::format("plan file has {} bytes, its header says {}; copy or build it again",
+                    *file_bytes, prologue.file_bytes));
   }
   if (prologue.section_count > kMaxSections || prologue.file_bytes >= (uint64_t{1} << 62)) {
-    return InvalidArgument(fmt::format("plan header: {} sections and {} bytes, expected at most {} sections",
-                                       prologue.section_count, prologue.file_bytes, kMaxSections));
+    return InvalidArgument(
+        fmt::format("plan header: {} sections and {} bytes, expected at most {} sections",
+                    prologue.section_count, prologue.file_bytes, kMaxSections));
   }
-  ContainerHeader header{prologue.format_version, prologue.minimum_reader, prologue.file_bytes, digest, {}, {}};
+  ContainerHeader header{
+      prologue.format_version, prologue.minimum_reader, prologue.file_bytes, digest, {}, {}};
   FUSEE_TRY(CheckTable(page, prologue, &header));
   const size_t summary_offset = SummaryOffset(prologue.section_count);
-  if (prologue.summary_offset != summary_offset || prologue.summary_length > kHeaderBytes - summary_offset) {
-    return InvalidArgument(fmt::format("plan header: summary at {} with {} bytes does not fit into {}",
-                                       prologue.summary_offset, prologue.summary_length, kHeaderBytes));
+  if (prologue.summary_offset != summary_offset ||
+      prologue.summary_length > kHeaderBytes - summary_offset) {
+    return InvalidArgument(
+        fmt::format("plan header: summary at {} with {} bytes does not fit into {}",
+                    prologue.summary_offset, prologue.summary_length, kHeaderBytes));
   }
   header.summary = page.subspan(summary_offset, prologue.summary_length);
   return header;
 }
 
-Status CheckSections(std::span<const std::byte> bytes, const ContainerHeader& header, TaskRunner runner) {
+Status CheckSections(std::span<const std::byte> bytes, const ContainerHeader& header,
+                     TaskRunner runner) {
   struct Leaf {
     std::span<const std::byte> chunk;
     Sha256Digest digest;
@@ -238,15 +260,18 @@ Status CheckSections(std::span<const std::byte> bytes, const ContainerHeader& he
   size_t next = 0;
   for (const SectionInfo& s : header.sections) {
     std::vector<Sha256Digest> section_leaves;
-    for (size_t i = 0; i < ChunkCount(s.length); ++i) section_leaves.push_back(leaves[next++].digest);
+    for (size_t i = 0; i < ChunkCount(s.length); ++i)
+      section_leaves.push_back(leaves[next++].digest);
     if (RootDigest(s.length, section_leaves) != s.digest) {
-      return DataLoss(fmt::format("plan section '{}' is damaged: its SHA-256 differs; copy or build the plan again",
-                                  SectionTypeName(s.type)));
+      return DataLoss(fmt::format(
+          "plan section '{}' is damaged: its SHA-256 differs; copy or build the plan again",
+          SectionTypeName(s.type)));
     }
     const uint64_t end = s.offset + s.length;
     if (!AllZero(bytes.subspan(end, AlignUp(end, kSectionAlignment) - end))) {
-      return DataLoss(fmt::format("plan padding behind section '{}' is damaged: not zero; copy or build the plan again",
-                                  SectionTypeName(s.type)));
+      return DataLoss(fmt::format(
+          "plan padding behind section '{}' is damaged: not zero; copy or build the plan again",
+          SectionTypeName(s.type)));
     }
   }
   return OkStatus();
@@ -261,7 +286,8 @@ bool Reseal(std::span<std::byte> file) {
     const auto entry = ReadAt<TableEntry>(file, at);
     if (entry.offset > file.size() || entry.length > file.size() - entry.offset) return false;
     const Sha256Digest digest = SectionDigest(file.subspan(entry.offset, entry.length));
-    std::ranges::copy(digest, file.begin() + static_cast<ptrdiff_t>(at + offsetof(TableEntry, digest)));
+    std::ranges::copy(digest,
+                      file.begin() + static_cast<ptrdiff_t>(at + offsetof(TableEntry, digest)));
   }
   const Sha256Digest digest = HeaderDigest(file.first(kHeaderBytes));
   std::ranges::copy(digest, file.begin() + static_cast<ptrdiff_t>(offsetof(Prologue, digest)));

@@ -1,5 +1,6 @@
-// The container of a plan file: header page, section table, sections, padding, digests. Knows nothing of what the
-// sections mean. docs/plan_format.md draws it. Internal to this room, its tests and its fuzz target.
+// The container of a plan file: header page, section table, sections, padding, digests. Knows
+// nothing of what the sections mean. docs/plan_format.md draws it. Internal to this room, its tests
+// and its fuzz target.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +25,10 @@ struct SectionBytes {
 // Largest summary that fits beside that many sections.
 size_t SummaryCapacity(size_t section_count);
 
-// The whole file. Precondition: summary.size() <= SummaryCapacity(sections.size()), sections.size() <= kMaxSections.
-std::vector<std::byte> BuildContainer(std::span<const SectionBytes> sections, std::span<const std::byte> summary);
+// The whole file. Precondition: summary.size() <= SummaryCapacity(sections.size()), sections.size()
+// <= kMaxSections.
+std::vector<std::byte> BuildContainer(std::span<const SectionBytes> sections,
+                                      std::span<const std::byte> summary);
 
 struct ContainerHeader {
   uint32_t format_version = 0;
@@ -36,17 +39,21 @@ struct ContainerHeader {
   std::span<const std::byte> summary;  // into the prefix
 };
 
-// Checks the header page: magic, digest, versions, table (ascending, aligned, without gaps beyond padding, in bounds).
-Result<ContainerHeader> ReadContainerHeader(std::span<const std::byte> prefix, std::optional<uint64_t> file_bytes);
+// Checks the header page: magic, digest, versions, table (ascending, aligned, without gaps beyond
+// padding, in bounds).
+Result<ContainerHeader> ReadContainerHeader(std::span<const std::byte> prefix,
+                                            std::optional<uint64_t> file_bytes);
 
 // Checks every section's digest and that all padding is zero. bytes is the whole file.
-Status CheckSections(std::span<const std::byte> bytes, const ContainerHeader& header, TaskRunner runner);
+Status CheckSections(std::span<const std::byte> bytes, const ContainerHeader& header,
+                     TaskRunner runner);
 
-// Root of the tree over a section: SHA-256(0x01, length as u64, leaves), leaf = SHA-256(0x00, chunk).
+// Root of the tree over a section: SHA-256(0x01, length as u64, leaves), leaf = SHA-256(0x00,
+// chunk).
 Sha256Digest SectionDigest(std::span<const std::byte> section);
 
-// Recomputes all digests of a file whose header fields are in bounds, so that tests and the fuzzer get past them;
-// false when the header is too broken to do so.
+// Recomputes all digests of a file whose header fields are in bounds, so that tests and the fuzzer
+// get past them; false when the header is too broken to do so.
 bool Reseal(std::span<std::byte> file);
 
 }  // namespace fusee::plan

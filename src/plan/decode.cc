@@ -11,10 +11,11 @@
 namespace fusee::plan {
 namespace {
 
-// Converts FlatBuffers values. Two dangers remain after FlatBuffers' verifier: absent fields (null pointers), and many
-// references to one object, which would make a small file into a huge plan. Absent reads as empty; every copied byte
-// is charged against the section's size, which an honest file, having no shared objects, cannot exceed. Once
-// exhausted, every further value reads as empty and the caller refuses the section.
+// Converts FlatBuffers values. Two dangers remain after FlatBuffers' verifier: absent fields (null
+// pointers), and many references to one object, which would make a small file into a huge plan.
+// Absent reads as empty; every copied byte is charged against the section's size, which an honest
+// file, having no shared objects, cannot exceed. Once exhausted, every further value reads as empty
+// and the caller refuses the section.
 class Reader {
  public:
   explicit Reader(size_t section_bytes) : budget_(section_bytes) {}
@@ -38,9 +39,11 @@ class Reader {
 
   // Each element costs its reference, so the number of elements is bounded too.
   template <typename Out, typename In, typename Convert>
-  std::vector<Out> Tables(const flatbuffers::Vector<flatbuffers::Offset<In>>* v, Convert&& convert) {
+  std::vector<Out> Tables(const flatbuffers::Vector<flatbuffers::Offset<In>>* v,
+                          Convert&& convert) {
     std::vector<Out> result;
-    if (v == nullptr || !Charge(uint64_t{v->size()} * sizeof(flatbuffers::uoffset_t))) return result;
+    if (v == nullptr || !Charge(uint64_t{v->size()} * sizeof(flatbuffers::uoffset_t)))
+      return result;
     result.reserve(v->size());
     for (const In* in : *v) {
       if (exhausted_) break;
@@ -75,7 +78,8 @@ class Reader {
   bool exhausted_ = false;
 };
 
-// FlatBuffers' own verifier over one section; null when it refuses. Tables are nested at most 4 deep.
+// FlatBuffers' own verifier over one section; null when it refuses. Tables are nested at most 4
+// deep.
 template <typename Table>
 const Table* VerifiedRoot(std::span<const std::byte> section) {
   constexpr flatbuffers::uoffset_t kMaxDepth = 16;
@@ -87,15 +91,18 @@ const Table* VerifiedRoot(std::span<const std::byte> section) {
 }
 
 Status Malformed(std::string_view section) {
-  return InvalidArgument(fmt::format("plan section '{}' is not a well-formed FlatBuffer of its schema", section));
+  return InvalidArgument(
+      fmt::format("plan section '{}' is not a well-formed FlatBuffer of its schema", section));
 }
 
 Status CheckBudget(const Reader& reader, std::string_view section) {
   if (!reader.exhausted()) return OkStatus();
-  return InvalidArgument(fmt::format("plan section '{}' unfolds to more than its own size", section));
+  return InvalidArgument(
+      fmt::format("plan section '{}' unfolds to more than its own size", section));
 }
 
-Attrs ToAttrs(Reader& r, const flatbuffers::Vector<flatbuffers::Offset<fb::Attr>>* stored, bool* valid) {
+Attrs ToAttrs(Reader& r, const flatbuffers::Vector<flatbuffers::Offset<fb::Attr>>* stored,
+              bool* valid) {
   Attrs attrs;
   using Entry = std::pair<std::string, AttrValue>;
   auto entries = r.Tables<Entry>(stored, [&](const fb::Attr& a) -> Entry {
@@ -132,8 +139,9 @@ Step ToStep(Reader& r, const fb::Step& s, bool* valid) {
 }
 
 TensorDef ToTensor(Reader& r, const fb::Tensor& t) {
-  return {r.Text(t.name()), static_cast<DType>(t.dtype()),  r.Numbers(t.shape()), static_cast<Region>(t.region()),
-          t.offset(),       t.capacity()};
+  return {r.Text(t.name()),     static_cast<DType>(t.dtype()),
+          r.Numbers(t.shape()), static_cast<Region>(t.region()),
+          t.offset(),           t.capacity()};
 }
 
 IoDef ToIo(Reader& r, const fb::Io& io) {
@@ -176,20 +184,24 @@ Status DecodeProgram(std::span<const std::byte> section, Plan* plan) {
     if (d.op() > static_cast<uint64_t>(DimOp::kMax)) valid = false;
     return DimExpr{static_cast<DimOp>(d.op()), d.a(), d.b()};
   });
-  plan->tensors = r.Tables<TensorDef>(p->tensors(), [&](const fb::Tensor& t) { return ToTensor(r, t); });
+  plan->tensors =
+      r.Tables<TensorDef>(p->tensors(), [&](const fb::Tensor& t) { return ToTensor(r, t); });
   plan->steps = r.Tables<Step>(p->steps(), [&](const fb::Step& s) { return ToStep(r, s, &valid); });
   plan->inputs = r.Tables<IoDef>(p->inputs(), [&](const fb::Io& io) { return ToIo(r, io); });
   plan->outputs = r.Tables<IoDef>(p->outputs(), [&](const fb::Io& io) { return ToIo(r, io); });
   plan->constraints = r.Tables<EqualConstraint>(p->constraints(), [&](const fb::Constraint& c) {
     return EqualConstraint{c.a(), c.b(), r.Text(c.reason())};
   });
-  plan->buckets = r.Tables<Bucket>(p->buckets(), [&](const fb::Bucket& b) { return ToBucket(r, b); });
+  plan->buckets =
+      r.Tables<Bucket>(p->buckets(), [&](const fb::Bucket& b) { return ToBucket(r, b); });
   plan->activation_bytes = p->activation_bytes();
   plan->io_bytes = p->io_bytes();
   plan->state_bytes = p->state_bytes();
   plan->workspace_bytes = p->workspace_bytes();
   FUSEE_TRY(CheckBudget(r, "program"));
-  if (!valid) return InvalidArgument("plan section 'program' holds an unknown dimension operation or attribute kind");
+  if (!valid)
+    return InvalidArgument(
+        "plan section 'program' holds an unknown dimension operation or attribute kind");
   return OkStatus();
 }
 
@@ -205,12 +217,19 @@ Status DecodeCertificate(std::span<const std::byte> section, Certificate* out) {
   out->batch_invariant = c->batch_invariant();
   out->batch_checked = c->batch_checked();
   out->corners = r.Tables<VerifiedCorner>(c->corners(), [&](const fb::Corner& v) {
-    return VerifiedCorner{r.Numbers(v.symbol_values()), static_cast<Fill>(v.fill()), r.Text(v.output()), v.sampled(),
-                          v.elements(),                 v.max_abs_error(),           v.max_rel_error()};
+    return VerifiedCorner{r.Numbers(v.symbol_values()),
+                          static_cast<Fill>(v.fill()),
+                          r.Text(v.output()),
+                          v.sampled(),
+                          v.elements(),
+                          v.max_abs_error(),
+                          v.max_rel_error()};
   });
   out->golden = r.Tables<Golden>(c->golden(), [&](const fb::Golden& g) {
     return Golden{r.Numbers(g.symbol_values()), static_cast<Fill>(g.fill()), g.seed(),
-                  r.Structs<Sha256Digest>(g.output_digests(), [](const fb::Digest& d) { return Reader::ToDigest(&d); })};
+                  r.Structs<Sha256Digest>(g.output_digests(), [](const fb::Digest& d) {
+                    return Reader::ToDigest(&d);
+                  })};
   });
   return CheckBudget(r, "certificate");
 }
@@ -222,8 +241,8 @@ Status DecodeRecord(std::span<const std::byte> section, Plan* plan) {
   size_t next = 0;
   using None = char;
   (void)r.Tables<None>(record->steps(), [&](const fb::StepRecord& s) {
-    std::vector<std::string> sources =
-        r.Tables<std::string>(s.sources(), [&](const flatbuffers::String& text) { return r.Text(&text); });
+    std::vector<std::string> sources = r.Tables<std::string>(
+        s.sources(), [&](const flatbuffers::String& text) { return r.Text(&text); });
     std::vector<TriedTactic> tried = r.Tables<TriedTactic>(s.tried(), [&](const fb::Tried& t) {
       return TriedTactic{r.Text(t.kernel()), r.Text(t.verdict()), t.time_us()};
     });
@@ -239,8 +258,8 @@ Status DecodeRecord(std::span<const std::byte> section, Plan* plan) {
   });
   FUSEE_TRY(CheckBudget(r, "record"));
   if (next != plan->steps.size()) {
-    return InvalidArgument(fmt::format("plan section 'record' tells of {} steps, the program has {}", next,
-                                       plan->steps.size()));
+    return InvalidArgument(fmt::format(
+        "plan section 'record' tells of {} steps, the program has {}", next, plan->steps.size()));
   }
   return OkStatus();
 }
@@ -250,7 +269,8 @@ Status DecodeSummary(std::span<const std::byte> bytes, Header* header) {
   if (s == nullptr) return Malformed("summary");
   Reader r(bytes.size());
   const auto io = [&](const fb::IoSummary& i) {
-    return IoSummary{r.Text(i.name()), static_cast<DType>(i.dtype()), r.Text(i.shape()), i.pinned()};
+    return IoSummary{r.Text(i.name()), static_cast<DType>(i.dtype()), r.Text(i.shape()),
+                     i.pinned()};
   };
   header->model_name = r.Text(s->model_name());
   header->builder_version = r.Text(s->builder_version());
@@ -268,7 +288,12 @@ Status DecodeSummary(std::span<const std::byte> bytes, Header* header) {
     return SymbolSummary{r.Text(symbol.name()), symbol.min(), symbol.opt(), symbol.max()};
   });
   header->buckets = r.Tables<BucketSummary>(s->buckets(), [&](const fb::BucketSummary& b) {
-    return BucketSummary{r.Numbers(b.symbol_values()), b.arena_bytes(), b.count(), b.p50_us(), b.p99_us(), b.p999_us()};
+    return BucketSummary{r.Numbers(b.symbol_values()),
+                         b.arena_bytes(),
+                         b.count(),
+                         b.p50_us(),
+                         b.p99_us(),
+                         b.p999_us()};
   });
   header->weights_bytes = s->weights_bytes();
   header->activation_bytes = s->activation_bytes();
@@ -282,7 +307,8 @@ Status DecodeSummary(std::span<const std::byte> bytes, Header* header) {
   return CheckBudget(r, "summary");
 }
 
-// The header is what people and schedulers read; a file whose header tells another story than its program is refused.
+// The header is what people and schedulers read; a file whose header tells another story than its
+// program is refused.
 Status CheckHeaderAgrees(const Header& header, const Plan& plan) {
   const bool agrees =
       header.device == plan.target.device && header.isa == plan.target.isa &&
@@ -291,10 +317,12 @@ Status CheckHeaderAgrees(const Header& header, const Plan& plan) {
       header.bucket_count == plan.buckets.size() && header.weights_bytes == plan.weights.size() &&
       header.activation_bytes == plan.activation_bytes && header.io_bytes == plan.io_bytes &&
       header.state_bytes == plan.state_bytes && header.workspace_bytes == plan.workspace_bytes &&
-      header.verified == plan.certificate.verified && header.batch_invariant == plan.certificate.batch_invariant &&
+      header.verified == plan.certificate.verified &&
+      header.batch_invariant == plan.certificate.batch_invariant &&
       header.figures_from_lockfile == plan.certificate.figures_from_lockfile &&
       header.model_digest == plan.provenance.model_digest;
-  return agrees ? OkStatus() : InvalidArgument("plan header and program disagree; rebuild the plan");
+  return agrees ? OkStatus()
+                : InvalidArgument("plan header and program disagree; rebuild the plan");
 }
 
 // The one section of a type, or null; two are refused, as is an unknown required one.
@@ -316,11 +344,13 @@ Result<SectionSpans> FindSections(const Header& header) {
       case SectionType::kRecord: slot = &found.record; break;
     }
     if (slot == nullptr && s.required) {
-      return FailedPrecondition(fmt::format("plan needs {}, which this reader does not know; upgrade fusee or rebuild",
-                                            SectionTypeName(s.type)));
+      return FailedPrecondition(
+          fmt::format("plan needs {}, which this reader does not know; upgrade fusee or rebuild",
+                      SectionTypeName(s.type)));
     }
     if (slot == nullptr) continue;
-    if (*slot != nullptr) return InvalidArgument(fmt::format("plan has two sections '{}'", SectionTypeName(s.type)));
+    if (*slot != nullptr)
+      return InvalidArgument(fmt::format("plan has two sections '{}'", SectionTypeName(s.type)));
     *slot = &s;
   }
   if (found.program == nullptr || found.weights == nullptr || found.certificate == nullptr) {
@@ -341,13 +371,15 @@ Result<Header> ReadHeader(std::span<const std::byte> prefix, std::optional<uint6
   header.sections = std::move(container.sections);
   // FlatBuffers wants its own alignment; the page's is whatever the caller's buffer has.
   std::vector<uint64_t> aligned(container.summary.size() / sizeof(uint64_t) + 1);
-  if (!container.summary.empty()) std::memcpy(aligned.data(), container.summary.data(), container.summary.size());
-  FUSEE_TRY(DecodeSummary(std::as_bytes(std::span(aligned)).first(container.summary.size()), &header));
+  if (!container.summary.empty())
+    std::memcpy(aligned.data(), container.summary.data(), container.summary.size());
+  FUSEE_TRY(
+      DecodeSummary(std::as_bytes(std::span(aligned)).first(container.summary.size()), &header));
   return header;
 }
 
-Result<std::shared_ptr<const Plan>> Decode(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
-                                           TaskRunner runner) {
+Result<std::shared_ptr<const Plan>> Decode(std::span<const std::byte> bytes,
+                                           std::shared_ptr<const void> owner, TaskRunner runner) {
   FUSEE_TRY(const ContainerHeader container, ReadContainerHeader(bytes, bytes.size()));
   FUSEE_TRY(CheckSections(bytes, container, runner));
   FUSEE_TRY(const Header header, ReadHeader(bytes, bytes.size()));

@@ -34,7 +34,8 @@ DimBounds Hull(std::initializer_list<__int128> corners) {
 }
 
 DimBounds BoundFloorDiv(DimBounds a, DimBounds b) {
-  // The quotient is largest in magnitude at the smallest divisors, so those around 0 join the corners.
+  // The quotient is largest in magnitude at the smallest divisors, so those around 0 join the
+  // corners.
   DimBounds result{INT64_MAX, INT64_MIN};
   for (int64_t divisor : {b.min, b.max, int64_t{-1}, int64_t{0}, int64_t{1}}) {
     if (divisor < b.min || divisor > b.max) continue;
@@ -49,12 +50,14 @@ DimBounds BoundFloorDiv(DimBounds a, DimBounds b) {
 
 DimBounds BoundModulo(DimBounds a, DimBounds b) {
   if (b.min > 0 && a.min >= 0 && a.max < b.min) return a;  // never wraps
-  return {std::min<int64_t>(0, b.min < 0 ? b.min + 1 : 0), std::max<int64_t>(0, b.max > 0 ? b.max - 1 : 0)};
+  return {std::min<int64_t>(0, b.min < 0 ? b.min + 1 : 0),
+          std::max<int64_t>(0, b.max > 0 ? b.max - 1 : 0)};
 }
 
 }  // namespace
 
-Status EvaluateDims(std::span<const DimExpr> dims, std::span<const int64_t> symbol_values, std::span<int64_t> out) {
+Status EvaluateDims(std::span<const DimExpr> dims, std::span<const int64_t> symbol_values,
+                    std::span<int64_t> out) {
   for (size_t i = 0; i < dims.size(); ++i) {
     const DimExpr& e = dims[i];
     const auto a = [&] { return out[static_cast<size_t>(e.a)]; };
@@ -71,7 +74,8 @@ Status EvaluateDims(std::span<const DimExpr> dims, std::span<const int64_t> symb
       case DimOp::kMax: out[i] = std::max(a(), b()); break;
     }
     if (!fits) {
-      return OutOfRange(fmt::format("dimension expression {} overflows 64 bits for these shapes; use smaller ones", i));
+      return OutOfRange(fmt::format(
+          "dimension expression {} overflows 64 bits for these shapes; use smaller ones", i));
     }
   }
   return OkStatus();
@@ -98,7 +102,8 @@ std::vector<DimBounds> BoundDims(std::span<const DimExpr> dims, std::span<const 
       case DimOp::kSymbol: break;
       case DimOp::kAdd: bounds[i] = Hull({wide(a.min) + b.min, wide(a.max) + b.max}); break;
       case DimOp::kMul:
-        bounds[i] = Hull({wide(a.min) * b.min, wide(a.min) * b.max, wide(a.max) * b.min, wide(a.max) * b.max});
+        bounds[i] = Hull(
+            {wide(a.min) * b.min, wide(a.min) * b.max, wide(a.max) * b.min, wide(a.max) * b.max});
         break;
       case DimOp::kFloorDiv: bounds[i] = BoundFloorDiv(a, b); break;
       case DimOp::kMod: bounds[i] = BoundModulo(a, b); break;
@@ -129,13 +134,16 @@ Result<Shape> ShapeOf(const TensorDef& tensor, std::span<const int64_t> dim_valu
     const int64_t dim = dim_values[d];
     shape.push_back(dim);
     if (dim < 0) {
-      return OutOfRange(fmt::format("tensor '{}': dimension {} is {}, expected at least 0; the shapes given do not fit "
-                                    "this model",
-                                    tensor.name, shape.rank() - 1, dim));
+      return OutOfRange(fmt::format(
+          "tensor '{}': dimension {} is {}, expected at least 0; the shapes given do not fit "
+          "this model",
+          tensor.name, shape.rank() - 1, dim));
     }
-    // A dimension of 0 does not hide the others, so that no partial product in a kernel can overflow either.
+    // A dimension of 0 does not hide the others, so that no partial product in a kernel can
+    // overflow either.
     if (dim != 0 && !CheckedMul(bits, dim, &bits)) {
-      return OutOfRange(fmt::format("tensor '{}': shape {}... overflows 64 bits", tensor.name, shape.ToString()));
+      return OutOfRange(
+          fmt::format("tensor '{}': shape {}... overflows 64 bits", tensor.name, shape.ToString()));
     }
   }
   return shape;

@@ -16,7 +16,8 @@ using flatbuffers::FlatBufferBuilder;
 using flatbuffers::Offset;
 
 fb::Digest ToFb(const Sha256Digest& digest) {
-  return fb::Digest(flatbuffers::span<const uint8_t, 32>(reinterpret_cast<const uint8_t*>(digest.data()), 32));
+  return fb::Digest(
+      flatbuffers::span<const uint8_t, 32>(reinterpret_cast<const uint8_t*>(digest.data()), 32));
 }
 
 template <typename Out, typename In, typename Function>
@@ -28,7 +29,8 @@ auto Tables(FlatBufferBuilder& b, const std::vector<In>& values, Function&& make
 }
 
 auto Strings(FlatBufferBuilder& b, const std::vector<std::string>& values) {
-  return Tables<flatbuffers::String>(b, values, [&](const std::string& s) { return b.CreateString(s); });
+  return Tables<flatbuffers::String>(b, values,
+                                     [&](const std::string& s) { return b.CreateString(s); });
 }
 
 auto Digests(FlatBufferBuilder& b, const std::vector<Sha256Digest>& values) {
@@ -61,20 +63,21 @@ Offset<fb::Step> MakeStep(FlatBufferBuilder& b, const Step& step) {
   const auto inputs = b.CreateVector(step.inputs);
   const auto outputs = b.CreateVector(step.outputs);
   const auto dims = b.CreateVector(step.dims);
-  return fb::CreateStep(b, op, kernel, attr_vector, inputs, outputs, dims, step.workspace_offset, step.workspace_bytes,
-                        step.device, step.queue);
+  return fb::CreateStep(b, op, kernel, attr_vector, inputs, outputs, dims, step.workspace_offset,
+                        step.workspace_bytes, step.device, step.queue);
 }
 
 Offset<fb::Tensor> MakeTensor(FlatBufferBuilder& b, const TensorDef& t) {
   const auto name = b.CreateString(t.name);
   const auto shape = b.CreateVector(t.shape);
-  return fb::CreateTensor(b, name, static_cast<uint8_t>(t.dtype), static_cast<uint8_t>(t.region), shape, t.offset,
-                          t.capacity_bytes);
+  return fb::CreateTensor(b, name, static_cast<uint8_t>(t.dtype), static_cast<uint8_t>(t.region),
+                          shape, t.offset, t.capacity_bytes);
 }
 
 Offset<fb::Io> MakeIo(FlatBufferBuilder& b, const IoDef& io) {
   const auto name = b.CreateString(io.name);
-  const auto pinned = b.CreateVector(reinterpret_cast<const uint8_t*>(io.pinned.data()), io.pinned.size());
+  const auto pinned =
+      b.CreateVector(reinterpret_cast<const uint8_t*>(io.pinned.data()), io.pinned.size());
   return fb::CreateIo(b, name, io.tensor, io.is_pinned, pinned);
 }
 
@@ -107,28 +110,34 @@ void BuildProgram(FlatBufferBuilder& b, const Plan& plan) {
   });
   std::vector<fb::Dim> dim_structs;
   dim_structs.reserve(plan.dims.size());
-  for (const DimExpr& d : plan.dims) dim_structs.emplace_back(static_cast<uint64_t>(d.op), d.a, d.b);
+  for (const DimExpr& d : plan.dims)
+    dim_structs.emplace_back(static_cast<uint64_t>(d.op), d.a, d.b);
   const auto dims = b.CreateVectorOfStructs(dim_structs);
-  const auto tensors = Tables<fb::Tensor>(b, plan.tensors, [&](const TensorDef& t) { return MakeTensor(b, t); });
+  const auto tensors =
+      Tables<fb::Tensor>(b, plan.tensors, [&](const TensorDef& t) { return MakeTensor(b, t); });
   const auto steps = Tables<fb::Step>(b, plan.steps, [&](const Step& s) { return MakeStep(b, s); });
-  const auto inputs = Tables<fb::Io>(b, plan.inputs, [&](const IoDef& io) { return MakeIo(b, io); });
-  const auto outputs = Tables<fb::Io>(b, plan.outputs, [&](const IoDef& io) { return MakeIo(b, io); });
-  const auto constraints = Tables<fb::Constraint>(b, plan.constraints, [&](const EqualConstraint& c) {
-    const auto reason = b.CreateString(c.reason);
-    return fb::CreateConstraint(b, c.a, c.b, reason);
-  });
-  const auto buckets = Tables<fb::Bucket>(b, plan.buckets, [&](const Bucket& bucket) { return MakeBucket(b, bucket); });
-  b.Finish(fb::CreateProgram(b, provenance, device, plan.target.isa, symbols, dims, tensors, steps, inputs, outputs,
-                             constraints, buckets, plan.activation_bytes, plan.io_bytes, plan.state_bytes,
-                             plan.workspace_bytes));
+  const auto inputs =
+      Tables<fb::Io>(b, plan.inputs, [&](const IoDef& io) { return MakeIo(b, io); });
+  const auto outputs =
+      Tables<fb::Io>(b, plan.outputs, [&](const IoDef& io) { return MakeIo(b, io); });
+  const auto constraints =
+      Tables<fb::Constraint>(b, plan.constraints, [&](const EqualConstraint& c) {
+        const auto reason = b.CreateString(c.reason);
+        return fb::CreateConstraint(b, c.a, c.b, reason);
+      });
+  const auto buckets = Tables<fb::Bucket>(
+      b, plan.buckets, [&](const Bucket& bucket) { return MakeBucket(b, bucket); });
+  b.Finish(fb::CreateProgram(b, provenance, device, plan.target.isa, symbols, dims, tensors, steps,
+                             inputs, outputs, constraints, buckets, plan.activation_bytes,
+                             plan.io_bytes, plan.state_bytes, plan.workspace_bytes));
 }
 
 void BuildCertificate(FlatBufferBuilder& b, const Certificate& c) {
   const auto corners = Tables<fb::Corner>(b, c.corners, [&](const VerifiedCorner& corner) {
     const auto values = b.CreateVector(corner.symbol_values);
     const auto output = b.CreateString(corner.output);
-    return fb::CreateCorner(b, values, static_cast<uint8_t>(corner.fill), output, corner.sampled, corner.elements,
-                            corner.max_abs_error, corner.max_rel_error);
+    return fb::CreateCorner(b, values, static_cast<uint8_t>(corner.fill), output, corner.sampled,
+                            corner.elements, corner.max_abs_error, corner.max_rel_error);
   });
   const auto golden = Tables<fb::Golden>(b, c.golden, [&](const Golden& g) {
     const auto values = b.CreateVector(g.symbol_values);
@@ -136,8 +145,8 @@ void BuildCertificate(FlatBufferBuilder& b, const Certificate& c) {
     return fb::CreateGolden(b, values, static_cast<uint8_t>(g.fill), g.seed, digests);
   });
   const auto reason = b.CreateString(c.reason);
-  b.Finish(fb::CreateCertificate(b, c.verified, reason, c.figures_from_lockfile, c.rtol, c.atol, c.batch_invariant,
-                                 c.batch_checked, corners, golden));
+  b.Finish(fb::CreateCertificate(b, c.verified, reason, c.figures_from_lockfile, c.rtol, c.atol,
+                                 c.batch_invariant, c.batch_checked, corners, golden));
 }
 
 void BuildRecord(FlatBufferBuilder& b, const Plan& plan) {
@@ -186,22 +195,26 @@ void BuildSummary(FlatBufferBuilder& b, const Plan& plan, const SummaryLimits& l
   const auto reason = b.CreateString(Cut(plan.certificate.reason, limits.name_bytes));
   const auto inputs = Tables<fb::IoSummary>(b, Head(plan.inputs, limits.ios), io_table);
   const auto outputs = Tables<fb::IoSummary>(b, Head(plan.outputs, limits.ios), io_table);
-  const auto symbols = Tables<fb::SymbolSummary>(b, Head(plan.symbols, limits.symbols), [&](const Symbol& s) {
-    const auto name = b.CreateString(Cut(s.name, limits.name_bytes));
-    return fb::CreateSymbolSummary(b, name, s.min, s.opt, s.max);
-  });
-  const auto buckets = Tables<fb::BucketSummary>(b, Head(plan.buckets, limits.buckets), [&](const Bucket& bucket) {
-    const auto values = b.CreateVector(bucket.symbol_values);
-    const Latency& l = bucket.latency;
-    return fb::CreateBucketSummary(b, values, bucket.arena_bytes, l.count, l.p50_us, l.p99_us, l.p999_us);
-  });
+  const auto symbols =
+      Tables<fb::SymbolSummary>(b, Head(plan.symbols, limits.symbols), [&](const Symbol& s) {
+        const auto name = b.CreateString(Cut(s.name, limits.name_bytes));
+        return fb::CreateSymbolSummary(b, name, s.min, s.opt, s.max);
+      });
+  const auto buckets =
+      Tables<fb::BucketSummary>(b, Head(plan.buckets, limits.buckets), [&](const Bucket& bucket) {
+        const auto values = b.CreateVector(bucket.symbol_values);
+        const Latency& l = bucket.latency;
+        return fb::CreateBucketSummary(b, values, bucket.arena_bytes, l.count, l.p50_us, l.p99_us,
+                                       l.p999_us);
+      });
   const fb::Digest digest = ToFb(plan.provenance.model_digest);
   const auto count = [](const auto& list) { return static_cast<uint32_t>(list.size()); };
-  b.Finish(fb::CreateSummary(b, model, version, &digest, device, plan.target.isa, count(plan.inputs),
-                             count(plan.outputs), count(plan.symbols), count(plan.buckets), count(plan.steps), inputs,
-                             outputs, symbols, buckets, plan.weights.size(), plan.activation_bytes, plan.io_bytes,
-                             plan.state_bytes, plan.workspace_bytes, plan.certificate.verified, reason,
-                             plan.certificate.figures_from_lockfile, plan.certificate.batch_invariant));
+  b.Finish(fb::CreateSummary(
+      b, model, version, &digest, device, plan.target.isa, count(plan.inputs), count(plan.outputs),
+      count(plan.symbols), count(plan.buckets), count(plan.steps), inputs, outputs, symbols,
+      buckets, plan.weights.size(), plan.activation_bytes, plan.io_bytes, plan.state_bytes,
+      plan.workspace_bytes, plan.certificate.verified, reason,
+      plan.certificate.figures_from_lockfile, plan.certificate.batch_invariant));
 }
 
 std::span<const std::byte> BytesOf(const FlatBufferBuilder& b) {
@@ -212,7 +225,8 @@ std::span<const std::byte> BytesOf(const FlatBufferBuilder& b) {
 
 Result<std::vector<std::byte>> Encode(const Plan& plan) {
   if (Status s = Verify(plan); !s.ok()) {
-    return Internal(fmt::format("the builder made an invalid plan: {}; please report", s.message()));
+    return Internal(
+        fmt::format("the builder made an invalid plan: {}; please report", s.message()));
   }
   FlatBufferBuilder program(1 << 16);
   BuildProgram(program, plan);
@@ -226,12 +240,14 @@ Result<std::vector<std::byte>> Encode(const Plan& plan) {
       {SectionType::kRecord, false, BytesOf(record)},
       {SectionType::kWeights, true, plan.weights},
   };
-  constexpr SummaryLimits kLadder[] = {{64, 64, 64, 256}, {32, 32, 32, 128}, {16, 16, 16, 96}, {8, 8, 12, 64},
-                                       {8, 4, 8, 40},     {4, 2, 4, 32},     {2, 1, 1, 24},    {0, 0, 0, 16}};
+  constexpr SummaryLimits kLadder[] = {{64, 64, 64, 256}, {32, 32, 32, 128}, {16, 16, 16, 96},
+                                       {8, 8, 12, 64},    {8, 4, 8, 40},     {4, 2, 4, 32},
+                                       {2, 1, 1, 24},     {0, 0, 0, 16}};
   for (const SummaryLimits& limits : kLadder) {
     FlatBufferBuilder summary;
     BuildSummary(summary, plan, limits);
-    if (summary.GetSize() <= SummaryCapacity(std::size(sections))) return BuildContainer(sections, BytesOf(summary));
+    if (summary.GetSize() <= SummaryCapacity(std::size(sections)))
+      return BuildContainer(sections, BytesOf(summary));
   }
   return Internal("the plan's summary does not fit into its header; please report");
 }

@@ -1,5 +1,6 @@
-// What a plan's first 4 KiB say: enough to decide whether, where and how well it runs, without loading it.
-// docs/plan_format.md draws the bytes. decode.h reads it from a file's beginning; check.h judges it against a machine.
+// What a plan's first 4 KiB say: enough to decide whether, where and how well it runs, without
+// loading it. docs/plan_format.md draws the bytes. decode.h reads it from a file's beginning;
+// check.h judges it against a machine.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@ namespace fusee::plan {
 inline constexpr size_t kHeaderBytes = 4096;
 inline constexpr size_t kMaxSections = 16;
 
-// What a section holds. Stored; never renumber. A reader skips optional types it does not know and refuses required
-// ones (the flag stands in the section table, so that it can tell).
+// What a section holds. Stored; never renumber. A reader skips optional types it does not know and
+// refuses required ones (the flag stands in the section table, so that it can tell).
 enum class SectionType : uint32_t {
   kProgram = 1,      // FlatBuffer Program: symbols, tensors, steps, memory; required
   kWeights = 2,      // raw bytes, packed for their kernels; required
@@ -23,13 +24,14 @@ enum class SectionType : uint32_t {
   kRecord = 4,       // FlatBuffer Record: why the plan is as it is; optional
 };
 std::string SectionTypeName(uint32_t type);  // "program", "section 99"
-std::string IsaText(uint8_t isa);            // "avx2"; the names of device/cpu_features.h, which this room cannot see
+std::string IsaText(
+    uint8_t isa);  // "avx2"; the names of device/cpu_features.h, which this room cannot see
 
 struct SectionInfo {
   uint32_t type = 0;
   bool required = true;
-  uint64_t offset = 0;  // bytes from the file's start, a multiple of kSectionAlignment
-  uint64_t length = 0;  // bytes, padding to the next section not counted
+  uint64_t offset = 0;    // bytes from the file's start, a multiple of kSectionAlignment
+  uint64_t length = 0;    // bytes, padding to the next section not counted
   Sha256Digest digest{};  // root of the SHA-256 tree over the section's 1 MiB chunks
 };
 
@@ -52,8 +54,8 @@ struct BucketSummary {
   double p50_us = 0, p99_us = 0, p999_us = 0;
 };
 
-// Lists may be shorter than their counts: what does not fit into the header is left out, last first, and long names
-// are cut ("..." at the end). Decoding the plan gives them whole.
+// Lists may be shorter than their counts: what does not fit into the header is left out, last
+// first, and long names are cut ("..." at the end). Decoding the plan gives them whole.
 struct Header {
   uint32_t format_version = 0;
   uint32_t minimum_reader = 0;
@@ -75,7 +77,9 @@ struct Header {
   uint64_t weights_bytes = 0;
   // One context's memory: activations + io + state + workspace.
   uint64_t activation_bytes = 0, io_bytes = 0, state_bytes = 0, workspace_bytes = 0;
-  uint64_t context_bytes() const { return activation_bytes + io_bytes + state_bytes + workspace_bytes; }
+  uint64_t context_bytes() const {
+    return activation_bytes + io_bytes + state_bytes + workspace_bytes;
+  }
 
   bool verified = false;
   std::string unverified_reason;

@@ -1,9 +1,11 @@
-// A plan as data: everything the runtime needs to run a model, and everything a person may ask about how it was made.
-// This is the one thing that crosses from the compile side to the run side. encode.h writes it, decode.h reads and
-// verifies it, print.h shows it; docs/plan_format.md draws the bytes.
+// A plan as data: everything the runtime needs to run a model, and everything a person may ask
+// about how it was made. This is the one thing that crosses from the compile side to the run side.
+// encode.h writes it, decode.h reads and verifies it, print.h shows it; docs/plan_format.md draws
+// the bytes.
 //
-// No code lives in a plan: kernels are named by id into the runtime's own library. All indices are into the vectors of
-// the same Plan. Plain structs, value types; immutable and thread-safe once decoded.
+// No code lives in a plan: kernels are named by id into the runtime's own library. All indices are
+// into the vectors of the same Plan. Plain structs, value types; immutable and thread-safe once
+// decoded.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +23,8 @@
 namespace fusee::plan {
 
 inline constexpr uint32_t kFormatVersion = 1;
-inline constexpr uint32_t kMinimumReader = 1;  // the oldest reader that understands what this writer writes
+inline constexpr uint32_t kMinimumReader =
+    1;  // the oldest reader that understands what this writer writes
 inline constexpr uint64_t kSectionAlignment = 4096;
 inline constexpr uint32_t kNoTensor = 0xffffffffu;  // an absent operand or unwanted result
 
@@ -34,11 +37,17 @@ enum class Region : uint8_t {
   kWorkspace = 4,    // scratch of one step
 };
 
-// One node of the table of dimension expressions. Operands are indices of earlier entries, so one pass evaluates all.
+// One node of the table of dimension expressions. Operands are indices of earlier entries, so one
+// pass evaluates all.
 enum class DimOp : uint8_t {
   kConstant = 0,  // a = the value
   kSymbol = 1,    // a = index into Plan::symbols
-  kAdd = 2, kMul = 3, kFloorDiv = 4, kMod = 5, kMin = 6, kMax = 7,  // of entries a and b
+  kAdd = 2,
+  kMul = 3,
+  kFloorDiv = 4,
+  kMod = 5,
+  kMin = 6,
+  kMax = 7,  // of entries a and b
 };
 struct DimExpr {
   DimOp op = DimOp::kConstant;
@@ -48,41 +57,41 @@ struct DimExpr {
 
 // A named run-time quantity: a dimension of an input, or an element of a small integer input.
 struct Symbol {
-  std::string name;            // "batch"
+  std::string name;  // "batch"
   int64_t min = 0, opt = 0, max = 0;
-  uint32_t input = 0;          // read from this model input ...
-  int32_t axis = 0;            // ... this axis; or -1: from element `element` of its data
+  uint32_t input = 0;  // read from this model input ...
+  int32_t axis = 0;    // ... this axis; or -1: from element `element` of its data
   int64_t element = 0;
 };
 
 struct TensorDef {
-  std::string name;            // the ONNX name where one exists
+  std::string name;  // the ONNX name where one exists
   DType dtype = DType::kInvalid;
   std::vector<uint32_t> shape;  // indices into Plan::dims
   Region region = Region::kActivations;
-  uint64_t offset = 0;         // bytes from the region's start, a multiple of 64
+  uint64_t offset = 0;          // bytes from the region's start, a multiple of 64
   uint64_t capacity_bytes = 0;  // bytes set aside: the size at every symbol's maximum, or more
 };
 
 // A tactic the builder looked at for a step.
 struct TriedTactic {
   std::string kernel;
-  std::string verdict;         // "chosen", "accepted", or the reason for the refusal
-  double time_us = 0;          // median, 0 when not timed
+  std::string verdict;  // "chosen", "accepted", or the reason for the refusal
+  double time_us = 0;   // median, 0 when not timed
 };
 
 struct Step {
-  std::string op;              // IR operator
-  std::string kernel;          // KernelDef::id
+  std::string op;      // IR operator
+  std::string kernel;  // KernelDef::id
   Attrs attrs;
-  std::vector<uint32_t> inputs;   // tensor indices or kNoTensor
+  std::vector<uint32_t> inputs;  // tensor indices or kNoTensor
   std::vector<uint32_t> outputs;
-  std::vector<uint32_t> dims;     // indices into Plan::dims, handed to the kernel as RunArgs::dims
+  std::vector<uint32_t> dims;  // indices into Plan::dims, handed to the kernel as RunArgs::dims
   uint64_t workspace_offset = 0;
   uint64_t workspace_bytes = 0;
-  uint8_t device = 0;          // 0 = CPU
+  uint8_t device = 0;  // 0 = CPU
   uint8_t queue = 0;
-  std::vector<std::string> sources;   // ONNX nodes it stands for
+  std::vector<std::string> sources;  // ONNX nodes it stands for
   std::vector<TriedTactic> tried;
 };
 
@@ -96,19 +105,19 @@ struct IoDef {
 
 // Two expressions that must be equal at every run.
 struct EqualConstraint {
-  uint32_t a = 0, b = 0;       // indices into Plan::dims
+  uint32_t a = 0, b = 0;  // indices into Plan::dims
   std::string reason;
 };
 
 struct Latency {
-  uint64_t count = 0;          // timed runs; 0: not measured
+  uint64_t count = 0;  // timed runs; 0: not measured
   double min_us = 0, p50_us = 0, p99_us = 0, p999_us = 0, max_us = 0;
 };
 
 // A tuned point: one value per symbol.
 struct Bucket {
   std::vector<int64_t> symbol_values;
-  uint64_t arena_bytes = 0;    // what the live activations need at this point
+  uint64_t arena_bytes = 0;  // what the live activations need at this point
   Latency latency;
 };
 
@@ -117,13 +126,14 @@ struct VerifiedCorner {
   std::vector<int64_t> symbol_values;
   Fill fill = Fill::kUniform;
   std::string output;
-  bool sampled = false;        // whole tensors, or a seeded sample within the time budget
+  bool sampled = false;  // whole tensors, or a seeded sample within the time budget
   int64_t elements = 0;
   double max_abs_error = 0;
   double max_rel_error = 0;
 };
 
-// Replayed at load: inputs made from (fill, seed) at these symbol values give outputs with these digests.
+// Replayed at load: inputs made from (fill, seed) at these symbol values give outputs with these
+// digests.
 struct Golden {
   std::vector<int64_t> symbol_values;
   Fill fill = Fill::kUniform;
@@ -133,7 +143,7 @@ struct Golden {
 
 struct Certificate {
   bool verified = false;
-  std::string reason;          // why not, when not
+  std::string reason;  // why not, when not
   bool figures_from_lockfile = false;
   double rtol = 0, atol = 0;
   bool batch_invariant = false;  // checked: a row's bits do not depend on its position in the batch
@@ -145,22 +155,22 @@ struct Certificate {
 struct FusionRecord {
   std::string pass;
   bool made = false;
-  std::string nodes;           // "Conv_0 + BatchNormalization_1"
-  std::string reason;          // for a declined one
+  std::string nodes;   // "Conv_0 + BatchNormalization_1"
+  std::string reason;  // for a declined one
 };
 
 struct Provenance {
   std::string builder_version;
-  std::string model_name;      // "digits"
+  std::string model_name;       // "digits"
   Sha256Digest model_digest{};  // of the ONNX file (external data included, in order of use)
   std::vector<std::pair<std::string, int64_t>> opsets;
-  std::string options;         // the options that shape the plan, canonical text
+  std::string options;  // the options that shape the plan, canonical text
   Sha256Digest lockfile_digest{};
 };
 
 struct Target {
   std::string device = "cpu";
-  uint8_t isa = 1;             // Isa: the highest level any chosen kernel needs
+  uint8_t isa = 1;  // Isa: the highest level any chosen kernel needs
 };
 
 struct Plan {
@@ -169,17 +179,18 @@ struct Plan {
   std::vector<Symbol> symbols;
   std::vector<DimExpr> dims;
   std::vector<TensorDef> tensors;
-  std::vector<Step> steps;     // in execution order
+  std::vector<Step> steps;  // in execution order
   std::vector<IoDef> inputs, outputs;
   std::vector<EqualConstraint> constraints;
-  std::vector<Bucket> buckets;  // ascending; the last is the profile's maximum
+  std::vector<Bucket> buckets;    // ascending; the last is the profile's maximum
   uint64_t activation_bytes = 0;  // size of the activations region
   uint64_t io_bytes = 0;
   uint64_t state_bytes = 0;
   uint64_t workspace_bytes = 0;
   Certificate certificate;
   std::vector<FusionRecord> fusions;
-  // The weights region. Borrowed: from the builder's buffers when encoding, from the mapping when decoded.
+  // The weights region. Borrowed: from the builder's buffers when encoding, from the mapping when
+  // decoded.
   std::span<const std::byte> weights;
   std::shared_ptr<const void> weights_owner;
 };

@@ -13,7 +13,8 @@ namespace {
 using Json = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 using Out = std::back_insert_iterator<std::string>;
 
-constexpr int kMaxDimTextNodes = 64;  // an expression's text stops there with "...": shared parts could unfold forever
+constexpr int kMaxDimTextNodes =
+    64;  // an expression's text stops there with "...": shared parts could unfold forever
 
 // Names come from untrusted files: control characters must not reach a terminal.
 std::string Safe(std::string_view text) {
@@ -84,7 +85,8 @@ std::string AttrText(const AttrValue& value) {
           return fmt::format("{}", v);
         } else {
           std::string text = "[";
-          for (size_t i = 0; i < v.size(); ++i) text += fmt::format("{}{}", i == 0 ? "" : ",", v[i]);
+          for (size_t i = 0; i < v.size(); ++i)
+            text += fmt::format("{}{}", i == 0 ? "" : ",", v[i]);
           return text + "]";
         }
       },
@@ -99,7 +101,8 @@ std::string OperandText(const Plan& plan, uint32_t index) {
 
 std::string OperandsText(const Plan& plan, const std::vector<uint32_t>& list) {
   std::string text;
-  for (size_t i = 0; i < list.size(); ++i) text += (i == 0 ? "" : ", ") + OperandText(plan, list[i]);
+  for (size_t i = 0; i < list.size(); ++i)
+    text += (i == 0 ? "" : ", ") + OperandText(plan, list[i]);
   return text;
 }
 
@@ -112,10 +115,12 @@ std::string Joined(const std::vector<std::string>& texts) {
 void PrintStep(const Plan& plan, size_t i, const PrintOptions& options, Out out) {
   const Step& s = plan.steps[i];
   std::string attrs;
-  for (const auto& [name, value] : s.attrs.values()) attrs += fmt::format(" {}={}", Safe(name), AttrText(value));
-  fmt::format_to(out, "{:>5}  {:<22} {:<34} {} -> {}{}", i, Safe(s.op), Safe(s.kernel), OperandsText(plan, s.inputs),
-                 OperandsText(plan, s.outputs), attrs);
-  for (size_t d = 0; d < s.dims.size(); ++d) fmt::format_to(out, "{}{}", d == 0 ? " dims=" : ",", DimText(plan, s.dims[d]));
+  for (const auto& [name, value] : s.attrs.values())
+    attrs += fmt::format(" {}={}", Safe(name), AttrText(value));
+  fmt::format_to(out, "{:>5}  {:<22} {:<34} {} -> {}{}", i, Safe(s.op), Safe(s.kernel),
+                 OperandsText(plan, s.inputs), OperandsText(plan, s.outputs), attrs);
+  for (size_t d = 0; d < s.dims.size(); ++d)
+    fmt::format_to(out, "{}{}", d == 0 ? " dims=" : ",", DimText(plan, s.dims[d]));
   if (s.workspace_bytes > 0) fmt::format_to(out, " workspace={}", BytesText(s.workspace_bytes));
   fmt::format_to(out, "{}{}\n", s.sources.empty() ? "" : "  # ", Joined(s.sources));
   if (!options.tried) return;
@@ -145,8 +150,10 @@ void PutBool(Json& json, const char* key, bool value) {
 }
 void PutDouble(Json& json, const char* key, double value) {
   json.Key(key);
-  if (std::isfinite(value)) json.Double(value);
-  else json.Null();  // JSON has no NaN or infinity
+  if (std::isfinite(value))
+    json.Double(value);
+  else
+    json.Null();  // JSON has no NaN or infinity
 }
 void PutInts(Json& json, const char* key, const std::vector<int64_t>& values) {
   json.Key(key);
@@ -169,8 +176,10 @@ void PutOperands(Json& json, const char* key, const std::vector<uint32_t>& list)
   json.Key(key);
   json.StartArray();
   for (uint32_t t : list) {
-    if (t == kNoTensor) json.Null();
-    else json.Uint(t);
+    if (t == kNoTensor)
+      json.Null();
+    else
+      json.Uint(t);
   }
   json.EndArray();
 }
@@ -187,7 +196,8 @@ void PutStep(Json& json, const Step& s, const PrintOptions& options) {
   Put(json, "workspace_bytes", s.workspace_bytes);
   json.Key("sources");
   json.StartArray();
-  for (const std::string& source : s.sources) json.String(source.data(), static_cast<rapidjson::SizeType>(source.size()));
+  for (const std::string& source : s.sources)
+    json.String(source.data(), static_cast<rapidjson::SizeType>(source.size()));
   json.EndArray();
   if (!options.tried) return;
   PutObjects(json, "tried", s.tried, [&](const TriedTactic& t) {
@@ -225,15 +235,17 @@ std::vector<std::string> SymbolNames(const Plan& plan) {
 
 void PrintCertificate(const Plan& plan, Out out) {
   const Certificate& c = plan.certificate;
-  fmt::format_to(out, "verified     {}{}{}\n", c.verified ? "yes" : "NO", c.verified ? "" : ": ", Safe(c.reason));
+  fmt::format_to(out, "verified     {}{}{}\n", c.verified ? "yes" : "NO", c.verified ? "" : ": ",
+                 Safe(c.reason));
   fmt::format_to(out, "             rtol {} atol {}, batch invariance {}{}\n", c.rtol, c.atol,
                  !c.batch_checked ? "not checked" : (c.batch_invariant ? "holds" : "does NOT hold"),
                  c.figures_from_lockfile ? ", figures from the lockfile" : "");
   const auto names = SymbolNames(plan);
   for (const VerifiedCorner& v : c.corners) {
-    fmt::format_to(out, "             {} fill {} '{}': {} elements{}, max abs {:.3g}, max rel {:.3g}\n",
-                   PointText(names, v.symbol_values), static_cast<int>(v.fill), Safe(v.output), v.elements,
-                   v.sampled ? " (sampled)" : "", v.max_abs_error, v.max_rel_error);
+    fmt::format_to(out,
+                   "             {} fill {} '{}': {} elements{}, max abs {:.3g}, max rel {:.3g}\n",
+                   PointText(names, v.symbol_values), static_cast<int>(v.fill), Safe(v.output),
+                   v.elements, v.sampled ? " (sampled)" : "", v.max_abs_error, v.max_rel_error);
   }
 }
 
@@ -246,47 +258,58 @@ std::string DimText(const Plan& plan, uint32_t dim) {
 
 std::string ShapeText(const Plan& plan, const TensorDef& tensor) {
   std::string text = "[";
-  for (size_t i = 0; i < tensor.shape.size(); ++i) text += (i == 0 ? "" : ",") + DimText(plan, tensor.shape[i]);
+  for (size_t i = 0; i < tensor.shape.size(); ++i)
+    text += (i == 0 ? "" : ",") + DimText(plan, tensor.shape[i]);
   return text + "]";
 }
 
 std::string HeaderText(const Header& h) {
   std::string text;
   Out out(text);
-  fmt::format_to(out, "model        {}  (sha256 {})\n", Safe(h.model_name), ToHex(h.model_digest).substr(0, 16));
-  fmt::format_to(out, "builder      {}, format {} (reader {} or newer)\n", Safe(h.builder_version), h.format_version,
-                 h.minimum_reader);
-  fmt::format_to(out, "file         {} in {} sections, sha256 {}\n", BytesText(h.file_bytes), h.sections.size(),
-                 ToHex(h.file_digest));
+  fmt::format_to(out, "model        {}  (sha256 {})\n", Safe(h.model_name),
+                 ToHex(h.model_digest).substr(0, 16));
+  fmt::format_to(out, "builder      {}, format {} (reader {} or newer)\n", Safe(h.builder_version),
+                 h.format_version, h.minimum_reader);
+  fmt::format_to(out, "file         {} in {} sections, sha256 {}\n", BytesText(h.file_bytes),
+                 h.sections.size(), ToHex(h.file_digest));
   fmt::format_to(out, "target       {}, {}\n", Safe(h.device), IsaText(h.isa));
   const auto ios = [&](const char* label, const std::vector<IoSummary>& list, uint32_t count) {
     for (const IoSummary& io : list) {
-      fmt::format_to(out, "{:<12} {} {}{}{}\n", label, Safe(io.name), DTypeName(io.dtype), Safe(io.shape),
-                     io.pinned ? " (pinned)" : "");
+      fmt::format_to(out, "{:<12} {} {}{}{}\n", label, Safe(io.name), DTypeName(io.dtype),
+                     Safe(io.shape), io.pinned ? " (pinned)" : "");
     }
-    if (list.size() < count) fmt::format_to(out, "{:<12} ... {} more\n", label, count - list.size());
+    if (list.size() < count)
+      fmt::format_to(out, "{:<12} ... {} more\n", label, count - list.size());
   };
   ios("input", h.inputs, h.input_count);
   ios("output", h.outputs, h.output_count);
   std::vector<std::string> names;
   for (const SymbolSummary& s : h.symbols) {
     names.push_back(Safe(s.name));
-    fmt::format_to(out, "symbol       {} in [{}, {}], tuned for {}\n", names.back(), s.min, s.max, s.opt);
+    fmt::format_to(out, "symbol       {} in [{}, {}], tuned for {}\n", names.back(), s.min, s.max,
+                   s.opt);
   }
-  if (h.symbols.size() < h.symbol_count) fmt::format_to(out, "symbol       ... {} more\n", h.symbol_count - h.symbols.size());
-  fmt::format_to(out, "memory       weights {}, one context {} (activations {}, io {}, state {}, workspace {})\n",
-                 BytesText(h.weights_bytes), BytesText(h.context_bytes()), BytesText(h.activation_bytes),
-                 BytesText(h.io_bytes), BytesText(h.state_bytes), BytesText(h.workspace_bytes));
+  if (h.symbols.size() < h.symbol_count)
+    fmt::format_to(out, "symbol       ... {} more\n", h.symbol_count - h.symbols.size());
+  fmt::format_to(
+      out,
+      "memory       weights {}, one context {} (activations {}, io {}, state {}, workspace {})\n",
+      BytesText(h.weights_bytes), BytesText(h.context_bytes()), BytesText(h.activation_bytes),
+      BytesText(h.io_bytes), BytesText(h.state_bytes), BytesText(h.workspace_bytes));
   for (const BucketSummary& b : h.buckets) {
-    fmt::format_to(out, "bucket       {}: arena {}", PointText(names, b.symbol_values), BytesText(b.arena_bytes));
+    fmt::format_to(out, "bucket       {}: arena {}", PointText(names, b.symbol_values),
+                   BytesText(b.arena_bytes));
     if (b.count > 0) {
-      fmt::format_to(out, ", p50 {:.1f} us, p99 {:.1f} us, p99.9 {:.1f} us ({} runs)", b.p50_us, b.p99_us, b.p999_us, b.count);
+      fmt::format_to(out, ", p50 {:.1f} us, p99 {:.1f} us, p99.9 {:.1f} us ({} runs)", b.p50_us,
+                     b.p99_us, b.p999_us, b.count);
     }
     fmt::format_to(out, "\n");
   }
-  if (h.buckets.size() < h.bucket_count) fmt::format_to(out, "bucket       ... {} more\n", h.bucket_count - h.buckets.size());
+  if (h.buckets.size() < h.bucket_count)
+    fmt::format_to(out, "bucket       ... {} more\n", h.bucket_count - h.buckets.size());
   fmt::format_to(out, "verified     {}{}{}{}\n", h.verified ? "yes" : "NO", h.verified ? "" : ": ",
-                 Safe(h.unverified_reason), h.figures_from_lockfile ? " (figures from the lockfile)" : "");
+                 Safe(h.unverified_reason),
+                 h.figures_from_lockfile ? " (figures from the lockfile)" : "");
   return text;
 }
 
@@ -304,7 +327,8 @@ std::string HeaderJson(const Header& h) {
   Put(json, "device", h.device);
   Put(json, "isa", IsaText(h.isa));
   Put(json, "step_count", uint64_t{h.step_count});
-  const auto ios = [&](const char* key, const char* count_key, const std::vector<IoSummary>& list, uint32_t count) {
+  const auto ios = [&](const char* key, const char* count_key, const std::vector<IoSummary>& list,
+                       uint32_t count) {
     Put(json, count_key, uint64_t{count});
     PutObjects(json, key, list, [&](const IoSummary& io) {
       Put(json, "name", io.name);
@@ -360,25 +384,31 @@ std::string PlanText(const Plan& plan, const PrintOptions& options) {
                  Safe(plan.provenance.options));
   fmt::format_to(out, "target       {}, {}\n", Safe(plan.target.device), IsaText(plan.target.isa));
   for (const IoDef& io : plan.inputs) {
-    fmt::format_to(out, "input        {} {}{}\n", Safe(io.name), OperandText(plan, io.tensor), io.is_pinned ? " (pinned)" : "");
+    fmt::format_to(out, "input        {} {}{}\n", Safe(io.name), OperandText(plan, io.tensor),
+                   io.is_pinned ? " (pinned)" : "");
   }
-  for (const IoDef& io : plan.outputs) fmt::format_to(out, "output       {} {}\n", Safe(io.name), OperandText(plan, io.tensor));
+  for (const IoDef& io : plan.outputs)
+    fmt::format_to(out, "output       {} {}\n", Safe(io.name), OperandText(plan, io.tensor));
   for (const Symbol& s : plan.symbols) {
-    fmt::format_to(out, "symbol       {} in [{}, {}], tuned for {}\n", Safe(s.name), s.min, s.max, s.opt);
+    fmt::format_to(out, "symbol       {} in [{}, {}], tuned for {}\n", Safe(s.name), s.min, s.max,
+                   s.opt);
   }
   for (const EqualConstraint& c : plan.constraints) {
-    fmt::format_to(out, "constraint   {} == {}  # {}\n", DimText(plan, c.a), DimText(plan, c.b), Safe(c.reason));
+    fmt::format_to(out, "constraint   {} == {}  # {}\n", DimText(plan, c.a), DimText(plan, c.b),
+                   Safe(c.reason));
   }
   fmt::format_to(out, "memory       weights {}, activations {}, io {}, state {}, workspace {}\n",
-                 BytesText(plan.weights.size()), BytesText(plan.activation_bytes), BytesText(plan.io_bytes),
-                 BytesText(plan.state_bytes), BytesText(plan.workspace_bytes));
+                 BytesText(plan.weights.size()), BytesText(plan.activation_bytes),
+                 BytesText(plan.io_bytes), BytesText(plan.state_bytes),
+                 BytesText(plan.workspace_bytes));
   const auto names = SymbolNames(plan);
   for (const Bucket& b : plan.buckets) {
-    fmt::format_to(out, "bucket       {}: arena {}", PointText(names, b.symbol_values), BytesText(b.arena_bytes));
+    fmt::format_to(out, "bucket       {}: arena {}", PointText(names, b.symbol_values),
+                   BytesText(b.arena_bytes));
     const Latency& l = b.latency;
     if (l.count > 0) {
-      fmt::format_to(out, ", min {:.1f} p50 {:.1f} p99 {:.1f} p99.9 {:.1f} max {:.1f} us ({} runs)", l.min_us, l.p50_us,
-                     l.p99_us, l.p999_us, l.max_us, l.count);
+      fmt::format_to(out, ", min {:.1f} p50 {:.1f} p99 {:.1f} p99.9 {:.1f} max {:.1f} us ({} runs)",
+                     l.min_us, l.p50_us, l.p99_us, l.p999_us, l.max_us, l.count);
     }
     fmt::format_to(out, "\n");
   }
@@ -391,15 +421,15 @@ std::string PlanText(const Plan& plan, const PrintOptions& options) {
     fmt::format_to(out, "\n{} tensors\n", plan.tensors.size());
     for (uint32_t i = 0; i < plan.tensors.size(); ++i) {
       const TensorDef& t = plan.tensors[i];
-      fmt::format_to(out, "  {} '{}' {}+{} ({} bytes)\n", OperandText(plan, i), Safe(t.name), RegionName(t.region),
-                     t.offset, t.capacity_bytes);
+      fmt::format_to(out, "  {} '{}' {}+{} ({} bytes)\n", OperandText(plan, i), Safe(t.name),
+                     RegionName(t.region), t.offset, t.capacity_bytes);
     }
   }
   if (options.fusions && !plan.fusions.empty()) {
     fmt::format_to(out, "\nfusions\n");
     for (const FusionRecord& f : plan.fusions) {
-      fmt::format_to(out, "  {:<8} {:<28} {}{}{}\n", f.made ? "made" : "declined", Safe(f.pass), Safe(f.nodes),
-                     f.reason.empty() ? "" : ": ", Safe(f.reason));
+      fmt::format_to(out, "  {:<8} {:<28} {}{}{}\n", f.made ? "made" : "declined", Safe(f.pass),
+                     Safe(f.nodes), f.reason.empty() ? "" : ": ", Safe(f.reason));
     }
   }
   return text;
@@ -453,8 +483,11 @@ std::string PlanJson(const Plan& plan, const PrintOptions& options) {
     PutDouble(json, "max_abs_error", v.max_abs_error);
     PutDouble(json, "max_rel_error", v.max_rel_error);
   });
-  if (options.steps) PutObjects(json, "steps", plan.steps, [&](const Step& s) { PutStep(json, s, options); });
-  if (options.tensors) PutObjects(json, "tensors", plan.tensors, [&](const TensorDef& t) { PutTensor(json, plan, t); });
+  if (options.steps)
+    PutObjects(json, "steps", plan.steps, [&](const Step& s) { PutStep(json, s, options); });
+  if (options.tensors)
+    PutObjects(json, "tensors", plan.tensors,
+               [&](const TensorDef& t) { PutTensor(json, plan, t); });
   if (options.fusions) {
     PutObjects(json, "fusions", plan.fusions, [&](const FusionRecord& f) {
       Put(json, "pass", f.pass);

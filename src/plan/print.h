@@ -10,10 +10,10 @@ namespace fusee::plan {
 
 // Detail of a plan's listing.
 struct PrintOptions {
-  bool steps = true;    // the step list
+  bool steps = true;     // the step list
   bool tensors = false;  // every tensor with region, offset, capacity
-  bool tried = false;   // the tactics looked at for every step, with verdicts and times
-  bool fusions = true;  // made and declined
+  bool tried = false;    // the tactics looked at for every step, with verdicts and times
+  bool fusions = true;   // made and declined
 };
 
 // "[batch,1,8,8]": dimensions in the symbols' names. Precondition: verified plan.

@@ -15,15 +15,17 @@
 namespace fusee::plan {
 namespace {
 
-constexpr int64_t kNever = -2;         // of a first or last use, or a writing step
-constexpr int64_t kBeforeAll = -1;     // the "step" that writes model inputs
+constexpr int64_t kNever = -2;      // of a first or last use, or a writing step
+constexpr int64_t kBeforeAll = -1;  // the "step" that writes model inputs
 
-// Which tensor's bytes each tensor reads (itself unless a view), and when they are alive, in step numbers.
+// Which tensor's bytes each tensor reads (itself unless a view), and when they are alive, in step
+// numbers.
 struct Liveness {
-  std::vector<int64_t> written;     // kBeforeAll for inputs, weights and state; kNever for views and unused tensors
-  std::vector<int64_t> first_use;   // kNever: unused
-  std::vector<int64_t> last_use;    // steps.size() for outputs; for a storage, of its views too
-  std::vector<uint32_t> storage;    // kNoTensor for an unused, unwritten tensor
+  std::vector<int64_t>
+      written;  // kBeforeAll for inputs, weights and state; kNever for views and unused tensors
+  std::vector<int64_t> first_use;  // kNever: unused
+  std::vector<int64_t> last_use;   // steps.size() for outputs; for a storage, of its views too
+  std::vector<uint32_t> storage;   // kNoTensor for an unused, unwritten tensor
 };
 
 template <typename... Args>
@@ -52,7 +54,8 @@ Status CheckCounts(const Plan& plan) {
   FUSEE_TRY(CheckLimit("outputs", plan.outputs.size(), kMaxIo));
   FUSEE_TRY(CheckLimit("buckets", plan.buckets.size(), kMaxBuckets));
   FUSEE_TRY(CheckLimit("constraints", plan.constraints.size(), kMaxDims));
-  for (uint64_t bytes : {plan.activation_bytes, plan.io_bytes, plan.state_bytes, plan.workspace_bytes}) {
+  for (uint64_t bytes :
+       {plan.activation_bytes, plan.io_bytes, plan.state_bytes, plan.workspace_bytes}) {
     FUSEE_TRY(CheckLimit("bytes in a region", bytes, kMaxRegionBytes));
   }
   return OkStatus();
@@ -65,12 +68,13 @@ Status CheckDims(const Plan& plan) {
     const auto limit = static_cast<int64_t>(e.op == DimOp::kSymbol ? plan.symbols.size() : i);
     const bool binary = e.op != DimOp::kSymbol;
     if (e.op > DimOp::kMax || e.a < 0 || e.a >= limit || (binary && (e.b < 0 || e.b >= limit))) {
-      return Bad("dimension expression {}: operation {} of {} and {}, expected operands in [0, {})", i,
-                 static_cast<int>(e.op), e.a, e.b, limit);
+      return Bad("dimension expression {}: operation {} of {} and {}, expected operands in [0, {})",
+                 i, static_cast<int>(e.op), e.a, e.b, limit);
     }
   }
   for (const EqualConstraint& c : plan.constraints) {
-    if (c.a >= plan.dims.size() || c.b >= plan.dims.size()) return Bad("constraint '{}' names no dimension", c.reason);
+    if (c.a >= plan.dims.size() || c.b >= plan.dims.size())
+      return Bad("constraint '{}' names no dimension", c.reason);
   }
   return OkStatus();
 }
@@ -88,17 +92,22 @@ Result<uint64_t> RegionBytes(const Plan& plan, Region region) {
 
 Status CheckTensor(const Plan& plan, uint32_t index) {
   const TensorDef& t = plan.tensors[index];
-  if (BitsPerElement(t.dtype) == 0) return Bad("{}: unknown dtype {}", Name(plan, index), static_cast<int>(t.dtype));
-  if (t.shape.size() > kMaxRank) return Bad("{}: rank {} above {}", Name(plan, index), t.shape.size(), kMaxRank);
-  if (t.name.size() > kMaxNameBytes) return Bad("tensor {}: name of {} bytes", index, t.name.size());
+  if (BitsPerElement(t.dtype) == 0)
+    return Bad("{}: unknown dtype {}", Name(plan, index), static_cast<int>(t.dtype));
+  if (t.shape.size() > kMaxRank)
+    return Bad("{}: rank {} above {}", Name(plan, index), t.shape.size(), kMaxRank);
+  if (t.name.size() > kMaxNameBytes)
+    return Bad("tensor {}: name of {} bytes", index, t.name.size());
   for (uint32_t d : t.shape) {
-    if (d >= plan.dims.size()) return Bad("{}: dimension index {} of {}", Name(plan, index), d, plan.dims.size());
+    if (d >= plan.dims.size())
+      return Bad("{}: dimension index {} of {}", Name(plan, index), d, plan.dims.size());
   }
   FUSEE_TRY(const uint64_t region_bytes, RegionBytes(plan, t.region));
   uint64_t end = 0;
-  if (t.offset % kTensorAlignment != 0 || !CheckedAdd(t.offset, t.capacity_bytes, &end) || end > region_bytes) {
-    return Bad("{}: {} bytes at offset {}, expected a multiple of {} within the region's {} bytes", Name(plan, index),
-               t.capacity_bytes, t.offset, kTensorAlignment, region_bytes);
+  if (t.offset % kTensorAlignment != 0 || !CheckedAdd(t.offset, t.capacity_bytes, &end) ||
+      end > region_bytes) {
+    return Bad("{}: {} bytes at offset {}, expected a multiple of {} within the region's {} bytes",
+               Name(plan, index), t.capacity_bytes, t.offset, kTensorAlignment, region_bytes);
   }
   return OkStatus();
 }
@@ -113,8 +122,8 @@ Status CheckCapacities(const Plan& plan) {
       FUSEE_TRY(const Shape shape, ShapeOf(t, values));
       const ConstTensorView view{t.dtype, shape, nullptr};
       if (static_cast<uint64_t>(view.size_bytes()) > t.capacity_bytes) {
-        return Bad("{}: {} needs {} bytes, only {} are set aside", Name(plan, i), Describe(t.dtype, shape),
-                   view.size_bytes(), t.capacity_bytes);
+        return Bad("{}: {} needs {} bytes, only {} are set aside", Name(plan, i),
+                   Describe(t.dtype, shape), view.size_bytes(), t.capacity_bytes);
       }
     }
   }
@@ -125,11 +134,13 @@ Status CheckSymbolBinding(const Plan& plan, size_t index, std::span<const int64_
   const Symbol& s = plan.symbols[index];
   const TensorDef& t = plan.tensors[plan.inputs[s.input].tensor];
   if (s.axis >= 0) {
-    if (static_cast<size_t>(s.axis) >= t.shape.size()) return Bad("symbol '{}': input has no axis {}", s.name, s.axis);
+    if (static_cast<size_t>(s.axis) >= t.shape.size())
+      return Bad("symbol '{}': input has no axis {}", s.name, s.axis);
     const DimExpr& e = plan.dims[t.shape[static_cast<size_t>(s.axis)]];
     if (s.min < 0 || e.op != DimOp::kSymbol || e.a != static_cast<int64_t>(index)) {
-      return Bad("symbol '{}': axis {} of input '{}' is not this symbol, or its minimum {} is negative", s.name, s.axis,
-                 plan.inputs[s.input].name, s.min);
+      return Bad(
+          "symbol '{}': axis {} of input '{}' is not this symbol, or its minimum {} is negative",
+          s.name, s.axis, plan.inputs[s.input].name, s.min);
     }
     return OkStatus();
   }
@@ -151,7 +162,8 @@ Status CheckSymbols(const Plan& plan) {
       return Bad("symbol {}: name '{}' is empty, too long or taken", i, s.name.substr(0, 64));
     }
     if (s.min > s.opt || s.opt > s.max) {
-      return Bad("symbol '{}': min {}, opt {}, max {} are not ascending", s.name, s.min, s.opt, s.max);
+      return Bad("symbol '{}': min {}, opt {}, max {} are not ascending", s.name, s.min, s.opt,
+                 s.max);
     }
     if (s.input >= plan.inputs.size()) return Bad("symbol '{}': no input {}", s.name, s.input);
     FUSEE_TRY(CheckSymbolBinding(plan, i, at_min));
@@ -159,9 +171,10 @@ Status CheckSymbols(const Plan& plan) {
   return OkStatus();
 }
 
-Status CheckOperands(const Plan& plan, size_t step, std::string_view what, const std::vector<uint32_t>& list,
-                     size_t limit, bool may_be_absent) {
-  FUSEE_TRY(CheckLimit(fmt::format("{} of {}", what, StepName(plan, step)), list.size(), kMaxOperands));
+Status CheckOperands(const Plan& plan, size_t step, std::string_view what,
+                     const std::vector<uint32_t>& list, size_t limit, bool may_be_absent) {
+  FUSEE_TRY(
+      CheckLimit(fmt::format("{} of {}", what, StepName(plan, step)), list.size(), kMaxOperands));
   for (uint32_t index : list) {
     if (index >= limit && !(may_be_absent && index == kNoTensor)) {
       return Bad("{}: {} index {} of {}", StepName(plan, step), what, index, limit);
@@ -173,31 +186,37 @@ Status CheckOperands(const Plan& plan, size_t step, std::string_view what, const
 Status CheckSteps(const Plan& plan) {
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& s = plan.steps[i];
-    if (s.op.size() > kMaxNameBytes || s.kernel.size() > kMaxNameBytes) return Bad("step {}: name too long", i);
+    if (s.op.size() > kMaxNameBytes || s.kernel.size() > kMaxNameBytes)
+      return Bad("step {}: name too long", i);
     FUSEE_TRY(CheckOperands(plan, i, "input", s.inputs, plan.tensors.size(), true));
     FUSEE_TRY(CheckOperands(plan, i, "output", s.outputs, plan.tensors.size(), true));
     FUSEE_TRY(CheckOperands(plan, i, "dimension", s.dims, plan.dims.size(), false));
     uint64_t end = 0;
-    if (s.workspace_offset % kTensorAlignment != 0 || !CheckedAdd(s.workspace_offset, s.workspace_bytes, &end) ||
-        end > plan.workspace_bytes) {
-      return Bad("{}: workspace of {} bytes at {} does not fit into {} bytes", StepName(plan, i), s.workspace_bytes,
-                 s.workspace_offset, plan.workspace_bytes);
+    if (s.workspace_offset % kTensorAlignment != 0 ||
+        !CheckedAdd(s.workspace_offset, s.workspace_bytes, &end) || end > plan.workspace_bytes) {
+      return Bad("{}: workspace of {} bytes at {} does not fit into {} bytes", StepName(plan, i),
+                 s.workspace_bytes, s.workspace_offset, plan.workspace_bytes);
     }
-    if (s.device != 0) return Bad("{}: device {}, this reader knows device 0 (CPU)", StepName(plan, i), s.device);
+    if (s.device != 0)
+      return Bad("{}: device {}, this reader knows device 0 (CPU)", StepName(plan, i), s.device);
   }
   return OkStatus();
 }
 
-Status CheckIoList(const Plan& plan, std::string_view what, const std::vector<IoDef>& list, bool is_input) {
+Status CheckIoList(const Plan& plan, std::string_view what, const std::vector<IoDef>& list,
+                   bool is_input) {
   std::set<std::string_view> names;
   std::set<uint32_t> tensors;
   for (const IoDef& io : list) {
     if (io.name.size() > kMaxNameBytes || !names.insert(io.name).second) {
       return Bad("{} name '{}' is too long or taken", what, io.name.substr(0, 64));
     }
-    if (io.tensor >= plan.tensors.size()) return Bad("{} '{}': no tensor {}", what, io.name, io.tensor);
-    if (is_input && (!tensors.insert(io.tensor).second || plan.tensors[io.tensor].region != Region::kIo)) {
-      return Bad("input '{}': {} is another input's or not in the io region", io.name, Name(plan, io.tensor));
+    if (io.tensor >= plan.tensors.size())
+      return Bad("{} '{}': no tensor {}", what, io.name, io.tensor);
+    if (is_input &&
+        (!tensors.insert(io.tensor).second || plan.tensors[io.tensor].region != Region::kIo)) {
+      return Bad("input '{}': {} is another input's or not in the io region", io.name,
+                 Name(plan, io.tensor));
     }
     if ((!is_input && io.is_pinned) || (!io.is_pinned && !io.pinned.empty())) {
       return Bad("{} '{}': only pinned inputs have pinned bytes", what, io.name);
@@ -215,7 +234,8 @@ Status CheckPinned(const Plan& plan) {
       FUSEE_TRY(const Shape shape, ShapeOf(plan.tensors[io.tensor], values));
       const ConstTensorView view{plan.tensors[io.tensor].dtype, shape, nullptr};
       if (static_cast<size_t>(view.size_bytes()) != io.pinned.size()) {
-        return Bad("input '{}' is pinned to {} bytes, but has {}", io.name, io.pinned.size(), view.size_bytes());
+        return Bad("input '{}' is pinned to {} bytes, but has {}", io.name, io.pinned.size(),
+                   view.size_bytes());
       }
     }
   }
@@ -224,7 +244,8 @@ Status CheckPinned(const Plan& plan) {
 
 Status CheckPoint(const Plan& plan, std::string_view what, std::span<const int64_t> values) {
   if (values.size() != plan.symbols.size()) {
-    return Bad("{} has {} symbol values, the plan {} symbols", what, values.size(), plan.symbols.size());
+    return Bad("{} has {} symbol values, the plan {} symbols", what, values.size(),
+               plan.symbols.size());
   }
   for (size_t i = 0; i < values.size(); ++i) {
     const Symbol& s = plan.symbols[i];
@@ -242,24 +263,27 @@ Status CheckFigures(const Plan& plan) {
       return Bad("bucket needs {} arena bytes of {}", bucket.arena_bytes, plan.activation_bytes);
     }
   }
-  if (!plan.buckets.empty() && plan.buckets.back().symbol_values != SymbolValues(plan, ProfilePoint::kMax)) {
+  if (!plan.buckets.empty() &&
+      plan.buckets.back().symbol_values != SymbolValues(plan, ProfilePoint::kMax)) {
     return Bad("the last bucket is not the profile's maximum");
   }
   for (const VerifiedCorner& corner : plan.certificate.corners) {
     FUSEE_TRY(CheckPoint(plan, "verified corner", corner.symbol_values));
-    if (corner.fill > Fill::kConstant) return Bad("verified corner: unknown fill {}", static_cast<int>(corner.fill));
+    if (corner.fill > Fill::kConstant)
+      return Bad("verified corner: unknown fill {}", static_cast<int>(corner.fill));
   }
   for (const Golden& golden : plan.certificate.golden) {
     FUSEE_TRY(CheckPoint(plan, "golden point", golden.symbol_values));
     if (golden.fill > Fill::kConstant || golden.output_digests.size() != plan.outputs.size()) {
-      return Bad("golden point: unknown fill {}, or {} digests for {} outputs", static_cast<int>(golden.fill),
-                 golden.output_digests.size(), plan.outputs.size());
+      return Bad("golden point: unknown fill {}, or {} digests for {} outputs",
+                 static_cast<int>(golden.fill), golden.output_digests.size(), plan.outputs.size());
     }
   }
   return OkStatus();
 }
 
-// --- life and memory -------------------------------------------------------------------------------------------------
+// --- life and memory
+// -------------------------------------------------------------------------------------------------
 
 Status FindWriters(const Plan& plan, Liveness* life) {
   for (uint32_t i = 0; i < plan.tensors.size(); ++i) {
@@ -272,7 +296,8 @@ Status FindWriters(const Plan& plan, Liveness* life) {
       if (t == kNoTensor) continue;
       const bool state = plan.tensors[t].region == Region::kState;
       if (life->written[t] != kNever && !state) {
-        return Bad("{} writes {}, which is an input, a weight, or written already", StepName(plan, s), Name(plan, t));
+        return Bad("{} writes {}, which is an input, a weight, or written already",
+                   StepName(plan, s), Name(plan, t));
       }
       if (!state) life->written[t] = static_cast<int64_t>(s);
     }
@@ -293,13 +318,15 @@ void FindUses(const Plan& plan, Liveness* life) {
   const auto after_all = static_cast<int64_t>(plan.steps.size());
   for (const IoDef& io : plan.outputs) use(io.tensor, after_all);
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
-    if (life->written[t] == kBeforeAll) use(t, after_all);  // inputs and state stay; weights are never moved
+    if (life->written[t] == kBeforeAll)
+      use(t, after_all);  // inputs and state stay; weights are never moved
     if (life->written[t] >= 0) life->last_use[t] = std::max(life->last_use[t], life->written[t]);
   }
 }
 
-// Gives every view its storage: the latest written tensor at its place that is large enough. If that one's bytes were
-// given away before the view's use, its life now reaches over the new owner's, and the overlap check refuses the plan.
+// Gives every view its storage: the latest written tensor at its place that is large enough. If
+// that one's bytes were given away before the view's use, its life now reaches over the new
+// owner's, and the overlap check refuses the plan.
 Status FindStorages(const Plan& plan, Liveness* life) {
   std::map<std::pair<Region, uint64_t>, std::vector<uint32_t>> by_place;
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
@@ -313,7 +340,8 @@ Status FindStorages(const Plan& plan, Liveness* life) {
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
     if (life->written[t] != kNever) {
       if (life->first_use[t] != kNever && life->first_use[t] <= life->written[t]) {
-        return Bad("{} is read by step {} before step {} writes it", Name(plan, t), life->first_use[t], life->written[t]);
+        return Bad("{} is read by step {} before step {} writes it", Name(plan, t),
+                   life->first_use[t], life->written[t]);
       }
       continue;
     }
@@ -322,17 +350,21 @@ Status FindStorages(const Plan& plan, Liveness* life) {
     const auto place = by_place.find({view.region, view.offset});
     uint32_t storage = kNoTensor;
     if (place != by_place.end()) {
-      // Few tensors share a place and are tried latest first; the walk ends at the first that is large enough.
-      auto it = std::ranges::lower_bound(place->second, life->first_use[t], {},
-                                         [&](uint32_t candidate) { return life->written[candidate]; });
+      // Few tensors share a place and are tried latest first; the walk ends at the first that is
+      // large enough.
+      auto it =
+          std::ranges::lower_bound(place->second, life->first_use[t], {},
+                                   [&](uint32_t candidate) { return life->written[candidate]; });
       while (it != place->second.begin() && storage == kNoTensor) {
         --it;
         if (plan.tensors[*it].capacity_bytes >= view.capacity_bytes) storage = *it;
       }
     }
     if (storage == kNoTensor) {
-      return Bad("{} is read by step {} but nothing before wrote it, nor a tensor of its place that it could be a view of",
-                 Name(plan, t), life->first_use[t]);
+      return Bad(
+          "{} is read by step {} but nothing before wrote it, nor a tensor of its place that it "
+          "could be a view of",
+          Name(plan, t), life->first_use[t]);
     }
     life->storage[t] = storage;
     life->last_use[storage] = std::max(life->last_use[storage], life->last_use[t]);
@@ -342,15 +374,16 @@ Status FindStorages(const Plan& plan, Liveness* life) {
 
 Result<Liveness> Analyse(const Plan& plan) {
   const size_t n = plan.tensors.size();
-  Liveness life{std::vector<int64_t>(n, kNever), std::vector<int64_t>(n, kNever), std::vector<int64_t>(n, kNever),
-                std::vector<uint32_t>(n, kNoTensor)};
+  Liveness life{std::vector<int64_t>(n, kNever), std::vector<int64_t>(n, kNever),
+                std::vector<int64_t>(n, kNever), std::vector<uint32_t>(n, kNoTensor)};
   FUSEE_TRY(FindWriters(plan, &life));
   FindUses(plan, &life);
   FUSEE_TRY(FindStorages(plan, &life));
   return life;
 }
 
-// The storages alive at one moment, by place; they never overlap, so neighbours in order are all there is to look at.
+// The storages alive at one moment, by place; they never overlap, so neighbours in order are all
+// there is to look at.
 class LiveSet {
  public:
   LiveSet(const Plan& plan) : plan_(plan) {}
@@ -384,17 +417,19 @@ class LiveSet {
 bool MayReplace(const Plan& plan, const Liveness& life, size_t s, uint32_t t, uint32_t under) {
   const TensorDef& result = plan.tensors[t];
   const TensorDef& storage = plan.tensors[under];
-  const bool is_operand = std::ranges::any_of(
-      plan.steps[s].inputs, [&](uint32_t in) { return in != kNoTensor && life.storage[in] == under; });
-  return is_operand && life.last_use[under] == static_cast<int64_t>(s) && storage.offset == result.offset &&
-         storage.capacity_bytes >= result.capacity_bytes;
+  const bool is_operand = std::ranges::any_of(plan.steps[s].inputs, [&](uint32_t in) {
+    return in != kNoTensor && life.storage[in] == under;
+  });
+  return is_operand && life.last_use[under] == static_cast<int64_t>(s) &&
+         storage.offset == result.offset && storage.capacity_bytes >= result.capacity_bytes;
 }
 
 Status CheckOverlaps(const Plan& plan, const Liveness& life) {
   LiveSet live(plan);
   std::vector<std::vector<uint32_t>> dying(plan.steps.size() + 1);  // storages by their last step
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
-    if (life.storage[t] != t || plan.tensors[t].region == Region::kWeights || plan.tensors[t].capacity_bytes == 0) {
+    if (life.storage[t] != t || plan.tensors[t].region == Region::kWeights ||
+        plan.tensors[t].capacity_bytes == 0) {
       continue;
     }
     dying[static_cast<size_t>(life.last_use[t])].push_back(t);
@@ -408,17 +443,20 @@ Status CheckOverlaps(const Plan& plan, const Liveness& life) {
   for (size_t s = 0; s < plan.steps.size(); ++s) {
     replaced.clear();
     for (uint32_t t : plan.steps[s].outputs) {
-      if (t == kNoTensor || plan.tensors[t].capacity_bytes == 0 || plan.tensors[t].region == Region::kState) continue;
+      if (t == kNoTensor || plan.tensors[t].capacity_bytes == 0 ||
+          plan.tensors[t].region == Region::kState)
+        continue;
       const auto [under, more] = live.Overlapping(t);
       if (under == kNoTensor) {
         live.Insert(t);
         continue;
       }
-      const bool taken = std::ranges::any_of(replaced, [&](const auto& pair) { return pair.first == under; });
+      const bool taken =
+          std::ranges::any_of(replaced, [&](const auto& pair) { return pair.first == under; });
       if (more || taken || !MayReplace(plan, life, s, t, under)) {
-        return Bad("{} writes {} ({} bytes at {}) over {}, which is alive until step {}", StepName(plan, s),
-                   Name(plan, t), plan.tensors[t].capacity_bytes, plan.tensors[t].offset, Name(plan, under),
-                   life.last_use[under]);
+        return Bad("{} writes {} ({} bytes at {}) over {}, which is alive until step {}",
+                   StepName(plan, s), Name(plan, t), plan.tensors[t].capacity_bytes,
+                   plan.tensors[t].offset, Name(plan, under), life.last_use[under]);
       }
       replaced.emplace_back(under, t);
     }
@@ -491,7 +529,8 @@ std::vector<InPlacePair> InPlacePairs(const Plan& plan) {
         if (step.inputs[in] == kNoTensor) continue;
         const TensorDef& storage = plan.tensors[life.storage[step.inputs[in]]];
         // After Verify, equal places within a step mean in place; other overlaps do not exist.
-        if (storage.region == result.region && storage.offset == result.offset && storage.capacity_bytes > 0) {
+        if (storage.region == result.region && storage.offset == result.offset &&
+            storage.capacity_bytes > 0) {
           pairs.push_back({s, in, out});
         }
       }

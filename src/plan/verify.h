@@ -1,26 +1,33 @@
-// The structural verifier: which plans may run at all. Digests are no keys: anyone can write a well-formed plan, so
-// what the runtime relies on is checked here, by the writer before writing and by the reader after decoding.
+// The structural verifier: which plans may run at all. Digests are no keys: anyone can write a
+// well-formed plan, so what the runtime relies on is checked here, by the writer before writing and
+// by the reader after decoding.
 //
 // After Verify(plan).ok() the runtime may rely on:
-//   - counts are within the limits below; every index is in range; dims operands are earlier entries
+//   - counts are within the limits below; every index is in range; dims operands are earlier
+//   entries
 //   - symbols: 0 <= min <= opt <= max, bound to an existing axis, or element of an integer input
-//   - every tensor: known dtype, rank <= kMaxRank, offset 64-byte aligned, offset + capacity inside its region,
+//   - every tensor: known dtype, rank <= kMaxRank, offset 64-byte aligned, offset + capacity inside
+//   its region,
 //     capacity >= size at the profile's minimum, optimum and maximum
-//   - steps: no tensor is written twice; model inputs and weights are never written; every operand is a weight, a model
+//   - steps: no tensor is written twice; model inputs and weights are never written; every operand
+//   is a weight, a model
 //     input, state, written by an earlier step, or a view (below)
 //   - memory: two tensors alive at the same time do not overlap, except as below
 //   - inputs and outputs lie where the runtime can bind them; pinned bytes have their tensor's size
-// It does not know kernels: whether they exist, accept their step, or may work in place is the runtime's check.
+// It does not know kernels: whether they exist, accept their step, or may work in place is the
+// runtime's check.
 //
-// Storage. A tensor that no step writes and that is neither a weight nor a model input is a *view*: the same bytes
-// under another shape or dtype. It must have the (region, offset) of exactly one tensor that is alive at its first
-// use, and no larger capacity; both then live until the last use of either. A model input and state live all the time,
-// a model output until after the last step; any other tensor from its writing step to its last use.
-// In place: the result of a step may have the same (region, offset) as one of that step's operands whose storage dies
-// there and has at least its capacity (InPlacePairs lists them; the kernel must permit it).
+// Storage. A tensor that no step writes and that is neither a weight nor a model input is a *view*:
+// the same bytes under another shape or dtype. It must have the (region, offset) of exactly one
+// tensor that is alive at its first use, and no larger capacity; both then live until the last use
+// of either. A model input and state live all the time, a model output until after the last step;
+// any other tensor from its writing step to its last use. In place: the result of a step may have
+// the same (region, offset) as one of that step's operands whose storage dies there and has at
+// least its capacity (InPlacePairs lists them; the kernel must permit it).
 //
-// The io region is cut into slots: each is one model input or output that lies there (equal offsets: one slot). Every
-// tensor of the region lies inside one slot, because a caller may bind each slot to memory of its own.
+// The io region is cut into slots: each is one model input or output that lies there (equal
+// offsets: one slot). Every tensor of the region lies inside one slot, because a caller may bind
+// each slot to memory of its own.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +53,8 @@ inline constexpr uint64_t kMaxRegionBytes = uint64_t{1} << 46;
 // Cost: O((tensors + operands) log tensors). Thread-safe.
 Status Verify(const Plan& plan);
 
-// A result that shares an operand's memory. An operand used twice, or beside a view of it, gives a pair each.
+// A result that shares an operand's memory. An operand used twice, or beside a view of it, gives a
+// pair each.
 struct InPlacePair {
   uint32_t step = 0;
   uint32_t input = 0;   // operand index in the step

@@ -1,0 +1,117 @@
+#include "plan/encode.h"
+
+#include <gtest/gtest.h>
+
+#include "plan/container.h"
+#include "plan/decode.h"
+#include "plan/plan_test_util.h"
+#include "plan/print.h"
+
+namespace fusee::plan {
+namespace {
+
+using testing::AlignedCopy;
+using testing::RichPlan;
+using testing::SmallPlan;
+
+std::vector<std::byte> EncodeOrDie(const Plan& plan) {
+  auto bytes = Encode(plan);
+  EXPECT_TRUE(bytes.ok()) << bytes.status().ToString();
+  return std::move(bytes).value();
+}
+
+TEST(Encode, IsAFunctionOfThePlan) {
+  EXPECT_EQ(EncodeOrDie(SmallPlan()), EncodeOrDie(SmallPlan()));
+  EXPECT_NE(EncodeOrDie(SmallPlan(8)), EncodeOrDie(SmallPlan(16)));
+}
+
+TEST(Encode, DecodeGivesThePlanBackAndEncodesToTheSameBytes) {
+  const auto first = EncodeOrDie(RichPlan());
+  const Tensor file = AlignedCopy(first);
+  auto plan = Decode(file.bytes(), nullptr);
+  ASSERT_TRUE(plan.ok()) << plan.status().ToString();
+  EXPECT_EQ(EncodeOrDie(**plan), first);
+  EXPECT_EQ((*plan)->steps[1].attrs, RichPlan().steps[1].attrs);
+  EXPECT_EQ((*plan)->steps[1].inputs, RichPlan().steps[1].inputs);
+  EXPECT_EQ((*plan)->steps[1].tried[0].verdict, "accepted");
+  EXPECT_EQ((*plan)->certificate.golden[0].seed, 7u);
+  EXPECT_EQ((*plan)->fusions[1].reason, "not a Relu");
+  EXPECT_EQ(PlanJson(**plan, {.tensors = true, .tried = true}),
+            PlanJson(RichPlan(), {.tensors = true, .tried = true}));
+}
+
+TEST(Encode, HeaderAnswersWithoutTheRest) {
+  const auto bytes = EncodeOrDie(SmallPlan());
+  auto header = ReadHeader(std::span(bytes).first(kHeaderBytes), bytes.size());
+  ASSERT_TRUE(header.ok()) << header.status().ToString();
+  EXPECT_EQ(header->model_name, "small");
+  EXPECT_EQ(header->inputs[0].shape, "[batch,4]");
+  EXPECT_EQ(header->outputs[0].name, "y");
+  EXPECT_EQ(header->symbols[0].max, 8);
+  EXPECT_EQ(header->buckets[1].p99_us, 4);
+  EXPECT_EQ(header->context_bytes(), 3u * 128);
+  EXPECT_TRUE(header->verified);
+  EXPECT_NE(HeaderText(*header).find("small"), std::string::npos);
+  EXPECT_NE(HeaderJson(*header).find("\"file_sha256\""), std::string::npos);
+}
+
+TEST(Encode, LongListsAndNamesAreCutToTheHeaderAndCounted) {
+  Plan plan = SmallPlan();
+  plan.provenance.model_name = std::string(5000, 'm');
+  for (int64_t i = 0; i < 300; ++i)
+    plan.buckets.insert(plan.buckets.begin(), {{1 + i % 8}, 64, {}});
+  const auto bytes = EncodeOrDie(plan);
+  auto header = ReadHeader(bytes);
+  ASSERT_TRUE(header.ok()) << header.status().ToString();
+  EXPECT_EQ(header->bucket_count, 302u);
+  EXPECT_GE(header->buckets.size(), 8u);
+  EXPECT_LT(header->buckets.size(), 302u);
+  EXPECT_LT(header->model_name.size(), 300u);
+}
+
+TEST(Encode, RefusesAnInvalidPlan) {
+  Plan plan = SmallPlan();
+  plan.tensors[0].offset = 4;
+  auto bytes = Encode(plan);
+  ASSERT_FALSE(bytes.ok());
+  EXPECT_EQ(bytes.status().code(), StatusCode::kInternal);
+}
+
+TEST(Encode, DigestTreeCoversSectionsLongerThanAChunk) {
+  Plan plan = SmallPlan();
+  TensorView view;
+  auto weights =
+      Tensor::Allocate(DType::kU8, Shape{3 * static_cast<int64_t>(kChunkBytes) + 64}, &view);
+  ASSERT_TRUE(weights.ok());
+  plan.weights = weights->bytes();
+  auto bytes = EncodeOrDie(plan);
+  EXPECT_TRUE(Decode(AlignedCopy(bytes).bytes(), nullptr).ok());
+  bytes[bytes.size() - 4096 - 1] ^= std::byte{4};  // in the last chunk but one page
+  const auto damaged = Decode(AlignedCopy(bytes).bytes(), nullptr);
+  ASSERT_FALSE(damaged.ok());
+  EXPECT_EQ(damaged.status().code(), StatusCode::kDataLoss);
+}
+
+// An optional section of a later format is skipped, a required one refused: same bytes but for one
+// flag.
+TEST(Decode, SkipsUnknownOptionalSectionsAndRefusesRequiredOnes) {
+  const auto plain = EncodeOrDie(SmallPlan());
+  auto header = ReadContainerHeader(plain, plain.size());
+  ASSERT_TRUE(header.ok());
+  for (bool required : {false, true}) {
+    std::vector<SectionBytes> sections;
+    for (const SectionInfo& s : header->sections) {
+      sections.push_back({static_cast<SectionType>(s.type), s.required,
+                          std::span(plain).subspan(s.offset, s.length)});
+    }
+    const std::byte extra[3] = {};
+    sections.push_back({static_cast<SectionType>(77), required, extra});
+    const auto bytes = BuildContainer(sections, header->summary);
+    auto plan = Decode(AlignedCopy(bytes).bytes(), nullptr);
+    EXPECT_EQ(plan.ok(), !required);
+    EXPECT_EQ(plan.status().code(), required ? StatusCode::kFailedPrecondition : StatusCode::kOk);
+  }
+}
+
+}  // namespace
+}  // namespace fusee::plan
