@@ -41,7 +41,8 @@ Options ReadOptions(const Options* given) {
   return options;
 }
 
-// Writes an info struct: no more than the caller's version has room for. False when struct_size was not set.
+// Writes an info struct: no more than the caller's version has room for. False when struct_size was
+// not set.
 template <typename Info>
 bool WriteInfo(Info value, Info* out) {
   if (out == nullptr || out->struct_size < sizeof(size_t)) return false;
@@ -52,10 +53,14 @@ bool WriteInfo(Info value, Info* out) {
 
 template <typename Info>
 fusee_status* GiveInfo(const Info& value, Info* out) {
-  return WriteInfo(value, out) ? nullptr : Give(InvalidArgument("set the struct's struct_size to sizeof it first"));
+  return WriteInfo(value, out)
+             ? nullptr
+             : Give(InvalidArgument("set the struct's struct_size to sizeof it first"));
 }
 
-fusee_status* NullArgument(const char* what) { return Give(InvalidArgument(fmt::format("{} is NULL", what))); }
+fusee_status* NullArgument(const char* what) {
+  return Give(InvalidArgument(fmt::format("{} is NULL", what)));
+}
 
 fusee_status* NoSuch(const char* what, size_t index, size_t count) {
   return Give(InvalidArgument(fmt::format("no {} {}: the plan has {}", what, index, count)));
@@ -88,14 +93,15 @@ runtime::LoadOptions ToLoadOptions(const fusee_load_options& o) {
   runtime::LoadOptions options;
   options.replay_golden = o.skip_golden == 0;
   options.allow_unverified = o.refuse_unverified == 0;
-  options.weights = o.map_weights != 0 ? runtime::WeightsMemory::kMapped : runtime::WeightsMemory::kPrivate;
+  options.weights =
+      o.map_weights != 0 ? runtime::WeightsMemory::kMapped : runtime::WeightsMemory::kPrivate;
   options.parallel = o.threads != nullptr ? &o.threads->pool : nullptr;
   return options;
 }
 
 // Everything a plan handle answers from, made once so that its texts can be lent out.
-fusee_status* GivePlan(Result<std::shared_ptr<const runtime::LoadedPlan>> loaded, Result<plan::Header> header,
-                       fusee::TimePoint begin, fusee_plan** out) {
+fusee_status* GivePlan(Result<std::shared_ptr<const runtime::LoadedPlan>> loaded,
+                       Result<plan::Header> header, fusee::TimePoint begin, fusee_plan** out) {
   if (!loaded.ok()) return Give(std::move(loaded).status());
   if (!header.ok()) return Give(std::move(header).status());
   auto handle = std::make_unique<fusee_plan>();
@@ -103,8 +109,10 @@ fusee_status* GivePlan(Result<std::shared_ptr<const runtime::LoadedPlan>> loaded
   handle->header = std::move(header).value();
   const plan::Plan& p = handle->loaded->plan();
   handle->isa = plan::IsaText(p.target.isa);
-  for (const auto& io : p.inputs) handle->input_shapes.push_back(plan::ShapeText(p, p.tensors[io.tensor]));
-  for (const auto& io : p.outputs) handle->output_shapes.push_back(plan::ShapeText(p, p.tensors[io.tensor]));
+  for (const auto& io : p.inputs)
+    handle->input_shapes.push_back(plan::ShapeText(p, p.tensors[io.tensor]));
+  for (const auto& io : p.outputs)
+    handle->output_shapes.push_back(plan::ShapeText(p, p.tensors[io.tensor]));
   for (const auto& step : p.steps) handle->step_sources.push_back(Joined(step.sources));
   handle->load_ns = (fusee::SteadyClock().Now() - begin).count();
   *out = handle.release();
@@ -112,7 +120,8 @@ fusee_status* GivePlan(Result<std::shared_ptr<const runtime::LoadedPlan>> loaded
 }
 
 fusee_status* GetIo(const fusee_plan* handle, const std::vector<plan::IoDef>& list,
-                    const std::vector<std::string>& shapes, const char* what, size_t index, fusee_io_info* info) {
+                    const std::vector<std::string>& shapes, const char* what, size_t index,
+                    fusee_io_info* info) {
   if (index >= list.size()) return NoSuch(what, index, list.size());
   const plan::Plan& p = handle->loaded->plan();
   const plan::IoDef& io = list[index];
@@ -123,19 +132,23 @@ fusee_status* GetIo(const fusee_plan* handle, const std::vector<plan::IoDef>& li
   value.dtype = static_cast<fusee_dtype>(t.dtype);
   value.rank = static_cast<int32_t>(t.shape.size());
   value.pinned = io.is_pinned ? 1 : 0;
-  const std::pair<plan::ProfilePoint, int64_t*> points[] = {{plan::ProfilePoint::kMin, value.min_shape},
-                                                            {plan::ProfilePoint::kOpt, value.opt_shape},
-                                                            {plan::ProfilePoint::kMax, value.max_shape}};
+  const std::pair<plan::ProfilePoint, int64_t*> points[] = {
+      {plan::ProfilePoint::kMin, value.min_shape},
+      {plan::ProfilePoint::kOpt, value.opt_shape},
+      {plan::ProfilePoint::kMax, value.max_shape}};
   std::vector<int64_t> dims(p.dims.size());
   for (const auto& [point, shape] : points) {
-    if (Status s = plan::EvaluateDims(p.dims, plan::SymbolValues(p, point), dims); !s.ok()) return Give(std::move(s));
+    if (Status s = plan::EvaluateDims(p.dims, plan::SymbolValues(p, point), dims); !s.ok())
+      return Give(std::move(s));
     for (size_t axis = 0; axis < t.shape.size(); ++axis) shape[axis] = dims[t.shape[axis]];
   }
   return GiveInfo(value, info);
 }
 
-fusee_status* FindIo(std::optional<size_t> found, const char* what, const char* name, size_t* index) {
-  if (!found.has_value()) return Give(fusee::NotFound(fmt::format("the plan has no {} '{}'", what, name)));
+fusee_status* FindIo(std::optional<size_t> found, const char* what, const char* name,
+                     size_t* index) {
+  if (!found.has_value())
+    return Give(fusee::NotFound(fmt::format("the plan has no {} '{}'", what, name)));
   *index = *found;
   return nullptr;
 }
@@ -144,8 +157,8 @@ fusee_status* FindIo(std::optional<size_t> found, const char* what, const char* 
 
 void fusee_context::OnStep(const runtime::StepEvent& event) {
   for (size_t i = 0; i < event.outputs.size(); ++i) event_outputs[i] = ToC(event.outputs[i]);
-  const fusee_step_event c_event{sizeof(fusee_step_event), event.step, event.nanoseconds, event.outputs.size(),
-                                 event_outputs.data()};
+  const fusee_step_event c_event{sizeof(fusee_step_event), event.step, event.nanoseconds,
+                                 event.outputs.size(), event_outputs.data()};
   callback(user, &c_event);
 }
 
@@ -180,12 +193,15 @@ fusee_status* fusee_threads_create(int width, fusee_threads** out) noexcept {
   *out = new fusee_threads{fusee::ThreadPool({.width = width})};
   return nullptr;
 }
-int fusee_threads_width(const fusee_threads* threads) noexcept { return threads == nullptr ? 1 : threads->pool.width(); }
+int fusee_threads_width(const fusee_threads* threads) noexcept {
+  return threads == nullptr ? 1 : threads->pool.width();
+}
 void fusee_threads_free(fusee_threads* threads) noexcept { delete threads; }
 
 // --- plans ---
 
-fusee_status* fusee_plan_load(const char* path, const fusee_load_options* options, fusee_plan** out) noexcept {
+fusee_status* fusee_plan_load(const char* path, const fusee_load_options* options,
+                              fusee_plan** out) noexcept {
   if (path == nullptr || out == nullptr) return NullArgument(path == nullptr ? "path" : "out");
   const fusee::TimePoint begin = fusee::SteadyClock().Now();
   const auto load_options = ToLoadOptions(ReadOptions(options));
@@ -194,19 +210,21 @@ fusee_status* fusee_plan_load(const char* path, const fusee_load_options* option
   auto file = fusee::MappedFile::Open(path);
   if (!file.ok()) return Give(std::move(file).status());
   const auto bytes = (*file)->bytes();
-  auto header = plan::ReadHeader(bytes.first(std::min(bytes.size(), plan::kHeaderBytes)), bytes.size());
+  auto header =
+      plan::ReadHeader(bytes.first(std::min(bytes.size(), plan::kHeaderBytes)), bytes.size());
   return GivePlan(std::move(loaded), std::move(header), begin, out);
 }
 
-fusee_status* fusee_plan_load_bytes(const void* bytes, size_t size, const fusee_load_options* options,
-                                    fusee_plan** out) noexcept {
+fusee_status* fusee_plan_load_bytes(const void* bytes, size_t size,
+                                    const fusee_load_options* options, fusee_plan** out) noexcept {
   if (bytes == nullptr || out == nullptr) return NullArgument(bytes == nullptr ? "bytes" : "out");
   const fusee::TimePoint begin = fusee::SteadyClock().Now();
   auto arena = fusee::Arena::Allocate(size);
   if (!arena.ok()) return Give(std::move(arena).status());
   auto owner = std::make_shared<fusee::Arena>(std::move(arena).value());
   if (size > 0) std::memcpy(owner->data(), bytes, size);
-  auto loaded = runtime::LoadedPlan::FromBytes(owner->bytes(), owner, ToLoadOptions(ReadOptions(options)));
+  auto loaded =
+      runtime::LoadedPlan::FromBytes(owner->bytes(), owner, ToLoadOptions(ReadOptions(options)));
   if (!loaded.ok()) return Give(std::move(loaded).status());
   return GivePlan(std::move(loaded), plan::ReadHeader(owner->bytes(), size), begin, out);
 }
@@ -237,37 +255,45 @@ fusee_status* fusee_plan_get_info(const fusee_plan* handle, fusee_plan_info* inf
   return GiveInfo(value, info);
 }
 
-fusee_status* fusee_plan_get_input(const fusee_plan* handle, size_t index, fusee_io_info* info) noexcept {
+fusee_status* fusee_plan_get_input(const fusee_plan* handle, size_t index,
+                                   fusee_io_info* info) noexcept {
   return GetIo(handle, handle->loaded->plan().inputs, handle->input_shapes, "input", index, info);
 }
-fusee_status* fusee_plan_get_output(const fusee_plan* handle, size_t index, fusee_io_info* info) noexcept {
-  return GetIo(handle, handle->loaded->plan().outputs, handle->output_shapes, "output", index, info);
+fusee_status* fusee_plan_get_output(const fusee_plan* handle, size_t index,
+                                    fusee_io_info* info) noexcept {
+  return GetIo(handle, handle->loaded->plan().outputs, handle->output_shapes, "output", index,
+               info);
 }
-fusee_status* fusee_plan_find_input(const fusee_plan* handle, const char* name, size_t* index) noexcept {
+fusee_status* fusee_plan_find_input(const fusee_plan* handle, const char* name,
+                                    size_t* index) noexcept {
   return FindIo(handle->loaded->FindInput(name), "input", name, index);
 }
-fusee_status* fusee_plan_find_output(const fusee_plan* handle, const char* name, size_t* index) noexcept {
+fusee_status* fusee_plan_find_output(const fusee_plan* handle, const char* name,
+                                     size_t* index) noexcept {
   return FindIo(handle->loaded->FindOutput(name), "output", name, index);
 }
 
-fusee_status* fusee_plan_get_symbol(const fusee_plan* handle, size_t index, fusee_symbol_info* info) noexcept {
+fusee_status* fusee_plan_get_symbol(const fusee_plan* handle, size_t index,
+                                    fusee_symbol_info* info) noexcept {
   const auto& symbols = handle->loaded->plan().symbols;
   if (index >= symbols.size()) return NoSuch("symbol", index, symbols.size());
   const plan::Symbol& s = symbols[index];
   return GiveInfo(fusee_symbol_info{0, s.name.c_str(), s.min, s.opt, s.max}, info);
 }
 
-fusee_status* fusee_plan_get_bucket(const fusee_plan* handle, size_t index, fusee_bucket_info* info) noexcept {
+fusee_status* fusee_plan_get_bucket(const fusee_plan* handle, size_t index,
+                                    fusee_bucket_info* info) noexcept {
   const auto& buckets = handle->loaded->plan().buckets;
   if (index >= buckets.size()) return NoSuch("bucket", index, buckets.size());
   const plan::Bucket& b = buckets[index];
   const plan::Latency& l = b.latency;
-  return GiveInfo(fusee_bucket_info{0, b.symbol_values.data(), b.arena_bytes, l.count, l.min_us, l.p50_us, l.p99_us,
-                                    l.p999_us, l.max_us},
+  return GiveInfo(fusee_bucket_info{0, b.symbol_values.data(), b.arena_bytes, l.count, l.min_us,
+                                    l.p50_us, l.p99_us, l.p999_us, l.max_us},
                   info);
 }
 
-fusee_status* fusee_plan_get_step(const fusee_plan* handle, size_t index, fusee_step_info* info) noexcept {
+fusee_status* fusee_plan_get_step(const fusee_plan* handle, size_t index,
+                                  fusee_step_info* info) noexcept {
   const auto& steps = handle->loaded->plan().steps;
   if (index >= steps.size()) return NoSuch("step", index, steps.size());
   return GiveInfo(fusee_step_info{0, steps[index].op.c_str(), steps[index].kernel.c_str(),
@@ -275,7 +301,8 @@ fusee_status* fusee_plan_get_step(const fusee_plan* handle, size_t index, fusee_
                   info);
 }
 
-fusee_status* fusee_plan_describe(const fusee_plan* handle, fusee_text_kind kind, char** out) noexcept {
+fusee_status* fusee_plan_describe(const fusee_plan* handle, fusee_text_kind kind,
+                                  char** out) noexcept {
   if (out == nullptr) return NullArgument("out");
   std::string text;
   switch (kind) {
@@ -284,17 +311,20 @@ fusee_status* fusee_plan_describe(const fusee_plan* handle, fusee_text_kind kind
     case FUSEE_PLAN_TEXT: text = plan::PlanText(handle->loaded->plan()); break;
     case FUSEE_PLAN_JSON: text = plan::PlanJson(handle->loaded->plan()); break;
   }
-  if (text.empty()) return Give(InvalidArgument(fmt::format("no text kind {}", static_cast<int>(kind))));
+  if (text.empty())
+    return Give(InvalidArgument(fmt::format("no text kind {}", static_cast<int>(kind))));
   *out = CopyText(text);
   return nullptr;
 }
 
 fusee_status* fusee_plan_check(const char* path, fusee_verdict* verdict, char** report) noexcept {
-  if (path == nullptr || verdict == nullptr) return NullArgument(path == nullptr ? "path" : "verdict");
+  if (path == nullptr || verdict == nullptr)
+    return NullArgument(path == nullptr ? "path" : "verdict");
   auto file = fusee::MappedFile::Open(path);
   if (!file.ok()) return Give(std::move(file).status());
   const auto bytes = (*file)->bytes();
-  auto header = plan::ReadHeader(bytes.first(std::min(bytes.size(), plan::kHeaderBytes)), bytes.size());
+  auto header =
+      plan::ReadHeader(bytes.first(std::min(bytes.size(), plan::kHeaderBytes)), bytes.size());
   if (!header.ok()) return Give(std::move(header).status());
   plan::HostFacts host;
   host.cpu_supported = fusee::HostCpu().supported;
@@ -313,12 +343,14 @@ fusee_status* fusee_context_create(const fusee_plan* handle, const fusee_context
   if (handle == nullptr || out == nullptr) return NullArgument(handle == nullptr ? "plan" : "out");
   const fusee_context_options o = ReadOptions(options);
   auto context = runtime::Context::Create(
-      handle->loaded, {.parallel = o.threads != nullptr ? &o.threads->pool : nullptr, .huge_pages = o.small_pages == 0});
+      handle->loaded, {.parallel = o.threads != nullptr ? &o.threads->pool : nullptr,
+                       .huge_pages = o.small_pages == 0});
   if (!context.ok()) return Give(std::move(context).status());
   auto result = std::make_unique<fusee_context>();
   result->context = std::move(context).value();
   size_t widest = 0;
-  for (const plan::Step& s : handle->loaded->plan().steps) widest = std::max(widest, s.outputs.size());
+  for (const plan::Step& s : handle->loaded->plan().steps)
+    widest = std::max(widest, s.outputs.size());
   result->event_outputs.resize(widest);
   *out = result.release();
   return nullptr;
@@ -326,46 +358,63 @@ fusee_status* fusee_context_create(const fusee_plan* handle, const fusee_context
 
 void fusee_context_free(fusee_context* handle) noexcept { delete handle; }
 
-fusee_status* fusee_context_set_input_shape(fusee_context* handle, size_t input, const int64_t* shape, int rank) noexcept {
+fusee_status* fusee_context_set_input_shape(fusee_context* handle, size_t input,
+                                            const int64_t* shape, int rank) noexcept {
   if (rank < 0 || rank > FUSEE_MAX_RANK || (shape == nullptr && rank > 0)) {
-    return Give(InvalidArgument(fmt::format("rank {}, expected 0 to {} and a shape", rank, FUSEE_MAX_RANK)));
+    return Give(InvalidArgument(
+        fmt::format("rank {}, expected 0 to {} and a shape", rank, FUSEE_MAX_RANK)));
   }
-  return Give(handle->context->SetInputShape(input, Shape(std::span(shape, static_cast<size_t>(rank)))));
+  return Give(
+      handle->context->SetInputShape(input, Shape(std::span(shape, static_cast<size_t>(rank)))));
 }
-fusee_status* fusee_context_bind_input(fusee_context* handle, size_t input, const void* data, size_t bytes) noexcept {
+fusee_status* fusee_context_bind_input(fusee_context* handle, size_t input, const void* data,
+                                       size_t bytes) noexcept {
   return Give(handle->context->BindInput(input, data, bytes));
 }
-fusee_status* fusee_context_bind_output(fusee_context* handle, size_t output, void* data, size_t capacity) noexcept {
+fusee_status* fusee_context_bind_output(fusee_context* handle, size_t output, void* data,
+                                        size_t capacity) noexcept {
   return Give(handle->context->BindOutput(output, data, capacity));
 }
 
-fusee_status* fusee_context_input(fusee_context* handle, size_t input, fusee_tensor* tensor) noexcept {
-  if (input >= handle->context->input_count()) return NoSuch("input", input, handle->context->input_count());
+fusee_status* fusee_context_input(fusee_context* handle, size_t input,
+                                  fusee_tensor* tensor) noexcept {
+  if (input >= handle->context->input_count())
+    return NoSuch("input", input, handle->context->input_count());
   return GiveInfo(ToC(handle->context->input(input)), tensor);
 }
-fusee_status* fusee_context_output(const fusee_context* handle, size_t output, fusee_tensor* tensor) noexcept {
-  if (output >= handle->context->output_count()) return NoSuch("output", output, handle->context->output_count());
+fusee_status* fusee_context_output(const fusee_context* handle, size_t output,
+                                   fusee_tensor* tensor) noexcept {
+  if (output >= handle->context->output_count())
+    return NoSuch("output", output, handle->context->output_count());
   return GiveInfo(ToC(handle->context->output(output)), tensor);
 }
 
-fusee_status* fusee_context_fill_inputs(fusee_context* handle, const int64_t* symbol_values, size_t symbol_count,
-                                        fusee_fill fill, uint64_t seed, int64_t int_max) noexcept {
-  if (fill < FUSEE_FILL_UNIFORM || fill > FUSEE_FILL_CONSTANT || int_max < 0 || int_max > INT32_MAX) {
-    return Give(InvalidArgument(fmt::format("fill {} or int_max {} is out of range", static_cast<int>(fill), int_max)));
+fusee_status* fusee_context_fill_inputs(fusee_context* handle, const int64_t* symbol_values,
+                                        size_t symbol_count, fusee_fill fill, uint64_t seed,
+                                        int64_t int_max) noexcept {
+  if (fill < FUSEE_FILL_UNIFORM || fill > FUSEE_FILL_CONSTANT || int_max < 0 ||
+      int_max > INT32_MAX) {
+    return Give(InvalidArgument(
+        fmt::format("fill {} or int_max {} is out of range", static_cast<int>(fill), int_max)));
   }
   return Give(runtime::FillInputs(*handle->context, std::span(symbol_values, symbol_count),
                                   static_cast<fusee::Fill>(fill), seed, int_max));
 }
 
-fusee_status* fusee_context_prepare(fusee_context* handle) noexcept { return Give(handle->context->Prepare()); }
-fusee_status* fusee_context_run(fusee_context* handle) noexcept { return Give(handle->context->Run()); }
+fusee_status* fusee_context_prepare(fusee_context* handle) noexcept {
+  return Give(handle->context->Prepare());
+}
+fusee_status* fusee_context_run(fusee_context* handle) noexcept {
+  return Give(handle->context->Run());
+}
 
 int64_t fusee_context_bucket(const fusee_context* handle) noexcept {
   const std::optional<size_t> bucket = handle->context->bucket();
   return bucket.has_value() ? static_cast<int64_t>(*bucket) : -1;
 }
 
-void fusee_context_set_step_callback(fusee_context* handle, fusee_step_callback callback, void* user) noexcept {
+void fusee_context_set_step_callback(fusee_context* handle, fusee_step_callback callback,
+                                     void* user) noexcept {
   handle->callback = callback;
   handle->user = user;
   handle->context->SetStepHook(callback != nullptr ? handle : nullptr, &fusee::SteadyClock());

@@ -36,10 +36,13 @@ void* MapAligned(size_t bytes, size_t alignment) {
 }  // namespace
 
 Result<Arena> Arena::Allocate(size_t bytes, PageAdvice advice) {
-  const auto physical = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  // Beyond the machine's memory the pre-fault below would end in the out-of-memory killer, not in an error.
+  const auto physical = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                        static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  // Beyond the machine's memory the pre-fault below would end in the out-of-memory killer, not in
+  // an error.
   if (bytes > physical) {
-    return ResourceExhausted(fmt::format("cannot take {} bytes: the machine has {}; use smaller maximum shapes", bytes, physical));
+    return ResourceExhausted(fmt::format(
+        "cannot take {} bytes: the machine has {}; use smaller maximum shapes", bytes, physical));
   }
   const bool huge = advice == PageAdvice::kHuge && bytes >= kHugePage;
   Arena arena;
@@ -51,9 +54,13 @@ Result<Arena> Arena::Allocate(size_t bytes, PageAdvice advice) {
     return ResourceExhausted(fmt::format("cannot map {} bytes: {}", bytes, std::strerror(errno)));
   }
   arena.data_ = static_cast<std::byte*>(memory);
-  if (huge) (void)::madvise(memory, arena.mapped_, MADV_HUGEPAGE);  // advice: absence of huge pages is no error
+  if (huge)
+    (void)::madvise(memory, arena.mapped_,
+                    MADV_HUGEPAGE);  // advice: absence of huge pages is no error
   if (::madvise(memory, arena.mapped_, MADV_POPULATE_WRITE) != 0) {
-    if (errno != EINVAL) return ResourceExhausted(fmt::format("cannot populate {} bytes: {}", bytes, std::strerror(errno)));
+    if (errno != EINVAL)
+      return ResourceExhausted(
+          fmt::format("cannot populate {} bytes: {}", bytes, std::strerror(errno)));
     volatile std::byte* touch = arena.data_;  // an older kernel
     for (size_t i = 0; i < arena.mapped_; i += kPage) touch[i] = std::byte{0};
   }

@@ -47,16 +47,23 @@ CpuFeatures Detect() {
   const Leaf l1 = Cpuid(1), l7 = Cpuid(7, 0), l7s1 = Cpuid(7, 1), ext = Cpuid(0x80000001u);
   if (!Bit(l1.c, 27)) return cpu;  // OSXSAVE: without it XGETBV does not exist
   const uint64_t saved = SavedStates();
-  const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
-  const bool v3 = ymm && Bit(l1.c, 28) && Bit(l1.c, 12) && Bit(l1.c, 29) && Bit(l1.c, 22) && Bit(l7.b, 5) &&
-                  Bit(l7.b, 3) && Bit(l7.b, 8) && Bit(ext.c, 5);  // AVX FMA F16C MOVBE AVX2 BMI1 BMI2 LZCNT
+  const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6,
+             tiles = (saved & 0x60000) == 0x60000;
+  const bool v3 = ymm && Bit(l1.c, 28) && Bit(l1.c, 12) && Bit(l1.c, 29) && Bit(l1.c, 22) &&
+                  Bit(l7.b, 5) && Bit(l7.b, 3) && Bit(l7.b, 8) &&
+                  Bit(ext.c, 5);  // AVX FMA F16C MOVBE AVX2 BMI1 BMI2 LZCNT
   cpu.supported = v3;
   if (!v3) return cpu;
-  const bool v4 = zmm && Bit(l7.b, 16) && Bit(l7.b, 17) && Bit(l7.b, 28) && Bit(l7.b, 30) && Bit(l7.b, 31);
+  const bool v4 =
+      zmm && Bit(l7.b, 16) && Bit(l7.b, 17) && Bit(l7.b, 28) && Bit(l7.b, 30) && Bit(l7.b, 31);
   const bool vnni = v4 && Bit(l7.c, 11) && Bit(l7.c, 1);  // AVX512-VNNI, VBMI
   const bool bf16 = vnni && Bit(l7s1.a, 5);
   const bool amx = bf16 && tiles && Bit(l7.d, 22) && Bit(l7.d, 24) && Bit(l7.d, 25);
-  cpu.isa = amx ? Isa::kAmx : bf16 ? Isa::kBf16 : vnni ? Isa::kVnni : v4 ? Isa::kAvx512 : Isa::kAvx2;
+  cpu.isa = amx    ? Isa::kAmx
+            : bf16 ? Isa::kBf16
+            : vnni ? Isa::kVnni
+            : v4   ? Isa::kAvx512
+                   : Isa::kAvx2;
   if (const char* limit = std::getenv("FUSEE_MAX_ISA")) {
     for (Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kVnni, Isa::kBf16}) {
       if (IsaName(isa) == limit && isa < cpu.isa) cpu.isa = isa;

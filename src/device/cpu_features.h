@@ -7,7 +7,8 @@
 
 namespace fusee {
 
-// Levels are ordered: a CPU of one level runs kernels of every lower one. Stored in plans; never renumber.
+// Levels are ordered: a CPU of one level runs kernels of every lower one. Stored in plans; never
+// renumber.
 enum class Isa : uint8_t {
   kAvx2 = 1,    // x86-64-v3: AVX2, FMA, F16C. The floor of the product.
   kAvx512 = 2,  // x86-64-v4: AVX-512 F, BW, VL, DQ
@@ -21,11 +22,11 @@ std::string_view IsaName(Isa isa);  // "avx2", "avx512", "vnni", "bf16", "amx"
 struct CpuFeatures {
   bool supported = false;  // at least Isa::kAvx2 and the operating system saves its registers
   Isa isa = Isa::kAvx2;
-  std::string brand;       // "AMD EPYC 9454 48-Core Processor"
+  std::string brand;  // "AMD EPYC 9454 48-Core Processor"
 };
 
-// Read once; thread-safe. FUSEE_MAX_ISA=avx2 in the environment lowers the level (for tests of lower paths);
-// it is read here, once, and nowhere else.
+// Read once; thread-safe. FUSEE_MAX_ISA=avx2 in the environment lowers the level (for tests of
+// lower paths); it is read here, once, and nowhere else.
 const CpuFeatures& HostCpu();
 
 }  // namespace fusee

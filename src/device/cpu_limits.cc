@@ -10,7 +10,6 @@
 #include <optional>
 #include <string_view>
 
-
 namespace fusee {
 namespace {
 
@@ -30,7 +29,8 @@ std::string ReadText(const std::string& path) {
   if (FILE* file = std::fopen(path.c_str(), "re")) {
     char buffer[4096];
     size_t n = 0;
-    while (text.size() < kSmallFile && (n = std::fread(buffer, 1, sizeof(buffer), file)) > 0) text.append(buffer, n);
+    while (text.size() < kSmallFile && (n = std::fread(buffer, 1, sizeof(buffer), file)) > 0)
+      text.append(buffer, n);
     std::fclose(file);
   }
   return text;
@@ -57,7 +57,8 @@ int LimitOfFolder(const std::string& folder) {
 int LimitOfPath(const std::string& root, std::string path) {
   int limit = 0;
   for (int depth = 0; depth < 64; ++depth) {
-    if (const int here = LimitOfFolder(root + path); here > 0) limit = limit == 0 ? here : std::min(limit, here);
+    if (const int here = LimitOfFolder(root + path); here > 0)
+      limit = limit == 0 ? here : std::min(limit, here);
     const size_t slash = path.find_last_of('/');
     if (slash == std::string::npos || path.empty()) break;
     path.erase(slash);
@@ -72,17 +73,21 @@ int CgroupCpuLimit(const std::string& mount, const std::string& self_cgroup) {
   std::string_view rest = self_cgroup;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);  // "0::/user.slice", or "4:cpu,cpuacct:/docker/abc"
+    const std::string_view line =
+        rest.substr(0, end);  // "0::/user.slice", or "4:cpu,cpuacct:/docker/abc"
     rest.remove_prefix(std::min(end + 1, rest.size()));
     const size_t first = line.find(':');
     const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
     if (second == std::string_view::npos) continue;
-    const std::string controllers = "," + std::string(line.substr(first + 1, second - first - 1)) + ",";
+    const std::string controllers =
+        "," + std::string(line.substr(first + 1, second - first - 1)) + ",";
     std::string path(line.substr(second + 1));
     if (path == "/") path.clear();
     int here = 0;
-    if (controllers == ",,") here = LimitOfPath(mount, path);
-    else if (controllers.find(",cpu,") != std::string::npos) here = LimitOfPath(mount + "/cpu", path);
+    if (controllers == ",,")
+      here = LimitOfPath(mount, path);
+    else if (controllers.find(",cpu,") != std::string::npos)
+      here = LimitOfPath(mount + "/cpu", path);
     if (here > 0) limit = limit == 0 ? here : std::min(limit, here);
   }
   return limit;

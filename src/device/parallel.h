@@ -1,7 +1,7 @@
 // How a kernel uses more than one core: a fixed number of independent tasks, each run exactly once.
 //
-// Tasks must not depend on which thread runs them or in what order, and must write disjoint memory, so that results
-// do not depend on the number of threads. No task may reduce into another's sum.
+// Tasks must not depend on which thread runs them or in what order, and must write disjoint memory,
+// so that results do not depend on the number of threads. No task may reduce into another's sum.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,21 @@ namespace fusee {
 class Parallel {
  public:
   virtual ~Parallel() = default;
-  // Calls task(context, i) for every i in [0, count) and returns when all are done. Blocking; not reentrant: a task
-  // must not call it. Allocates nothing.
+  // Calls task(context, i) for every i in [0, count) and returns when all are done. Blocking; not
+  // reentrant: a task must not call it. Allocates nothing.
   virtual void For(int64_t count, void (*task)(void* context, int64_t i), void* context) = 0;
-  // Threads that may run tasks at once, the caller included; for choosing a task count, never for results.
+  // Threads that may run tasks at once, the caller included; for choosing a task count, never for
+  // results.
   virtual int width() const = 0;
 
   // Runs body(i) for i in [0, count): ParallelFor(parallel, n, [&](int64_t i) { ... }).
   template <typename Body>
   void Run(int64_t count, Body&& body) {
     For(
-        count, [](void* context, int64_t i) { (*static_cast<std::remove_reference_t<Body>*>(context))(i); },
+        count,
+        [](void* context, int64_t i) {
+          (*static_cast<std::remove_reference_t<Body>*>(context))(i);
+        },
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 };

@@ -22,20 +22,23 @@ using Word = std::atomic<uint32_t>;
 static_assert(sizeof(Word) == 4 && Word::is_always_lock_free, "a futex is a plain 32-bit word");
 
 void FutexWait(Word& word, uint32_t seen) {
-  ::syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+  ::syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, seen, nullptr,
+            nullptr, 0);
 }
 void FutexWakeAll(Word& word) {
-  ::syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+  ::syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr,
+            nullptr, 0);
 }
 
-// Returns when word differs from seen: spins a bounded while, then parks. parked counts threads in the kernel, so that
-// the other side skips the system call while there are none.
+// Returns when word differs from seen: spins a bounded while, then parks. parked counts threads in
+// the kernel, so that the other side skips the system call while there are none.
 void WaitWhileEqual(Word& word, uint32_t seen, Word& parked, int spin_pauses) {
   for (int i = 0; i < spin_pauses; ++i) {
     if (word.load(std::memory_order_acquire) != seen) return;
     _mm_pause();
   }
-  parked.fetch_add(1);  // seq_cst: ordered before the look at word, as the waker's store is before its look at parked
+  parked.fetch_add(1);  // seq_cst: ordered before the look at word, as the waker's store is before
+                        // its look at parked
   while (word.load() == seen) FutexWait(word, seen);
   parked.fetch_sub(1);
 }
@@ -44,7 +47,8 @@ void WaitWhileEqual(Word& word, uint32_t seen, Word& parked, int spin_pauses) {
 
 struct ThreadPool::State {
   struct Part {
-    alignas(64) Word claimed{0};  // the epoch in which it was last claimed; every part is claimed in every epoch
+    alignas(64) Word claimed{
+        0};  // the epoch in which it was last claimed; every part is claimed in every epoch
   };
   struct Worker {
     State* state = nullptr;
@@ -52,7 +56,8 @@ struct ThreadPool::State {
     pthread_t thread{};
   };
 
-  // The current job: written before epoch is published, read only by who claimed a part of that epoch.
+  // The current job: written before epoch is published, read only by who claimed a part of that
+  // epoch.
   void (*task)(void*, int64_t) = nullptr;
   void* context = nullptr;
   int64_t count = 0;
@@ -73,10 +78,12 @@ struct ThreadPool::State {
     workers.resize(static_cast<size_t>(wanted_width) - 1);
   }
 
-  // True when this thread now owns part p of epoch e. A thread that comes late, in a later epoch, fails.
+  // True when this thread now owns part p of epoch e. A thread that comes late, in a later epoch,
+  // fails.
   bool Claim(int p, uint32_t e) {
     uint32_t before = e - 1;
-    return parts[static_cast<size_t>(p)].claimed.compare_exchange_strong(before, e, std::memory_order_acq_rel);
+    return parts[static_cast<size_t>(p)].claimed.compare_exchange_strong(before, e,
+                                                                         std::memory_order_acq_rel);
   }
 
   void RunPart(int p) {
@@ -122,7 +129,8 @@ ThreadPool::ThreadPool(const ThreadPoolOptions& options) {
 ThreadPool::~ThreadPool() {
   state_->stop.store(true);
   state_->Publish();
-  for (int i = 0; i + 1 < state_->width; ++i) ::pthread_join(state_->workers[static_cast<size_t>(i)].thread, nullptr);
+  for (int i = 0; i + 1 < state_->width; ++i)
+    ::pthread_join(state_->workers[static_cast<size_t>(i)].thread, nullptr);
 }
 
 int ThreadPool::width() const { return state_->width; }

@@ -1,12 +1,15 @@
-// Fork-join threads for kernels: a fixed partition of tasks into as many contiguous parts as the pool is wide.
+// Fork-join threads for kernels: a fixed partition of tasks into as many contiguous parts as the
+// pool is wide.
 //
-//   caller  --- publish epoch ---> part 0 ----> parts nobody has begun ----> wait until all are done
-//   worker  --- sees epoch ------> its part --> spin a bounded while for the next epoch, then park (futex)
+//   caller  --- publish epoch ---> part 0 ----> parts nobody has begun ----> wait until all are
+//   done worker  --- sees epoch ------> its part --> spin a bounded while for the next epoch, then
+//   park (futex)
 //
-// Each part is claimed by exactly one thread: by its worker, or by the caller when that worker is still parked or has
-// lost its core to a neighbour, so one late thread costs no more than its own part. Who runs a part never changes
-// results (parallel.h). Waking a parked worker costs 30-70 us, a spinning one about 0.1 us; workers spin for about
-// 100 us after their last part so that the steps of one run find them awake.
+// Each part is claimed by exactly one thread: by its worker, or by the caller when that worker is
+// still parked or has lost its core to a neighbour, so one late thread costs no more than its own
+// part. Who runs a part never changes results (parallel.h). Waking a parked worker costs 30-70 us,
+// a spinning one about 0.1 us; workers spin for about 100 us after their last part so that the
+// steps of one run find them awake.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +20,13 @@
 namespace fusee {
 
 struct ThreadPoolOptions {
-  int width = 0;           // threads, the caller included; 0: UsableCpus()
-  int spin_pauses = 2000;  // pause instructions (about 40 ns each) before a waiting thread parks; 0: park at once
+  int width = 0;  // threads, the caller included; 0: UsableCpus()
+  int spin_pauses =
+      2000;  // pause instructions (about 40 ns each) before a waiting thread parks; 0: park at once
 };
 
-// Thread-safe: For may be called from any thread; calls are served one at a time. Allocates only when built.
-// If the system refuses threads, the pool is narrower than asked (see width()).
+// Thread-safe: For may be called from any thread; calls are served one at a time. Allocates only
+// when built. If the system refuses threads, the pool is narrower than asked (see width()).
 class ThreadPool final : public Parallel {
  public:
   static constexpr int kMaxWidth = 256;

@@ -24,37 +24,44 @@ Result<std::vector<Shape>> MaxShapes(const Plan& plan, std::vector<bool>* is_sta
   for (const plan::TensorDef& t : plan.tensors) {
     FUSEE_TRY(Shape shape, plan::ShapeOf(t, upper));
     shapes.push_back(shape);
-    is_static->push_back(std::ranges::all_of(t.shape, [&](uint32_t d) { return bounds[d].min == bounds[d].max; }));
+    is_static->push_back(
+        std::ranges::all_of(t.shape, [&](uint32_t d) { return bounds[d].min == bounds[d].max; }));
   }
   return shapes;
 }
 
-ops::TensorSpec SpecOf(const Plan& plan, const std::vector<Shape>& max_shapes, const std::vector<bool>& is_static,
-                       uint32_t index) {
+ops::TensorSpec SpecOf(const Plan& plan, const std::vector<Shape>& max_shapes,
+                       const std::vector<bool>& is_static, uint32_t index) {
   if (index == kNoTensor) return {};
   const plan::TensorDef& t = plan.tensors[index];
   const void* data = t.region == Region::kWeights ? plan.weights.data() + t.offset : nullptr;
   return {t.dtype, max_shapes[index], is_static[index], data};
 }
 
-Status CheckKernel(const Plan& plan, size_t i, const ops::KernelDef* def, std::span<const InPlacePair> pairs) {
+Status CheckKernel(const Plan& plan, size_t i, const ops::KernelDef* def,
+                   std::span<const InPlacePair> pairs) {
   const plan::Step& step = plan.steps[i];
   if (def == nullptr) {
-    return FailedPrecondition(fmt::format("{}: this library has no kernel '{}'; rebuild the plan with this version of fusee",
-                                          DescribeStep(plan, i), step.kernel));
+    return FailedPrecondition(fmt::format(
+        "{}: this library has no kernel '{}'; rebuild the plan with this version of fusee",
+        DescribeStep(plan, i), step.kernel));
   }
   if (def->op != step.op) {
-    return InvalidArgument(fmt::format("{}: kernel '{}' computes {}", DescribeStep(plan, i), step.kernel, def->op));
+    return InvalidArgument(
+        fmt::format("{}: kernel '{}' computes {}", DescribeStep(plan, i), step.kernel, def->op));
   }
-  if (!HostCpu().supported || static_cast<uint8_t>(def->isa) > static_cast<uint8_t>(HostCpu().isa)) {
-    return FailedPrecondition(fmt::format("{}: kernel '{}' needs {}, this CPU ({}) has {}; rebuild with --isa {}",
-                                          DescribeStep(plan, i), step.kernel, IsaName(def->isa), HostCpu().brand,
-                                          IsaName(HostCpu().isa), IsaName(HostCpu().isa)));
+  if (!HostCpu().supported ||
+      static_cast<uint8_t>(def->isa) > static_cast<uint8_t>(HostCpu().isa)) {
+    return FailedPrecondition(
+        fmt::format("{}: kernel '{}' needs {}, this CPU ({}) has {}; rebuild with --isa {}",
+                    DescribeStep(plan, i), step.kernel, IsaName(def->isa), HostCpu().brand,
+                    IsaName(HostCpu().isa), IsaName(HostCpu().isa)));
   }
   for (const InPlacePair& pair : pairs) {
     if (pair.output != 0 || pair.input >= 32 || ((def->in_place_inputs >> pair.input) & 1u) == 0) {
-      return InvalidArgument(fmt::format("{}: result {} lies on operand {}, which kernel '{}' does not allow",
-                                         DescribeStep(plan, i), pair.output, pair.input, step.kernel));
+      return InvalidArgument(
+          fmt::format("{}: result {} lies on operand {}, which kernel '{}' does not allow",
+                      DescribeStep(plan, i), pair.output, pair.input, step.kernel));
     }
   }
   return OkStatus();
@@ -74,7 +81,8 @@ void FindSlots(const Plan& plan, BoundPlan* bound) {
     return static_cast<uint32_t>(it - bound->slots.begin()) - 1;
   };
   for (const plan::TensorDef& t : plan.tensors) {
-    const bool in_slot = t.region == Region::kIo && !bound->slots.empty() && t.offset >= bound->slots.front().offset;
+    const bool in_slot =
+        t.region == Region::kIo && !bound->slots.empty() && t.offset >= bound->slots.front().offset;
     bound->slot_of_tensor.push_back(in_slot ? slot_at(t.offset) : kNoSlot);
   }
   std::vector<bool> taken(bound->slots.size());
@@ -82,18 +90,20 @@ void FindSlots(const Plan& plan, BoundPlan* bound) {
     bound->input_slot.push_back(bound->slot_of_tensor[io.tensor]);
     taken[bound->input_slot.back()] = true;
   }
-  // An output that is a constant, an input, an activation's view or another output again has no slot of its own: it is
-  // copied to where the caller wants it.
+  // An output that is a constant, an input, an activation's view or another output again has no
+  // slot of its own: it is copied to where the caller wants it.
   for (const plan::IoDef& io : plan.outputs) {
     const uint32_t slot = bound->slot_of_tensor[io.tensor];
-    const bool own = slot != kNoSlot && !taken[slot] && bound->slots[slot].offset == plan.tensors[io.tensor].offset;
+    const bool own = slot != kNoSlot && !taken[slot] &&
+                     bound->slots[slot].offset == plan.tensors[io.tensor].offset;
     bound->output_slot.push_back(own ? slot : kNoSlot);
     if (own) taken[slot] = true;
   }
 }
 
 // Runs the kernel's own shape check at one point of the profile.
-Status CheckShapesAt(const Plan& plan, size_t i, const ops::BoundKernel& kernel, std::span<const int64_t> dims) {
+Status CheckShapesAt(const Plan& plan, size_t i, const ops::BoundKernel& kernel,
+                     std::span<const int64_t> dims) {
   const plan::Step& step = plan.steps[i];
   std::vector<ConstTensorView> inputs(step.inputs.size());
   std::vector<TensorView> outputs(step.outputs.size());
@@ -133,14 +143,16 @@ std::string DescribeStep(const Plan& plan, size_t step) {
 Result<std::unique_ptr<BoundPlan>> BindPlan(const Plan& plan, const LoadOptions& options) {
   auto bound = std::make_unique<BoundPlan>();
   if (plan.target.device != "cpu") {
-    return FailedPrecondition(fmt::format("plan is for device '{}', this runtime drives 'cpu'; rebuild with --device cpu",
-                                          plan.target.device));
+    return FailedPrecondition(
+        fmt::format("plan is for device '{}', this runtime drives 'cpu'; rebuild with --device cpu",
+                    plan.target.device));
   }
   std::vector<bool> is_static;
   FUSEE_TRY(bound->max_shapes, MaxShapes(plan, &is_static));
   bound->in_place = plan::InPlacePairs(plan);
   std::vector<int64_t> dims_at_max(plan.dims.size());
-  FUSEE_TRY(plan::EvaluateDims(plan.dims, plan::SymbolValues(plan, plan::ProfilePoint::kMax), dims_at_max));
+  FUSEE_TRY(plan::EvaluateDims(plan.dims, plan::SymbolValues(plan, plan::ProfilePoint::kMax),
+                               dims_at_max));
 
   auto pair = bound->in_place.begin();
   for (size_t i = 0; i < plan.steps.size(); ++i) {
@@ -156,11 +168,13 @@ Result<std::unique_ptr<BoundPlan>> BindPlan(const Plan& plan, const LoadOptions&
       outputs.back().data = nullptr;
     }
     auto kernel = def->bind({step.op, &step.attrs, inputs, outputs, step.dims.size()});
-    if (!kernel.ok()) return std::move(kernel).status().Annotate(DescribeStep(plan, i) + ", kernel '" + step.kernel + "'");
+    if (!kernel.ok())
+      return std::move(kernel).status().Annotate(DescribeStep(plan, i) + ", kernel '" +
+                                                 step.kernel + "'");
     if ((*kernel)->workspace_bytes() > step.workspace_bytes) {
-      return InvalidArgument(fmt::format("{}: kernel '{}' needs {} bytes of workspace, the plan gives {}",
-                                         DescribeStep(plan, i), step.kernel, (*kernel)->workspace_bytes(),
-                                         step.workspace_bytes));
+      return InvalidArgument(fmt::format(
+          "{}: kernel '{}' needs {} bytes of workspace, the plan gives {}", DescribeStep(plan, i),
+          step.kernel, (*kernel)->workspace_bytes(), step.workspace_bytes));
     }
     if (Status s = CheckShapesAt(plan, i, **kernel, dims_at_max); !s.ok()) {
       return std::move(s).Annotate(DescribeStep(plan, i) + ", at the profile's maximum");

@@ -1,5 +1,5 @@
-// What loading adds to a plan: bound kernels, and everything a context needs that does not change from run to run.
-// Internal to this room.
+// What loading adds to a plan: bound kernels, and everything a context needs that does not change
+// from run to run. Internal to this room.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +23,14 @@ inline constexpr uint32_t kNoSlot = 0xffffffffu;
 
 struct BoundPlan {
   std::vector<std::unique_ptr<ops::BoundKernel>> kernels;  // one a step
-  std::vector<Shape> max_shapes;                           // one a tensor: interval bounds at the profile's maximum
+  std::vector<Shape> max_shapes;  // one a tensor: interval bounds at the profile's maximum
   std::vector<plan::InPlacePair> in_place;
-  std::vector<IoSlot> slots;            // ascending by offset
+  std::vector<IoSlot> slots;             // ascending by offset
   std::vector<uint32_t> slot_of_tensor;  // kNoSlot outside the io region
   std::vector<uint32_t> input_slot;      // one a model input; never kNoSlot
-  std::vector<uint32_t> output_slot;     // one a model output: the slot it alone is bound through, else kNoSlot (copied)
-  std::vector<size_t> element_symbols;   // symbols read from input data
+  std::vector<uint32_t>
+      output_slot;  // one a model output: the slot it alone is bound through, else kNoSlot (copied)
+  std::vector<size_t> element_symbols;  // symbols read from input data
 };
 
 // plan is verified and outlives the result. Errors as LoadedPlan::Load.

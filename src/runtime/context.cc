@@ -19,7 +19,9 @@ namespace {
 
 constexpr uint64_t kRegionAlignment = 4096;
 
-bool IsAligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % kTensorAlignment == 0; }
+bool IsAligned(const void* data) {
+  return reinterpret_cast<uintptr_t>(data) % kTensorAlignment == 0;
+}
 
 // Where a slot of the io region is during the next run.
 struct SlotPlace {
@@ -39,9 +41,10 @@ struct OutputState {
 };
 
 Status SymbolOutOfRange(const plan::Symbol& s, int64_t value, const std::string& where) {
-  return OutOfRange(fmt::format("{}: {} = {} is outside the plan's profile [{}, {}]; send a shape within it, or rebuild "
-                                "with --minShapes/--maxShapes that cover it",
-                                where, s.name, value, s.min, s.max));
+  return OutOfRange(fmt::format(
+      "{}: {} = {} is outside the plan's profile [{}, {}]; send a shape within it, or rebuild "
+      "with --minShapes/--maxShapes that cover it",
+      where, s.name, value, s.min, s.max));
 }
 
 }  // namespace
@@ -76,7 +79,9 @@ struct Context::State {
   Status Create(const ContextOptions& options);
   void CreateSteps();
   void ResetInputs();
-  std::byte* OwnSlot(uint32_t slot) const { return region_base[static_cast<size_t>(Region::kIo)] + bound->slots[slot].offset; }
+  std::byte* OwnSlot(uint32_t slot) const {
+    return region_base[static_cast<size_t>(Region::kIo)] + bound->slots[slot].offset;
+  }
   const std::byte* InputData(size_t i) const {
     return inputs[i].bound != nullptr ? inputs[i].bound : OwnSlot(bound->input_slot[i]);
   }
@@ -98,7 +103,8 @@ struct Context::State {
   void CopyOutputs();
 };
 
-// --- creation --------------------------------------------------------------------------------------------------------
+// --- creation
+// --------------------------------------------------------------------------------------------------------
 
 Status Context::State::Create(const ContextOptions& options) {
   plan = &loaded->plan();
@@ -108,8 +114,10 @@ Status Context::State::Create(const ContextOptions& options) {
                                                  {Region::kState, plan->state_bytes},
                                                  {Region::kWorkspace, plan->workspace_bytes}};
   uint64_t total = 0;
-  for (const auto& [region, bytes] : regions) total += AlignUp(bytes, kRegionAlignment);  // each below 2^46
-  FUSEE_TRY(arena, Arena::Allocate(total, options.huge_pages ? PageAdvice::kHuge : PageAdvice::kSmall));
+  for (const auto& [region, bytes] : regions)
+    total += AlignUp(bytes, kRegionAlignment);  // each below 2^46
+  FUSEE_TRY(arena,
+            Arena::Allocate(total, options.huge_pages ? PageAdvice::kHuge : PageAdvice::kSmall));
   std::byte* next = arena.data();
   for (const auto& [region, bytes] : regions) {
     region_base[static_cast<size_t>(region)] = next;
@@ -127,13 +135,15 @@ Status Context::State::Create(const ContextOptions& options) {
     FUSEE_TRY(const Shape shape, plan::ShapeOf(t, dims));
     tensors.push_back({t.dtype, shape, nullptr});
   }
-  for (size_t i = 0; i < inputs.size(); ++i) inputs[i].shape = tensors[plan->inputs[i].tensor].shape;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    inputs[i].shape = tensors[plan->inputs[i].tensor].shape;
   ResetInputs();
   CreateSteps();
   return OkStatus();
 }
 
-// Content that satisfies the plan before the caller wrote any: pinned bytes, and optimum values where symbols are read.
+// Content that satisfies the plan before the caller wrote any: pinned bytes, and optimum values
+// where symbols are read.
 void Context::State::ResetInputs() {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const auto& pinned = plan->inputs[i].pinned;
@@ -143,7 +153,9 @@ void Context::State::ResetInputs() {
     const plan::Symbol& s = plan->symbols[index];
     const plan::IoDef& io = plan->inputs[s.input];
     if (io.is_pinned) continue;
-    StoreInt({plan->tensors[io.tensor].dtype, inputs[s.input].shape, OwnSlot(bound->input_slot[s.input])}, s.element, s.opt);
+    StoreInt({plan->tensors[io.tensor].dtype, inputs[s.input].shape,
+              OwnSlot(bound->input_slot[s.input])},
+             s.element, s.opt);
   }
 }
 
@@ -161,16 +173,21 @@ void Context::State::CreateSteps() {
   auto out = std::span(step_outputs);
   auto dim = std::span(step_dims);
   for (const plan::Step& s : plan->steps) {
-    std::byte* workspace = region_base[static_cast<size_t>(Region::kWorkspace)] + s.workspace_offset;
-    args.push_back({in.first(s.inputs.size()), out.first(s.outputs.size()), dim.first(s.dims.size()),
-                    {workspace, s.workspace_bytes}, parallel});
+    std::byte* workspace =
+        region_base[static_cast<size_t>(Region::kWorkspace)] + s.workspace_offset;
+    args.push_back({in.first(s.inputs.size()),
+                    out.first(s.outputs.size()),
+                    dim.first(s.dims.size()),
+                    {workspace, s.workspace_bytes},
+                    parallel});
     in = in.subspan(s.inputs.size());
     out = out.subspan(s.outputs.size());
     dim = dim.subspan(s.dims.size());
   }
 }
 
-// --- preparation -----------------------------------------------------------------------------------------------------
+// --- preparation
+// -----------------------------------------------------------------------------------------------------
 
 Status Context::State::ReadSymbols() {
   for (size_t i = 0; i < plan->symbols.size(); ++i) {
@@ -180,11 +197,13 @@ Status Context::State::ReadSymbols() {
     if (s.axis >= 0) {
       value = input.shape[s.axis];
     } else {
-      const ConstTensorView view{plan->tensors[plan->inputs[s.input].tensor].dtype, input.shape, InputData(s.input)};
+      const ConstTensorView view{plan->tensors[plan->inputs[s.input].tensor].dtype, input.shape,
+                                 InputData(s.input)};
       if (s.element >= view.elements() ||
           (input.bound != nullptr && input.bound_bytes < static_cast<size_t>(view.size_bytes()))) {
-        return InvalidArgument(fmt::format("input '{}': {} bytes do not hold element {}, which gives {}",
-                                           plan->inputs[s.input].name, input.bound_bytes, s.element, s.name));
+        return InvalidArgument(
+            fmt::format("input '{}': {} bytes do not hold element {}, which gives {}",
+                        plan->inputs[s.input].name, input.bound_bytes, s.element, s.name));
       }
       value = IntAt(view, s.element);
     }
@@ -202,8 +221,9 @@ Status Context::State::CheckInputShapes() const {
     for (int axis = 0; axis < inputs[i].shape.rank(); ++axis) {
       const int64_t want = dims[t.shape[static_cast<size_t>(axis)]];
       if (inputs[i].shape[axis] != want) {
-        return InvalidArgument(fmt::format("input '{}': shape {}, expected {} on axis {} beside the other inputs' shapes",
-                                           plan->inputs[i].name, inputs[i].shape.ToString(), want, axis));
+        return InvalidArgument(fmt::format(
+            "input '{}': shape {}, expected {} on axis {} beside the other inputs' shapes",
+            plan->inputs[i].name, inputs[i].shape.ToString(), want, axis));
       }
     }
   }
@@ -213,8 +233,9 @@ Status Context::State::CheckInputShapes() const {
 Status Context::State::CheckConstraints() const {
   for (const plan::EqualConstraint& c : plan->constraints) {
     if (dims[c.a] == dims[c.b]) continue;
-    return InvalidArgument(fmt::format("the inputs' shapes do not fit each other: {} and {} must be equal ({})", dims[c.a],
-                                       dims[c.b], c.reason));
+    return InvalidArgument(
+        fmt::format("the inputs' shapes do not fit each other: {} and {} must be equal ({})",
+                    dims[c.a], dims[c.b], c.reason));
   }
   return OkStatus();
 }
@@ -228,9 +249,10 @@ Status Context::State::SetTensorShapes() {
     for (int axis = 0; axis < shape.rank(); ++axis) fits = fits && shape[axis] <= max_shape[axis];
     tensors[i].shape = shape;
     if (!fits || static_cast<uint64_t>(tensors[i].size_bytes()) > t.capacity_bytes) {
-      return OutOfRange(fmt::format("tensor '{}' would be {}, the plan sets {} bytes aside for at most {}; rebuild with "
-                                    "--maxShapes that cover these shapes",
-                                    t.name, shape.ToString(), t.capacity_bytes, max_shape.ToString()));
+      return OutOfRange(fmt::format(
+          "tensor '{}' would be {}, the plan sets {} bytes aside for at most {}; rebuild with "
+          "--maxShapes that cover these shapes",
+          t.name, shape.ToString(), t.capacity_bytes, max_shape.ToString()));
     }
   }
   return OkStatus();
@@ -243,14 +265,16 @@ Status Context::State::SetStepShapes() {
   auto pair = bound->in_place.begin();
   for (size_t i = 0; i < plan->steps.size(); ++i) {
     const plan::Step& s = plan->steps[i];
-    for (uint32_t t : s.inputs) *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
+    for (uint32_t t : s.inputs)
+      *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
     for (uint32_t t : s.outputs) *out++ = t == kNoTensor ? TensorView{} : tensors[t];
     for (uint32_t d : s.dims) *dim++ = dims[d];
     for (; pair != bound->in_place.end() && pair->step == i; ++pair) {
       if (args[i].inputs[pair->input].size_bytes() != args[i].outputs[pair->output].size_bytes()) {
-        return InvalidArgument(fmt::format("{}: result lies on operand {} but has another size for these shapes; please "
-                                           "report this plan",
-                                           DescribeStep(*plan, i), pair->input));
+        return InvalidArgument(fmt::format(
+            "{}: result lies on operand {} but has another size for these shapes; please "
+            "report this plan",
+            DescribeStep(*plan, i), pair->input));
       }
     }
     if (Status status = bound->kernels[i]->CheckShapes(args[i]); !status.ok()) {
@@ -267,36 +291,43 @@ Status Context::State::PlaceSlots() {
     if (input.bound == nullptr) continue;
     const int64_t need = tensors[plan->inputs[i].tensor].size_bytes();
     if (input.bound_bytes < static_cast<size_t>(need)) {
-      return InvalidArgument(fmt::format("input '{}': {} bytes bound, its shape {} needs {}", plan->inputs[i].name,
-                                         input.bound_bytes, input.shape.ToString(), need));
+      return InvalidArgument(fmt::format("input '{}': {} bytes bound, its shape {} needs {}",
+                                         plan->inputs[i].name, input.bound_bytes,
+                                         input.shape.ToString(), need));
     }
     // Steps never write a model input (verified), so the caller's const is kept.
-    if (IsAligned(input.bound)) slots[bound->input_slot[i]] = {const_cast<std::byte*>(input.bound), input.bound_bytes};
+    if (IsAligned(input.bound))
+      slots[bound->input_slot[i]] = {const_cast<std::byte*>(input.bound), input.bound_bytes};
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const OutputState& output = outputs[i];
     if (output.bound == nullptr) continue;
     const int64_t need = tensors[plan->outputs[i].tensor].size_bytes();
     if (output.bound_bytes < static_cast<size_t>(need)) {
-      return InvalidArgument(fmt::format("output '{}': {} bytes bound, its shape {} needs {}", plan->outputs[i].name,
-                                         output.bound_bytes, tensors[plan->outputs[i].tensor].shape.ToString(), need));
+      return InvalidArgument(fmt::format("output '{}': {} bytes bound, its shape {} needs {}",
+                                         plan->outputs[i].name, output.bound_bytes,
+                                         tensors[plan->outputs[i].tensor].shape.ToString(), need));
     }
     const uint32_t slot = bound->output_slot[i];
-    if (slot != kNoSlot && IsAligned(output.bound)) slots[slot] = {output.bound, output.bound_bytes};
+    if (slot != kNoSlot && IsAligned(output.bound))
+      slots[slot] = {output.bound, output.bound_bytes};
   }
   return CheckPlaces();
 }
 
-// Other tensors of a bound slot (views of an input, scratch in an output) must stay within the caller's memory too.
+// Other tensors of a bound slot (views of an input, scratch in an output) must stay within the
+// caller's memory too.
 Status Context::State::CheckPlaces() const {
   for (size_t i = 0; i < tensors.size(); ++i) {
     const uint32_t slot = bound->slot_of_tensor[i];
     if (slot == kNoSlot) continue;
-    const uint64_t end = plan->tensors[i].offset - bound->slots[slot].offset + static_cast<uint64_t>(tensors[i].size_bytes());
+    const uint64_t end = plan->tensors[i].offset - bound->slots[slot].offset +
+                         static_cast<uint64_t>(tensors[i].size_bytes());
     if (end > slots[slot].bytes) {
-      return InvalidArgument(fmt::format("tensor '{}' needs {} bytes of a bound buffer that has {}; bind a larger one, or "
-                                         "let the context own it",
-                                         plan->tensors[i].name, end, slots[slot].bytes));
+      return InvalidArgument(fmt::format(
+          "tensor '{}' needs {} bytes of a bound buffer that has {}; bind a larger one, or "
+          "let the context own it",
+          plan->tensors[i].name, end, slots[slot].bytes));
     }
   }
   return OkStatus();
@@ -349,7 +380,8 @@ Status Context::State::Prepare() {
   return OkStatus();
 }
 
-// --- running ---------------------------------------------------------------------------------------------------------
+// --- running
+// ---------------------------------------------------------------------------------------------------------
 
 void Context::State::CopyInputs() {
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -362,7 +394,8 @@ void Context::State::CopyInputs() {
 void Context::State::CopyOutputs() {
   for (size_t i = 0; i < outputs.size(); ++i) {
     const TensorView& view = tensors[plan->outputs[i].tensor];
-    if (outputs[i].bound == nullptr || outputs[i].bound == view.data || view.size_bytes() == 0) continue;
+    if (outputs[i].bound == nullptr || outputs[i].bound == view.data || view.size_bytes() == 0)
+      continue;
     std::memcpy(outputs[i].bound, view.data, static_cast<size_t>(view.size_bytes()));
   }
 }
@@ -372,9 +405,10 @@ Status Context::State::CheckPinned() const {
     const plan::IoDef& io = plan->inputs[i];
     if (!io.is_pinned || io.pinned.empty()) continue;
     if (std::memcmp(InputData(i), io.pinned.data(), io.pinned.size()) != 0) {
-      return InvalidArgument(fmt::format("input '{}' must hold exactly the value the plan was built for; leave it unset, or "
-                                         "rebuild for the new value",
-                                         io.name));
+      return InvalidArgument(fmt::format(
+          "input '{}' must hold exactly the value the plan was built for; leave it unset, or "
+          "rebuild for the new value",
+          io.name));
     }
   }
   return OkStatus();
@@ -395,17 +429,20 @@ Status Context::State::RunStepsObserved() {
     Status status = bound->kernels[i]->Run(args[i]);
     const TimePoint end = clock != nullptr ? clock->Now() : TimePoint();
     if (!status.ok()) return std::move(status).Annotate(DescribeStep(*plan, i));
-    hook->OnStep({i, args[i].inputs, args[i].outputs, std::chrono::nanoseconds(end - begin).count()});
+    hook->OnStep(
+        {i, args[i].inputs, args[i].outputs, std::chrono::nanoseconds(end - begin).count()});
   }
   return OkStatus();
 }
 
-// --- public ----------------------------------------------------------------------------------------------------------
+// --- public
+// ----------------------------------------------------------------------------------------------------------
 
 Context::Context() : state_(std::make_unique<State>()) {}
 Context::~Context() = default;
 
-Result<std::unique_ptr<Context>> Context::Create(std::shared_ptr<const LoadedPlan> plan, const ContextOptions& options) {
+Result<std::unique_ptr<Context>> Context::Create(std::shared_ptr<const LoadedPlan> plan,
+                                                 const ContextOptions& options) {
   std::unique_ptr<Context> context(new Context);
   context->state_->bound = plan->bound_.get();
   context->state_->loaded = std::move(plan);
@@ -419,36 +456,40 @@ size_t Context::output_count() const { return state_->outputs.size(); }
 
 Status Context::SetInputShape(size_t input, const Shape& shape) {
   State& s = *state_;
-  if (input >= s.inputs.size()) return InvalidArgument(fmt::format("no input {}: the plan has {}", input, s.inputs.size()));
+  if (input >= s.inputs.size())
+    return InvalidArgument(fmt::format("no input {}: the plan has {}", input, s.inputs.size()));
   InputState& state = s.inputs[input];
   if (state.shape == shape) return OkStatus();
   const plan::IoDef& io = s.plan->inputs[input];
   const plan::TensorDef& t = s.plan->tensors[io.tensor];
   const Shape& max_shape = s.bound->max_shapes[io.tensor];
   if (shape.rank() != max_shape.rank()) {
-    return InvalidArgument(fmt::format("input '{}': shape {} has rank {}, expected {}", io.name, shape.ToString(),
-                                       shape.rank(), max_shape.rank()));
+    return InvalidArgument(fmt::format("input '{}': shape {} has rank {}, expected {}", io.name,
+                                       shape.ToString(), shape.rank(), max_shape.rank()));
   }
   for (int axis = 0; axis < shape.rank(); ++axis) {
     const plan::DimExpr& e = s.plan->dims[t.shape[static_cast<size_t>(axis)]];
     if (e.op == plan::DimOp::kConstant && shape[axis] != e.a) {
-      return InvalidArgument(fmt::format("input '{}': shape {}, expected {} on axis {}", io.name, shape.ToString(), e.a, axis));
+      return InvalidArgument(fmt::format("input '{}': shape {}, expected {} on axis {}", io.name,
+                                         shape.ToString(), e.a, axis));
     }
     if (e.op == plan::DimOp::kSymbol) {
       const plan::Symbol& symbol = s.plan->symbols[static_cast<size_t>(e.a)];
       if (shape[axis] < symbol.min || shape[axis] > symbol.max) {
-        return SymbolOutOfRange(symbol, shape[axis],
-                                fmt::format("input '{}' of shape {}, axis {}", io.name, shape.ToString(), axis));
+        return SymbolOutOfRange(
+            symbol, shape[axis],
+            fmt::format("input '{}' of shape {}, axis {}", io.name, shape.ToString(), axis));
       }
     }
     if (shape[axis] < 0 || shape[axis] > max_shape[axis]) {
-      return OutOfRange(fmt::format("input '{}': shape {} exceeds the profile's {}; rebuild with larger --maxShapes", io.name,
-                                    shape.ToString(), max_shape.ToString()));
+      return OutOfRange(fmt::format(
+          "input '{}': shape {} exceeds the profile's {}; rebuild with larger --maxShapes", io.name,
+          shape.ToString(), max_shape.ToString()));
     }
   }
   if (static_cast<uint64_t>(TensorView{t.dtype, shape, nullptr}.size_bytes()) > t.capacity_bytes) {
-    return OutOfRange(fmt::format("input '{}': shape {} exceeds the {} bytes set aside", io.name, shape.ToString(),
-                                  t.capacity_bytes));
+    return OutOfRange(fmt::format("input '{}': shape {} exceeds the {} bytes set aside", io.name,
+                                  shape.ToString(), t.capacity_bytes));
   }
   state.shape = shape;
   s.shapes_ready = false;
@@ -457,7 +498,8 @@ Status Context::SetInputShape(size_t input, const Shape& shape) {
 
 Status Context::BindInput(size_t input, const void* data, size_t bytes) {
   State& s = *state_;
-  if (input >= s.inputs.size()) return InvalidArgument(fmt::format("no input {}: the plan has {}", input, s.inputs.size()));
+  if (input >= s.inputs.size())
+    return InvalidArgument(fmt::format("no input {}: the plan has {}", input, s.inputs.size()));
   InputState& state = s.inputs[input];
   const auto* next = static_cast<const std::byte*>(data);
   if (state.bound != next || state.bound_bytes != bytes) s.places_ready = false;
@@ -468,7 +510,8 @@ Status Context::BindInput(size_t input, const void* data, size_t bytes) {
 
 Status Context::BindOutput(size_t output, void* data, size_t capacity_bytes) {
   State& s = *state_;
-  if (output >= s.outputs.size()) return InvalidArgument(fmt::format("no output {}: the plan has {}", output, s.outputs.size()));
+  if (output >= s.outputs.size())
+    return InvalidArgument(fmt::format("no output {}: the plan has {}", output, s.outputs.size()));
   OutputState& state = s.outputs[output];
   auto* next = static_cast<std::byte*>(data);
   if (state.bound != next || state.bound_bytes != capacity_bytes) s.places_ready = false;
@@ -479,7 +522,8 @@ Status Context::BindOutput(size_t output, void* data, size_t capacity_bytes) {
 
 TensorView Context::input(size_t input) {
   State& s = *state_;
-  return {s.plan->tensors[s.plan->inputs[input].tensor].dtype, s.inputs[input].shape, s.OwnSlot(s.bound->input_slot[input])};
+  return {s.plan->tensors[s.plan->inputs[input].tensor].dtype, s.inputs[input].shape,
+          s.OwnSlot(s.bound->input_slot[input])};
 }
 
 ConstTensorView Context::output(size_t output) const {

@@ -31,7 +31,8 @@ struct Bytes {
   std::shared_ptr<const void> owner;
 };
 
-// A copy in memory of our own: what the digests are checked on is then what runs, whatever happens to the original.
+// A copy in memory of our own: what the digests are checked on is then what runs, whatever happens
+// to the original.
 Result<Bytes> CopyToArena(std::span<const std::byte> bytes) {
   FUSEE_TRY(Arena arena, Arena::Allocate(bytes.size()));
   auto owner = std::make_shared<Arena>(std::move(arena));
@@ -48,7 +49,8 @@ Result<Bytes> ReadFile(const std::string& path) {
     }
   } file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   const auto failed = [&](const char* what) {
-    const std::string message = fmt::format("cannot {} plan '{}': {}", what, path, std::strerror(errno));
+    const std::string message =
+        fmt::format("cannot {} plan '{}': {}", what, path, std::strerror(errno));
     if (errno == ENOENT || errno == ENOTDIR) return NotFound(message);
     if (errno == EACCES || errno == EPERM) return Status(StatusCode::kPermissionDenied, message);
     return Unavailable(message);
@@ -56,19 +58,24 @@ Result<Bytes> ReadFile(const std::string& path) {
   if (file.fd < 0) return failed("open");
   struct stat info {};
   if (::fstat(file.fd, &info) != 0) return failed("stat");
-  if (!S_ISREG(info.st_mode)) return InvalidArgument(fmt::format("plan '{}' is not a regular file", path));
+  if (!S_ISREG(info.st_mode))
+    return InvalidArgument(fmt::format("plan '{}' is not a regular file", path));
   const auto size = static_cast<size_t>(info.st_size);
   // The header first: a file that is no plan costs one page, not its size.
   std::vector<std::byte> header(std::min(size, plan::kHeaderBytes));
-  if (::pread(file.fd, header.data(), header.size(), 0) != static_cast<ssize_t>(header.size())) return failed("read");
-  if (auto preflight = plan::ReadHeader(header, size); !preflight.ok()) return std::move(preflight).status();
+  if (::pread(file.fd, header.data(), header.size(), 0) != static_cast<ssize_t>(header.size()))
+    return failed("read");
+  if (auto preflight = plan::ReadHeader(header, size); !preflight.ok())
+    return std::move(preflight).status();
   FUSEE_TRY(Arena arena, Arena::Allocate(size));
   auto owner = std::make_shared<Arena>(std::move(arena));
   for (size_t done = 0; done < size;) {
     const ssize_t n = ::pread(file.fd, owner->data() + done, size - done, static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return failed("read");
-    if (n == 0) return DataLoss(fmt::format("plan '{}' ended at {} of {} bytes; copy it again", path, done, size));
+    if (n == 0)
+      return DataLoss(
+          fmt::format("plan '{}' ended at {} of {} bytes; copy it again", path, done, size));
     done += static_cast<size_t>(n);
   }
   return Bytes{owner->bytes(), owner};
@@ -78,7 +85,8 @@ Result<Bytes> ReadFile(const std::string& path) {
 
 LoadedPlan::~LoadedPlan() = default;
 
-Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::Load(const std::string& path, const LoadOptions& options) {
+Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::Load(const std::string& path,
+                                                           const LoadOptions& options) {
   Bytes bytes;
   if (options.weights == WeightsMemory::kMapped) {
     FUSEE_TRY(std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
@@ -104,8 +112,8 @@ Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::FromBytes(std::span<const 
   return Finish(std::move(plan), options);
 }
 
-Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::FromPlan(std::shared_ptr<const plan::Plan> plan,
-                                                               const LoadOptions& options) {
+Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::FromPlan(
+    std::shared_ptr<const plan::Plan> plan, const LoadOptions& options) {
   FUSEE_TRY(plan::Verify(*plan));
   if (reinterpret_cast<uintptr_t>(plan->weights.data()) % kTensorAlignment != 0) {
     FUSEE_TRY(Bytes weights, CopyToArena(plan->weights));
@@ -121,8 +129,9 @@ Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::Finish(std::shared_ptr<con
                                                              const LoadOptions& options) {
   const plan::Certificate& certificate = plan->certificate;
   if (!certificate.verified && !options.allow_unverified) {
-    return FailedPrecondition(fmt::format("plan is not verified ({}); rebuild it without --no-verify, or allow unverified plans",
-                                          certificate.reason.empty() ? "no reason given" : certificate.reason));
+    return FailedPrecondition(fmt::format(
+        "plan is not verified ({}); rebuild it without --no-verify, or allow unverified plans",
+        certificate.reason.empty() ? "no reason given" : certificate.reason));
   }
   std::shared_ptr<LoadedPlan> loaded(new LoadedPlan);
   FUSEE_TRY(loaded->bound_, BindPlan(*plan, options));

@@ -1,12 +1,12 @@
-// Load a plan, run it. After load a run allocates nothing, takes no lock of its own, reads no clock and no file, and
-// gives the same bits every time.
+// Load a plan, run it. After load a run allocates nothing, takes no lock of its own, reads no clock
+// and no file, and gives the same bits every time.
 //
-//   FUSEE_TRY(auto plan, LoadedPlan::Load("digits.plan"));       // immutable, shared by any number of contexts
-//   FUSEE_TRY(auto context, Context::Create(plan, {.parallel = &pool}));  // one per thread that runs
-//   FUSEE_TRY(context->SetInputShape(0, Shape{4, 1, 8, 8}));
-//   FUSEE_TRY(context->BindInput(0, pixels));                     // or write into context->input(0)
-//   FUSEE_TRY(context->Run());
-//   const float* logits = context->output(0).as<float>();
+//   FUSEE_TRY(auto plan, LoadedPlan::Load("digits.plan"));       // immutable, shared by any number
+//   of contexts FUSEE_TRY(auto context, Context::Create(plan, {.parallel = &pool}));  // one per
+//   thread that runs FUSEE_TRY(context->SetInputShape(0, Shape{4, 1, 8, 8}));
+//   FUSEE_TRY(context->BindInput(0, pixels));                     // or write into
+//   context->input(0) FUSEE_TRY(context->Run()); const float* logits =
+//   context->output(0).as<float>();
 #pragma once
 
 #include <cstddef>
@@ -28,15 +28,19 @@ namespace fusee::runtime {
 
 // Where the weights lie while the plan is loaded.
 enum class WeightsMemory : uint8_t {
-  kPrivate = 0,  // read into pre-faulted huge-page memory of our own: fastest, and nobody can change it under us
-  kMapped = 1,   // the mapped file: shared between processes; a file truncated while in use raises SIGBUS
+  kPrivate = 0,  // read into pre-faulted huge-page memory of our own: fastest, and nobody can
+                 // change it under us
+  kMapped =
+      1,  // the mapped file: shared between processes; a file truncated while in use raises SIGBUS
 };
 
 struct LoadOptions {
   // Behaviour.
-  bool replay_golden = true;      // run the certificate's golden inputs and compare digests before answering
-  bool allow_unverified = true;   // false: refuse a plan built with --no-verify (servers)
-  WeightsMemory weights = WeightsMemory::kPrivate;  // of Load; FromBytes borrows its bytes when they are aligned
+  bool replay_golden =
+      true;  // run the certificate's golden inputs and compare digests before answering
+  bool allow_unverified = true;  // false: refuse a plan built with --no-verify (servers)
+  WeightsMemory weights =
+      WeightsMemory::kPrivate;  // of Load; FromBytes borrows its bytes when they are aligned
   // Performance. Borrowed for the call; null: this thread alone.
   Parallel* parallel = nullptr;
   // Kernels by id; tests bring their own. Null result: unknown.
@@ -45,21 +49,23 @@ struct LoadOptions {
 
 struct BoundPlan;  // bound_plan.h: kernels, shape bounds, in-place pairs, io slots
 
-// A plan that passed every check: digests, structure, memory, and each step's kernel bound at its largest shapes.
-// Immutable and thread-safe; keeps the weights alive.
+// A plan that passed every check: digests, structure, memory, and each step's kernel bound at its
+// largest shapes. Immutable and thread-safe; keeps the weights alive.
 class LoadedPlan {
  public:
-  // Errors: kNotFound, kPermissionDenied (the file); kDataLoss, kInvalidArgument (damaged or invalid);
-  // kFailedPrecondition (needs a higher ISA, a newer reader, an unknown kernel; or unverified and not allowed;
-  // or golden outputs differ). Cost: one read and SHA-256 pass of the file, then microseconds a step; the golden
-  // replay is a run per golden point.
-  static Result<std::shared_ptr<const LoadedPlan>> Load(const std::string& path, const LoadOptions& options = {});
-  // The same from memory; owner keeps bytes alive (null: the caller does). Weights are copied once if bytes is not
-  // 64-byte aligned.
+  // Errors: kNotFound, kPermissionDenied (the file); kDataLoss, kInvalidArgument (damaged or
+  // invalid); kFailedPrecondition (needs a higher ISA, a newer reader, an unknown kernel; or
+  // unverified and not allowed; or golden outputs differ). Cost: one read and SHA-256 pass of the
+  // file, then microseconds a step; the golden replay is a run per golden point.
+  static Result<std::shared_ptr<const LoadedPlan>> Load(const std::string& path,
+                                                        const LoadOptions& options = {});
+  // The same from memory; owner keeps bytes alive (null: the caller does). Weights are copied once
+  // if bytes is not 64-byte aligned.
   static Result<std::shared_ptr<const LoadedPlan>> FromBytes(std::span<const std::byte> bytes,
                                                              std::shared_ptr<const void> owner,
                                                              const LoadOptions& options = {});
-  // From a plan in memory (the compiler's trial runs); the plan is verified as a decoded one would be.
+  // From a plan in memory (the compiler's trial runs); the plan is verified as a decoded one would
+  // be.
   static Result<std::shared_ptr<const LoadedPlan>> FromPlan(std::shared_ptr<const plan::Plan> plan,
                                                             const LoadOptions& options = {});
   ~LoadedPlan();
@@ -98,14 +104,16 @@ class StepHook {
 };
 
 struct ContextOptions {
-  Parallel* parallel = nullptr;  // borrowed, must outlive the context; null: the calling thread alone
-  bool huge_pages = true;        // ask the system for 2 MiB pages (advice; never an error)
+  Parallel* parallel =
+      nullptr;             // borrowed, must outlive the context; null: the calling thread alone
+  bool huge_pages = true;  // ask the system for 2 MiB pages (advice; never an error)
 };
 
-// One stream of runs: owns one arena, taken whole at Create. Not thread-safe: one thread at a time. Contexts of one
-// plan are independent. Keeps its plan alive.
+// One stream of runs: owns one arena, taken whole at Create. Not thread-safe: one thread at a time.
+// Contexts of one plan are independent. Keeps its plan alive.
 //
-// Inputs start at the profile's optimum shape, in memory of the context, zeroed (pinned inputs hold their bytes).
+// Inputs start at the profile's optimum shape, in memory of the context, zeroed (pinned inputs hold
+// their bytes).
 class Context {
  public:
   // Errors: kResourceExhausted when the arena cannot be had.
@@ -119,41 +127,43 @@ class Context {
   size_t input_count() const;
   size_t output_count() const;
 
-  // Sets an input's shape for the following runs. Each axis is checked against its own range at once; how inputs fit
-  // together when prepared (Prepare or Run). Allocates nothing when ok. The shape stays as it was on error.
-  // Errors: kInvalidArgument (no such input, another rank, a fixed axis), kOutOfRange (outside the profile: names
-  // symbol, value, range and remedy).
+  // Sets an input's shape for the following runs. Each axis is checked against its own range at
+  // once; how inputs fit together when prepared (Prepare or Run). Allocates nothing when ok. The
+  // shape stays as it was on error. Errors: kInvalidArgument (no such input, another rank, a fixed
+  // axis), kOutOfRange (outside the profile: names symbol, value, range and remedy).
   Status SetInputShape(size_t input, const Shape& shape);
 
-  // Reads input i from the caller's memory at each Run: borrowed until bound again or unbound by null (then the
-  // context's own memory, see input()). bytes: how many may be read; a Run that needs more is refused.
-  // Zero-copy when data is 64-byte aligned, else one copy a run. Must not overlap a bound output.
-  // Errors: kInvalidArgument (no such input).
+  // Reads input i from the caller's memory at each Run: borrowed until bound again or unbound by
+  // null (then the context's own memory, see input()). bytes: how many may be read; a Run that
+  // needs more is refused. Zero-copy when data is 64-byte aligned, else one copy a run. Must not
+  // overlap a bound output. Errors: kInvalidArgument (no such input).
   Status BindInput(size_t input, const void* data, size_t bytes);
-  // Writes output i to the caller's memory; null: to the context's own. capacity_bytes: how many may be written, also
-  // with scratch values of other steps that the plan placed there. Zero-copy when aligned to 64 bytes and the plan
-  // computes the output in place, else one copy a run.
+  // Writes output i to the caller's memory; null: to the context's own. capacity_bytes: how many
+  // may be written, also with scratch values of other steps that the plan placed there. Zero-copy
+  // when aligned to 64 bytes and the plan computes the output in place, else one copy a run.
   Status BindOutput(size_t output, void* data, size_t capacity_bytes);
 
-  // The context's own memory for input i at its current shape, to be filled by the caller. Valid until the shape
-  // changes. Precondition: index in range.
+  // The context's own memory for input i at its current shape, to be filled by the caller. Valid
+  // until the shape changes. Precondition: index in range.
   TensorView input(size_t input);
-  // Output i as of the last Prepare or Run: shape, and data where it lies. Valid until the next Run or bind.
+  // Output i as of the last Prepare or Run: shape, and data where it lies. Valid until the next Run
+  // or bind.
   ConstTensorView output(size_t output) const;
 
-  // Makes everything ready for the current shapes without running: output shapes are known afterwards. Run does it
-  // when something changed. Allocates nothing when ok.
-  // Errors: kOutOfRange: a symbol leaves its range (names symbol, value, range, remedy); kInvalidArgument: shapes do
-  // not fit each other, a bound buffer is too small, a pinned input holds other bytes.
+  // Makes everything ready for the current shapes without running: output shapes are known
+  // afterwards. Run does it when something changed. Allocates nothing when ok. Errors: kOutOfRange:
+  // a symbol leaves its range (names symbol, value, range, remedy); kInvalidArgument: shapes do not
+  // fit each other, a bound buffer is too small, a pinned input holds other bytes.
   Status Prepare();
-  // Runs every step on the calling thread and the context's Parallel; blocks until outputs are complete.
-  // Errors: as Prepare; a step's own (an index out of range), with the step's name. Outputs are then unspecified, and
-  // the context stays usable.
+  // Runs every step on the calling thread and the context's Parallel; blocks until outputs are
+  // complete. Errors: as Prepare; a step's own (an index out of range), with the step's name.
+  // Outputs are then unspecified, and the context stays usable.
   Status Run();
 
   // Symbol values of the last Prepare, in the plan's order.
   std::span<const int64_t> symbol_values() const;
-  // The smallest bucket that covers symbol_values(), an index into plan().buckets; nullopt when there is none.
+  // The smallest bucket that covers symbol_values(), an index into plan().buckets; nullopt when
+  // there is none.
   std::optional<size_t> bucket() const;
 
   // hook and clock are borrowed; null hook: off. With a clock, events carry each step's time.
