@@ -1,23 +1,33 @@
+/* clang-format off */
 /* Fusee's C ABI: load a plan, ask what it needs, run it.
  *
  *   fusee_plan* plan;
  *   fusee_status* status = fusee_plan_load("digits.plan", NULL, &plan);
- *   if (status) { fputs(fusee_status_message(status), stderr); fusee_status_free(status); return 1;
- * } fusee_context* context; fusee_context_create(plan, NULL, &context); const int64_t shape[] = {1,
- * 1, 8, 8}; fusee_context_set_input_shape(context, 0, shape, 4); fusee_context_bind_input(context,
- * 0, pixels, sizeof pixels); fusee_context_run(context); fusee_tensor logits = {sizeof logits};
- *   fusee_context_output(context, 0, &logits);
+ *   if (status) { fputs(fusee_status_message(status), stderr); return 1; }
+ *   fusee_context* context;
+ *   status = fusee_context_create(plan, NULL, &context);
+ *   const int64_t shape[] = {1, 1, 8, 8};
+ *   status = fusee_context_set_input_shape(context, 0, shape, 4);
+ *   status = fusee_context_bind_input(context, 0, pixels, sizeof pixels);
+ *   status = fusee_context_run(context);
+ *   fusee_tensor logits = {sizeof logits};
+ *   status = fusee_context_output(context, 0, &logits);
  *
  * Errors. Every function that can fail returns a fusee_status*: NULL is success; anything else is
- * owned by the caller, who reads code and message and frees it. On failure, *out parameters are
- * untouched. Threads. A plan is immutable: use it from any number of threads. A context and a
- * status belong to one thread at a time. A thread pool may serve several contexts; their parallel
- * parts then take turns. No global state, no logging, no signal handlers, no environment except
- * FUSEE_MAX_ISA (see device/cpu_features.h). Memory. fusee_context_create takes everything; after
- * the first run at a shape, a run allocates nothing. Versions. Structs begin with struct_size,
- * which the caller sets to sizeof: older and newer libraries then agree on what both know.
- * Functions and fields are only ever added while FUSEE_ABI_VERSION stays.
+ *   owned by the caller, who reads code and message and frees it. On failure, what out parameters
+ *   point to is untouched.
+ * Threads. A plan is immutable: use it from any number of threads. A context and a status belong to
+ *   one thread at a time. A thread pool may serve several contexts; their parallel parts then take
+ *   turns. No global state, no logging, no signal handlers, no environment except FUSEE_MAX_ISA,
+ *   which lowers the instruction set used.
+ * Memory. fusee_context_create takes everything; after the first run at a shape, a run allocates
+ *   nothing.
+ * Versions. Structs begin with struct_size, which the caller sets to sizeof: older and newer
+ *   libraries then agree on what both know. Functions and fields are only ever added while
+ *   FUSEE_ABI_VERSION stays.
+ * NULL handles are not allowed unless said so.
  */
+/* clang-format on */
 #ifndef FUSEE_FUSEE_H_
 #define FUSEE_FUSEE_H_
 
