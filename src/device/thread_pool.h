@@ -1,9 +1,8 @@
 // Fork-join threads for kernels: a fixed partition of tasks into as many contiguous parts as the
 // pool is wide.
 //
-//   caller  --- publish epoch ---> part 0 ----> parts nobody has begun ----> wait until all are
-//   done worker  --- sees epoch ------> its part --> spin a bounded while for the next epoch, then
-//   park (futex)
+//   caller --- publish epoch --> part 0 --> parts nobody has begun --> wait until all are done
+//   worker --- sees the epoch -> its part -> spins a bounded while for the next, then parks (futex)
 //
 // Each part is claimed by exactly one thread: by its worker, or by the caller when that worker is
 // still parked or has lost its core to a neighbour, so one late thread costs no more than its own
@@ -21,8 +20,8 @@ namespace fusee {
 
 struct ThreadPoolOptions {
   int width = 0;  // threads, the caller included; 0: UsableCpus()
-  int spin_pauses =
-      2000;  // pause instructions (about 40 ns each) before a waiting thread parks; 0: park at once
+  // Pause instructions (about 40 ns each) before a waiting thread parks; 0: park at once.
+  int spin_pauses = 2000;
 };
 
 // Thread-safe: For may be called from any thread; calls are served one at a time. Allocates only
