@@ -37,6 +37,7 @@ constexpr std::chrono::seconds kLingerTime{2};
 constexpr uint64_t kLingerBytesMax = 64ull << 20;
 constexpr std::chrono::milliseconds kAcceptRetry{100};  // after running out of descriptors
 constexpr size_t kReadBlockBytes = 64 << 10;
+constexpr uint64_t kSmallBodyBytes = 64 << 10;
 
 std::string_view ReasonPhrase(int status) {
   const beast::string_view phrase =
@@ -177,7 +178,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     keep_alive_ = message.keep_alive();
 
     if (length && *length > limits_.body_bytes) return Refuse(TooLarge(*length));
-    if (auto response = server_->handler->OnHeaders(request_)) return Refuse(std::move(*response));
+    const bool expects =
+        beast::iequals(message[http::field::expect], "100-continue") && !parser_->is_done();
+    refusal_ = server_->handler->OnHeaders(request_);
+    // A small body is read all the same: that is cheaper for both sides than a new connection.
+    if (refusal_ && (expects || request_.content_length.value_or(UINT64_MAX) > kSmallBodyBytes)) {
+      return Refuse(std::move(*refusal_));
+    }
     if (length && !Reserve(*length)) return Refuse(NoMemory());
     parser_->body_limit(limits_.body_bytes);
     if (parser_->chunked()) parser_->on_chunk_header(chunk_header_);
@@ -275,6 +282,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   void Handle() {
+    if (refusal_) return Write(std::move(*refusal_));
     request_.body = std::move(parser_->get().body());
     auto answered =
         std::make_shared<std::atomic<bool>>(false);  // shared with copies of the responder
