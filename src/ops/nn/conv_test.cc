@@ -171,6 +171,40 @@ TEST(Conv, RefusesBadAttributesAndShapes) {
   expect_refused(call, "short bias");
 }
 
+TEST(ConvTranspose, ByHand) {
+  KernelCall call{
+      "ConvTranspose",
+      {{"kernel_shape", Ints{3}}, {"strides", Ints{2}}},
+      {Tensor::Of<float>(Shape{1, 1, 2}, {1, 10}), Tensor::Of<float>(Shape{1, 1, 3}, {1, 2, 3}),
+       Tensor::Of<float>(Shape{1}, {0.5f})},
+      {{DType::kF32, Shape{1, 1, 5}}}};
+  EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(1.5f, 2.5f, 13.5f, 20.5f, 30.5f));
+  call.attrs.Set("pads", Ints{1, 0});
+  call.attrs.Set("output_padding", Ints{1});
+  EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(2.5f, 13.5f, 20.5f, 30.5f, 0.5f));
+  ExpectThreadInvariant(call);
+  call.outputs[0].second = Shape{1, 1, 6};
+  EXPECT_FALSE(RunKernel("convtranspose_ref.1", call).ok());
+}
+
+// The transpose of a convolution: <conv(x), y> = <x, transpose(y)> for every x and y.
+TEST(ConvTranspose, IsTheAdjointOfConv) {
+  const Attrs attrs{{"strides", Ints{2, 1}},
+                    {"dilations", Ints{1, 2}},
+                    {"pads", Ints{1, 0, 1, 2}},
+                    {"group", int64_t{2}}};
+  const KernelCall conv = ConvCall(Shape{2, 4, 5, 8}, Shape{6, 2, 3, 3}, attrs, false, DType::kF64);
+  const Tensor y = RandomTensor(DType::kF64, conv.outputs[0].second, 7);
+  const KernelCall back{
+      "ConvTranspose", conv.attrs, {y, conv.inputs[1]}, {{DType::kF64, Shape{2, 4, 5, 8}}}};
+  const auto dot = [](const Tensor& a, const Tensor& b) {
+    double sum = 0;
+    for (int64_t i = 0; i < a.elements(); ++i) sum += a.as<double>()[i] * b.as<double>()[i];
+    return sum;
+  };
+  EXPECT_NEAR(dot(RunReference(conv)[0], y), dot(conv.inputs[0], RunReference(back)[0]), 1e-9);
+}
+
 TEST(Window, GeometryByHand) {
   const auto out = [](Attrs attrs, int64_t in) -> int64_t {
     auto parsed = ParseWindow(attrs, 1);

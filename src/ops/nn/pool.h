@@ -12,9 +12,10 @@
 namespace fusee::ops {
 
 struct PoolParams {
-  std::string_view op;  // "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"
+  std::string_view op;  // "MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool"
   bool global = false;  // the window is the whole plane; `window` is unused
   bool max = false;
+  int64_t lp = 0;  // LpPool: y = (sum of |x|^lp)^(1/lp); 0 for the others
   WindowAttrs window;
   bool count_include_pad = false;
   bool column_major = false;
@@ -27,7 +28,7 @@ struct PoolShape {
   Window window;
 };
 
-// Decodes and validates a step of any of the four. Errors: kInvalidArgument.
+// Decodes and validates a step of any of the five. Errors: kInvalidArgument.
 Result<PoolParams> ParsePool(const StepSpec& spec);
 // Allocates nothing when ok. Errors: kInvalidArgument.
 Status PoolGeometry(const PoolParams& params, const Shape& x, PoolShape* shape);

@@ -7,7 +7,9 @@ Result<PoolParams> ParsePool(const StepSpec& spec) {
   p.max = spec.op == "MaxPool" || spec.op == "GlobalMaxPool";
   p.global = spec.op == "GlobalMaxPool" || spec.op == "GlobalAveragePool";
   p.op = p.global ? (p.max ? "GlobalMaxPool" : "GlobalAveragePool")
-                  : (p.max ? "MaxPool" : "AveragePool");
+                  : (p.max                 ? "MaxPool"
+                     : spec.op == "LpPool" ? "LpPool"
+                                           : "AveragePool");
   const size_t max_outputs = p.max && !p.global ? 2 : 1;
   if (spec.inputs.size() != 1 || !spec.has_input(0) || spec.outputs.empty() ||
       spec.outputs.size() > max_outputs || !spec.outputs[0].present()) {
@@ -27,6 +29,10 @@ Result<PoolParams> ParsePool(const StepSpec& spec) {
   p.window = *window;
   FUSEE_TRY(int64_t include, spec.attrs->Int("count_include_pad", 0));
   FUSEE_TRY(int64_t order, spec.attrs->Int("storage_order", 0));
+  if (p.op == "LpPool") {
+    FUSEE_TRY(p.lp, spec.attrs->Int("p", 2));
+    if (p.lp < 1 || p.lp >= kMaxWindowValue) return BadStep(spec, "p should be positive");
+  }
   p.count_include_pad = include != 0;
   p.column_major = order != 0;
   return p;

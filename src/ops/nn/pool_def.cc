@@ -40,6 +40,15 @@ Status ImportAveragePool(ImportContext& c) {
   return c.EmitAs("AveragePool", std::move(attrs));
 }
 
+// Opset 1 had p as a float and gave kernel_shape as optional; nothing exports it any more.
+Status ImportLpPool(ImportContext& c) {
+  FUSEE_TRY(Attrs attrs, ImportPoolWindow(c));
+  FUSEE_TRY(int64_t p, c.Int("p", 2));
+  if (p < 1 || p >= kMaxWindowValue) return c.Error(fmt::format("p is {}, expected 1 or more", p));
+  attrs.Set("p", p);
+  return c.EmitAs("LpPool", std::move(attrs));
+}
+
 Status InferPool(InferContext& c, size_t max_outputs, bool bytes_too) {
   if (c.input_count() != 1 || !c.has_input(0)) return c.Error("expected one operand");
   if (c.outputs().empty() || c.outputs().size() > max_outputs)
@@ -64,6 +73,11 @@ Status InferPool(InferContext& c, size_t max_outputs, bool bytes_too) {
 
 Status InferMaxPool(InferContext& c) { return InferPool(c, 2, true); }
 Status InferAveragePool(InferContext& c) { return InferPool(c, 1, false); }
+Status InferLpPool(InferContext& c) {
+  FUSEE_TRY(int64_t p, c.attrs().Int("p", 2));
+  if (p < 1 || p >= kMaxWindowValue) return c.Error(fmt::format("p is {}, expected 1 or more", p));
+  return InferPool(c, 1, false);
+}
 
 // --- global pools: every spatial axis becomes 1 ---
 
@@ -96,6 +110,12 @@ OpDef DefineAveragePool() {
   return {.name = "AveragePool",
           .infer = InferAveragePool,
           .imports = {{.onnx_op = "AveragePool", .since = 1, .import = ImportAveragePool}}};
+}
+
+OpDef DefineLpPool() {
+  return {.name = "LpPool",
+          .infer = InferLpPool,
+          .imports = {{.onnx_op = "LpPool", .since = 2, .import = ImportLpPool}}};
 }
 
 OpDef DefineGlobalAveragePool() {

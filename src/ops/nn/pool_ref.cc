@@ -1,8 +1,10 @@
 // Reference pooling: every window element by element, sums in double.
+#include <cmath>
 #include <limits>
 
 #include "ops/nn/element.h"
 #include "ops/nn/pool.h"
+#include "tensor/math.h"
 
 namespace fusee::ops {
 
@@ -63,6 +65,21 @@ void AverageAt(const PoolParams& p, const Window& w, const RunArgs& args, int64_
                RoundTo<T>(divisor == 0 ? 0 : sum / static_cast<double>(divisor)));
 }
 
+// (sum of |x|^p)^(1/p)
+template <typename T>
+void LpAt(const PoolParams& p, const Window& w, const RunArgs& args, int64_t plane,
+          const Spatial& at, int64_t out) {
+  const double power = static_cast<double>(p.lp);
+  double sum = 0;
+  VisitWindow(w, at, [&](int64_t position) {
+    const double v =
+        std::fabs(LoadDouble<T>(args.inputs[0].data, plane * w.InElements() + position));
+    sum += p.lp == 1 ? v : p.lp == 2 ? v * v : math::Pow(v, power);
+  });
+  const double root = p.lp == 1 ? sum : p.lp == 2 ? std::sqrt(sum) : math::Pow(sum, 1 / power);
+  StoreElement(args.outputs[0].data, out, RoundTo<T>(root));
+}
+
 class PoolRef final : public BoundKernel {
  public:
   explicit PoolRef(PoolParams params) : params_(params) {}
@@ -87,6 +104,8 @@ class PoolRef final : public BoundKernel {
           for (at[2] = 0; at[2] < w.out[2]; ++at[2], ++out) {
             if (params_.max) {
               MaxAt<T>(params_, w, args, plane, at, out);
+            } else if (params_.lp != 0) {
+              LpAt<T>(params_, w, args, plane, at, out);
             } else {
               AverageAt<T>(params_, w, args, plane, at, out);
             }
@@ -111,6 +130,8 @@ extern const KernelDef maxpool_ref = {
     .id = "maxpool_ref.1", .op = "MaxPool", .reference = true, .bind = Bind};
 extern const KernelDef averagepool_ref = {
     .id = "averagepool_ref.1", .op = "AveragePool", .reference = true, .bind = Bind};
+extern const KernelDef lppool_ref = {
+    .id = "lppool_ref.1", .op = "LpPool", .reference = true, .bind = Bind};
 extern const KernelDef globalaveragepool_ref = {
     .id = "globalaveragepool_ref.1", .op = "GlobalAveragePool", .reference = true, .bind = Bind};
 extern const KernelDef globalmaxpool_ref = {

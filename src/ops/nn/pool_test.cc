@@ -95,6 +95,16 @@ TEST(AveragePool, PaddingCountsOnlyWhenAsked) {
   EXPECT_THAT(Floats(RunReference(PoolCall("AveragePool", x, attrs))[0]), ElementsAre(4.5f, 9));
 }
 
+TEST(LpPool, ByHand) {
+  const Tensor x = Tensor::Of<float>(Shape{1, 1, 3}, {3, -4, 0});
+  Attrs attrs{{"kernel_shape", Ints{2}}};
+  EXPECT_THAT(Floats(RunReference(PoolCall("LpPool", x, attrs))[0]), ElementsAre(5, 4));
+  attrs.Set("p", int64_t{1});
+  EXPECT_THAT(Floats(RunReference(PoolCall("LpPool", x, attrs))[0]), ElementsAre(7, 4));
+  attrs.Set("p", int64_t{0});
+  EXPECT_FALSE(RunKernel("lppool_ref.1", PoolCall("LpPool", x, attrs)).ok());
+}
+
 TEST(Pool, TacticsAgreeOnGeometry) {
   struct Case {
     Shape x;

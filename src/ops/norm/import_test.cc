@@ -1,0 +1,91 @@
+// Import rules and symbolic shape inference of the norm family.
+#include <gmock/gmock.h>
+
+#include "ops/nn/import_support.h"
+
+namespace fusee::ops {
+namespace {
+
+TEST(ImportSoftmax, OldOpsetsFlattenNewOnesDoNot) {
+  ImportCase old("Softmax", 11);
+  old.Input({Sym("n"), 3, 4, 5});
+  ASSERT_TRUE(old.Run().ok());
+  EXPECT_EQ(*old.attrs().Int("axis", -1), 1);
+  EXPECT_EQ(*old.attrs().Int("axes_count", 1), 3);
+  EXPECT_EQ(old.Shape(), "[n,3,4,5]");
+  ImportCase last("Softmax", 11);
+  last.Input({Sym("n"), 3}).Int("axis", -1);
+  ASSERT_TRUE(last.Run().ok());
+  EXPECT_FALSE(last.attrs().Has("axes_count")) << "one axis is the plain form";
+  ImportCase now("LogSoftmax", 13);
+  now.Input({Sym("n"), 3, 4, 5});
+  ASSERT_TRUE(now.Run().ok());
+  EXPECT_EQ(*now.attrs().Int("axis", -1), 3);
+  ImportCase outside("Softmax", 13);
+  outside.Input({2, 3}).Int("axis", 2);
+  EXPECT_FALSE(outside.Run().ok());
+}
+
+ImportCase& FourVectors(ImportCase& c) {
+  for (int i = 0; i < 4; ++i) c.Input({3});
+  return c;
+}
+
+TEST(ImportBatchNormalization, InferenceOnly) {
+  ImportCase plain("BatchNormalization", 7);
+  FourVectors(plain.Input({Sym("n"), 3, Sym("h")})).Float("momentum", 0.9f).Int("spatial", 1);
+  ASSERT_TRUE(plain.Run().ok());
+  EXPECT_EQ(plain.Shape(), "[n,3,h]");
+  ImportCase training("BatchNormalization", 15);
+  FourVectors(training.Input({Sym("n"), 3, 4})).Int("training_mode", 1);
+  EXPECT_EQ(training.Run().code(), StatusCode::kUnimplemented);
+  ImportCase results("BatchNormalization", 9);
+  FourVectors(results.Input({Sym("n"), 3, 4})).Outputs({"y", "mean", "var"});
+  EXPECT_EQ(results.Run().code(), StatusCode::kUnimplemented);
+  ImportCase spatial("BatchNormalization", 7);
+  FourVectors(spatial.Input({Sym("n"), 3, 4})).Int("spatial", 0);
+  EXPECT_EQ(spatial.Run().code(), StatusCode::kUnimplemented);
+  ImportCase channels("BatchNormalization", 9);
+  FourVectors(channels.Input({Sym("n"), 4, 4}));
+  EXPECT_EQ(channels.Run().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(ImportLayerNormalization, StatisticsHaveOnes) {
+  ImportCase c("LayerNormalization", 17);
+  c.Input({Sym("b"), Sym("s"), 8}, DType::kF16).Input({8}, DType::kF16).Input({8}, DType::kF16);
+  c.Outputs({"y", "mean", "inv"});
+  ASSERT_TRUE(c.Run().ok());
+  EXPECT_EQ(c.Shape(0), "[b,s,8]");
+  EXPECT_EQ(c.Shape(1), "[b,s,1]");
+  EXPECT_EQ(c.Type(1), DType::kF32);
+  ImportCase wide("LayerNormalization", 17);
+  wide.Input({2, 3, 8}).Input({3, 8});
+  EXPECT_FALSE(wide.Run().ok()) << "scale varies outside the normalised axis";
+  ImportCase rms("RMSNormalization", 23);
+  rms.Input({Sym("b"), 8}).Input({8});
+  ASSERT_TRUE(rms.Run().ok());
+  EXPECT_EQ(rms.Shape(), "[b,8]");
+}
+
+TEST(ImportGroupNormalization, InstanceIsOneChannelPerGroup) {
+  ImportCase c("InstanceNormalization", 6);
+  c.Input({Sym("n"), 3, 4, 4}).Input({3}).Input({3});
+  ASSERT_TRUE(c.Run().ok());
+  EXPECT_EQ(*c.attrs().Int("num_groups", 0), 3);
+  ImportCase uneven("GroupNormalization", 21);
+  uneven.Input({Sym("n"), 3, 4, 4}).Input({3}).Input({3}).Int("num_groups", 2);
+  EXPECT_FALSE(uneven.Run().ok());
+}
+
+TEST(ImportLrn, SizeIsRequired) {
+  ImportCase c("LRN", 13);
+  c.Input({Sym("n"), 3, 4, 4});
+  EXPECT_FALSE(c.Run().ok());
+  ImportCase good("LRN", 13);
+  good.Input({Sym("n"), 3, 4, 4}).Int("size", 5);
+  ASSERT_TRUE(good.Run().ok());
+  EXPECT_EQ(good.Shape(), "[n,3,4,4]");
+}
+
+}  // namespace
+}  // namespace fusee::ops
