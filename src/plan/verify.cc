@@ -446,14 +446,16 @@ Status CheckOverlaps(const Plan& plan, const Liveness& life) {
       if (t == kNoTensor || plan.tensors[t].capacity_bytes == 0 ||
           plan.tensors[t].region == Region::kState)
         continue;
-      const auto [under, more] = live.Overlapping(t);
+      const std::pair<uint32_t, bool> overlap = live.Overlapping(t);
+      const uint32_t under =
+          overlap.first;  // not a structured binding: clang 14 cannot capture those
       if (under == kNoTensor) {
         live.Insert(t);
         continue;
       }
       const bool taken =
           std::ranges::any_of(replaced, [&](const auto& pair) { return pair.first == under; });
-      if (more || taken || !MayReplace(plan, life, s, t, under)) {
+      if (overlap.second || taken || !MayReplace(plan, life, s, t, under)) {
         return Bad("{} writes {} ({} bytes at {}) over {}, which is alive until step {}",
                    StepName(plan, s), Name(plan, t), plan.tensors[t].capacity_bytes,
                    plan.tensors[t].offset, Name(plan, under), life.last_use[under]);
