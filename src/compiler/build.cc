@@ -10,6 +10,8 @@
 #include "compiler/latency.h"
 #include "compiler/lockfile.h"
 #include "compiler/reference.h"
+#include "compiler/difference.h"
+#include "compiler/sampled.h"
 #include "compiler/select.h"
 #include "compiler/verify.h"
 #include "device/thread_pool.h"
@@ -145,10 +147,11 @@ class Builder {
     FUSEE_TRY(VerifyOutcome outcome,
               VerifyPlan(Snapshot(), reference_, options_.verify_budget_s, clock_, pool_.get()));
     reference_.reset();  // its weights are a second copy of the model's
-    if (!outcome.passed) {
-      return Status(StatusCode::kAborted, fmt::format("verification failed, no plan is written: {}. To bisect, name "
-                                                      "passes with --disable-pass, or use --reference-tactics",
-                                                      outcome.failure));
+    if (!outcome.passed) return VerificationFailed(outcome.failure);
+    for (const std::vector<int64_t>& values : outcome.too_expensive) {
+      FUSEE_TRY(SampledOutcome sampled, VerifySteps(imported_, *imported_.graph, selection_, values, pool_.get()));
+      if (!sampled.passed) return VerificationFailed(sampled.failure);
+      outcome.corners.push_back(std::move(sampled.corner));
     }
     c.verified = true;
     c.rtol = kVerifyRtol;
@@ -161,6 +164,12 @@ class Builder {
     FUSEE_TRY(CheckAgainstLock());
     WordVerdict(outcome);
     return OkStatus();
+  }
+
+  static Status VerificationFailed(std::string_view failure) {
+    return Status(StatusCode::kAborted,
+                  fmt::format("verification failed, no plan is written: {}. To bisect, name passes with --disable-pass, "
+                              "or use --reference-tactics", failure));
   }
 
   // A locked rebuild takes the lockfile's figures, and must give the lockfile's bits.

@@ -3,19 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <map>
 #include <set>
 
+#include "compiler/difference.h"
+#include "plan/dims.h"
 #include "runtime/golden.h"
 #include "runtime/runtime.h"
 
 namespace fusee::compiler {
 namespace {
 
-// Beyond this a float result may legitimately round to infinity on one side only.
-constexpr double kHuge = 1e37;
 // Copies of intermediate tensors kept to find the guilty step stop here.
 constexpr size_t kMaxTraceBytes = size_t{2} << 30;
 
@@ -64,51 +63,6 @@ std::vector<Corner> Schedule(const plan::Plan& plan) {
   return schedule;
 }
 
-struct Difference {
-  int64_t mismatches = 0;
-  int64_t first = -1;
-  double got = 0, want = 0;
-  double max_abs = 0, max_rel = 0;
-};
-
-bool ElementPasses(double got, double want, double norm) {
-  if (got == want || (std::isnan(got) && std::isnan(want))) return true;
-  if (!std::isfinite(want) || std::abs(want) > kHuge) return !(std::abs(got) < kHuge / 2);
-  return std::abs(got - want) <= kVerifyRtol * std::abs(want) + kVerifyNormTol * norm + kVerifyFloor;
-}
-
-double RtolOf(DType dtype) { return dtype == DType::kBF16 ? 2e-2 : dtype == DType::kF16 ? 4e-3 : kVerifyRtol; }
-
-Difference CompareOutput(const ConstTensorView& got, const ConstTensorView& want) {
-  Difference d;
-  const int64_t n = want.elements();
-  const bool exact = !IsFloat(want.dtype);
-  double norm = 0;
-  for (int64_t i = 0; !exact && i < n; ++i) {
-    const double w = std::abs(DoubleAt(want, i));
-    if (w <= kHuge) norm = std::max(norm, w);
-  }
-  // Half precisions round every intermediate value; their unit in the last place is the scale of the norm term too.
-  const double scale = RtolOf(want.dtype) / kVerifyRtol;
-  for (int64_t i = 0; i < n; ++i) {
-    const double g = DoubleAt(got, i);
-    const double w = DoubleAt(want, i);
-    const double error = std::abs(g - w);
-    if (std::isfinite(error)) {
-      d.max_abs = std::max(d.max_abs, error);
-      if (std::abs(w) > kVerifyNormTol * norm) d.max_rel = std::max(d.max_rel, error / std::abs(w));
-    }
-    const bool ok = exact ? IntAt(got, i) == IntAt(want, i)
-                          : ElementPasses(g, w, norm) || (scale > 1 && error <= scale * (kVerifyRtol * std::abs(w) + 1e-3 * norm));
-    if (!ok && d.mismatches++ == 0) {
-      d.first = i;
-      d.got = g;
-      d.want = w;
-    }
-  }
-  return d;
-}
-
 // Keeps a copy of every step's results by name.
 class Trace final : public runtime::StepHook {
  public:
@@ -149,18 +103,21 @@ class Verifier {
 
   Result<VerifyOutcome> Run() {
     const TimePoint start = clock_.Now();
-    Duration longest{0};
+    double ns_per_element = 0;  // of both plans together, from the comparisons so far
     const std::vector<Corner> schedule = Schedule(*candidate_.plan);
     outcome_.passed = true;
     for (size_t i = 0; i < schedule.size() && outcome_.passed; ++i) {
+      FUSEE_TRY(double elements, ElementsAt(schedule[i].values));
       const TimePoint before = clock_.Now();
-      if (i > 0 && before - start + longest > budget_) {
-        outcome_.skipped = schedule.size() - i;
-        break;
+      const auto predicted = Duration(static_cast<int64_t>(ns_per_element * elements));
+      if (i > 0 && before - start + predicted > budget_) {
+        ++outcome_.skipped;
+        if (schedule[i].fill == Fill::kUniform) outcome_.too_expensive.push_back(schedule[i].values);
+        continue;  // a later corner may be cheaper
       }
       Status status = CompareCorner(schedule[i]);
       if (!status.ok()) return std::move(status).Annotate(Describe(schedule[i]));
-      longest = std::max<Duration>(longest, clock_.Now() - before);
+      ns_per_element = std::max(ns_per_element, static_cast<double>((clock_.Now() - before).count()) / std::max(elements, 1.0));
     }
     if (outcome_.passed) FUSEE_TRY(CheckBatchRows());
     return std::move(outcome_);
@@ -169,6 +126,20 @@ class Verifier {
  private:
   std::string Describe(const Corner& corner) const {
     return fmt::format("{} inputs at {}", FillName(corner.fill), DescribePoint(*candidate_.plan, corner.values));
+  }
+
+  // Elements of all tensors at a corner: what the time of a run grows with.
+  Result<double> ElementsAt(const std::vector<int64_t>& values) const {
+    const plan::Plan& p = *reference_.plan;
+    std::vector<int64_t> dims(p.dims.size());
+    FUSEE_TRY(plan::EvaluateDims(p.dims, values, dims));
+    double elements = 0;
+    for (const plan::TensorDef& t : p.tensors) {
+      if (t.region == plan::Region::kWeights) continue;
+      FUSEE_TRY(Shape shape, plan::ShapeOf(t, dims));
+      elements += static_cast<double>(shape.elements());
+    }
+    return elements;
   }
 
   static Status RunOnce(Subject& subject, const Corner& corner) {
@@ -191,7 +162,7 @@ class Verifier {
         return Fail(fmt::format("{}: output '{}' is {}, the reference gives {}", Describe(corner), name,
                                 fusee::Describe(a.dtype, a.shape), fusee::Describe(b.dtype, b.shape)));
       }
-      const Difference d = CompareOutput(a, b);
+      const Difference d = CompareWithReference(a, b);
       outcome_.corners.push_back({corner.values, corner.fill, name, false, b.elements(), d.max_abs, d.max_rel});
       if (d.mismatches > 0) {
         const std::string where = fmt::format("{}: output '{}' differs in {} of {} elements, first at flat index {}: "
@@ -226,7 +197,7 @@ class Verifier {
       const Tensor* mine = got.Find(name);
       const Tensor* theirs = want.Find(name);
       if (theirs == nullptr || mine->dtype() != theirs->dtype() || !(mine->shape() == theirs->shape())) continue;
-      if (CompareOutput(mine->view(), theirs->view()).mismatches == 0) continue;
+      if (CompareWithReference(mine->view(), theirs->view()).mismatches == 0) continue;
       const plan::Step& step = candidate_.plan->steps[step_index];
       return fmt::format("; the first step that differs is {} '{}' (kernel {}, from ONNX nodes {})", step.op, name,
                          step.kernel, fmt::join(step.sources, ", "));
