@@ -1,0 +1,168 @@
+#include "cli/bench_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "cli/canary.h"
+#include "cli/json_text.h"
+#include "compiler/report.h"
+
+namespace fusee::cli {
+namespace {
+
+using compiler::FormatBytes;
+
+// Above this, trtexec calls a measurement unstable.
+constexpr double kUnstableVariation = 0.025;
+
+std::string LatencyLine(const Distribution& d, const std::vector<double>& percentiles) {
+  std::string text =
+      fmt::format("Latency: min = {:.6g} ms, max = {:.6g} ms, mean = {:.6g} ms, median = {:.6g} ms",
+                  d.min_ms(), d.max_ms(), d.mean_ms(), d.Percentile(50));
+  for (double p : percentiles)
+    text += fmt::format(", percentile({}%) = {:.6g} ms", p, d.Percentile(p));
+  return text;
+}
+
+}  // namespace
+
+std::vector<double> ReportedPercentiles(std::vector<double> asked) {
+  asked.insert(asked.end(), {50, 90, 95, 99, 99.9});
+  std::ranges::sort(asked);
+  asked.erase(std::unique(asked.begin(), asked.end()), asked.end());
+  return asked;
+}
+
+std::vector<double> RollingAveragesMs(const std::vector<int64_t>& latency_ns, size_t runs) {
+  std::vector<double> averages;
+  for (size_t i = 0; runs > 0 && i + runs <= latency_ns.size(); i += runs) {
+    double sum = 0;
+    for (size_t k = 0; k < runs; ++k) sum += static_cast<double>(latency_ns[i + k]);
+    averages.push_back(sum / static_cast<double>(runs) / 1e6);
+  }
+  return averages;
+}
+
+std::vector<std::string> Remarks(const BenchReport& report) {
+  const Measurement& m = report.measured;
+  const Distribution d = m.latency();
+  std::vector<std::string> remarks;
+  const double noise = CanaryRatio(m.canary);
+  if (noise > kNoisy) {
+    remarks.push_back(
+        fmt::format("the machine is noisy: the canary's P99 is {:.2f} times its median, so tails "
+                    "are as much its as the model's",
+                    noise));
+  } else if (d.variation() > kUnstableVariation) {
+    remarks.push_back(
+        fmt::format("times vary by {:.1f} % of their mean; run longer, or on a quieter machine",
+                    100 * d.variation()));
+  }
+  if (!d.Resolves(99.9)) {
+    remarks.push_back(fmt::format(
+        "{} runs are too few for P99.9, which is the maximum here; use --iterations or --duration",
+        d.count()));
+  }
+  if (m.heap_calls > 0) {
+    remarks.push_back(fmt::format(
+        "runs asked the heap {} times for {} bytes; a plan's run should not: please report",
+        m.heap_calls, m.heap_bytes));
+  }
+  if (d.count() == kMaxRuns)
+    remarks.push_back(fmt::format("stopped after {} runs, which is all that is kept", kMaxRuns));
+  if (!report.verified)
+    remarks.push_back(fmt::format("the plan is not verified: {}", report.unverified_reason));
+  return remarks;
+}
+
+std::string BenchText(const BenchReport& r) {
+  const Measurement& m = r.measured;
+  const Distribution d = m.latency();
+  std::string text;
+  auto to = std::back_inserter(text);
+  fmt::format_to(to, "plan         {}: model '{}', {} kernels, built by fusee {}, {}\n", r.subject,
+                 r.model, r.plan_isa, r.builder_version, r.verified ? "verified" : "NOT VERIFIED");
+  fmt::format_to(to, "device       {} ({}), {} threads on {:g} cores; fusee {}\n", r.device, r.isa,
+                 r.threads, r.usable_cores, r.version);
+  for (const std::string& shape : r.shapes) fmt::format_to(to, "input        {}\n", shape);
+  fmt::format_to(to, "memory       weights {}, context {}\n", FormatBytes(r.weights_bytes),
+                 FormatBytes(r.context_bytes));
+  fmt::format_to(to,
+                 "plan load    {:.3f} ms, checks and golden replay included; context {:.3f} ms\n",
+                 r.load_ms, r.context_ms);
+  fmt::format_to(to, "first run    {:.6g} ms, then {} to warm up\n",
+                 static_cast<double>(m.first_run_ns) / 1e6, m.warm_up_runs);
+  for (double ms : RollingAveragesMs(m.latency_ns, r.average_runs)) {
+    fmt::format_to(to, "Average on {} runs - latency: {:.6g} ms\n", r.average_runs, ms);
+  }
+  fmt::format_to(to, "=== Performance summary ===\n");
+  fmt::format_to(to, "Throughput: {:.6g} qps\n", m.runs_per_second());
+  fmt::format_to(to, "{}\n", LatencyLine(d, r.percentiles));
+  fmt::format_to(to, "Runs: {} in {:.3f} s\n", d.count(), m.seconds);
+  fmt::format_to(to, "Allocations: {} in {} runs ({} bytes); page faults: {}\n", m.heap_calls,
+                 d.count(), m.heap_bytes, m.page_faults);
+  if (m.canary.count() > 0) {
+    fmt::format_to(to,
+                   "Canary: median {:.3f} ms, P99 {:.3f} ms, P99 / median = {:.2f} ({} samples); "
+                   "the plan's is {:.2f}\n",
+                   m.canary.Percentile(50), m.canary.Percentile(99), CanaryRatio(m.canary),
+                   m.canary.count(),
+                   d.Percentile(50) > 0 ? d.Percentile(99) / d.Percentile(50) : 0);
+  }
+  for (const std::string& remark : Remarks(r)) fmt::format_to(to, "Remark: {}\n", remark);
+  return text;
+}
+
+std::string BenchJson(const BenchReport& r) {
+  const Measurement& m = r.measured;
+  const Distribution d = m.latency();
+  JsonText json;
+  json.Object().Field("plan", r.subject).Field("model", r.model).Field("verified", r.verified);
+  json.Field("version", r.version).Field("builder_version", r.builder_version);
+  json.Object("device").Field("cpu", r.device).Field("isa", r.isa).Field("plan_isa", r.plan_isa);
+  json.Field("threads", r.threads).Field("usable_cores", r.usable_cores).EndObject();
+  json.Array("inputs");
+  for (const std::string& shape : r.shapes) json.Value(shape);
+  json.EndArray();
+  json.Field("weights_bytes", r.weights_bytes).Field("context_bytes", r.context_bytes);
+  json.Field("load_ms", r.load_ms).Field("context_ms", r.context_ms);
+  json.Field("first_run_ms", static_cast<double>(m.first_run_ns) / 1e6)
+      .Field("warm_up_runs", m.warm_up_runs);
+  json.Field("runs", d.count())
+      .Field("seconds", m.seconds)
+      .Field("throughput_qps", m.runs_per_second());
+  json.Object("latency_ms").Field("min", d.min_ms()).Field("mean", d.mean_ms());
+  for (double p : r.percentiles) json.Field(fmt::format("p{}", p), d.Percentile(p));
+  json.Field("max", d.max_ms()).Field("variation", d.variation()).EndObject();
+  if (r.average_runs > 0) {
+    json.Array("rolling_average_ms");
+    for (double ms : RollingAveragesMs(m.latency_ns, r.average_runs)) json.Value(ms);
+    json.EndArray();
+  }
+  json.Field("allocations", m.heap_calls)
+      .Field("allocated_bytes", m.heap_bytes)
+      .Field("page_faults", m.page_faults);
+  json.Object("canary").Field("samples", m.canary.count()).Field("p50_ms", m.canary.Percentile(50));
+  json.Field("p99_ms", m.canary.Percentile(99))
+      .Field("p99_over_p50", CanaryRatio(m.canary))
+      .EndObject();
+  json.Array("remarks");
+  for (const std::string& remark : Remarks(r)) json.Value(remark);
+  json.EndArray().EndObject();
+  return json.Text();
+}
+
+std::string TimesJson(const Measurement& m) {
+  std::string text = "[";
+  auto to = std::back_inserter(text);
+  for (size_t i = 0; i < m.latency_ns.size(); ++i) {
+    fmt::format_to(to, "{}\n  {{\"startMs\": {}, \"latencyMs\": {}}}", i == 0 ? "" : ",",
+                   static_cast<double>(m.start_ns[i]) / 1e6,
+                   static_cast<double>(m.latency_ns[i]) / 1e6);
+  }
+  return text + "\n]\n";
+}
+
+}  // namespace fusee::cli

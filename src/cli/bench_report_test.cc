@@ -1,0 +1,108 @@
+// What `fusee bench` makes of its measurements: percentiles, averages, remarks, trtexec's lines,
+// --memPoolSize.
+#include "cli/bench_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/memory_pool_size.h"
+#include "cli/step_profile.h"
+
+namespace fusee::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+// A quiet measurement of `runs` runs of one millisecond.
+BenchReport Report(size_t runs) {
+  BenchReport report;
+  report.subject = "m.plan";
+  report.verified = true;
+  report.percentiles = ReportedPercentiles({});
+  report.measured.latency_ns.assign(runs, 1'000'000);
+  for (size_t i = 0; i < runs; ++i)
+    report.measured.start_ns.push_back(static_cast<int64_t>(i) * 1'000'000);
+  report.measured.seconds = static_cast<double>(runs) / 1e3;
+  report.measured.canary = Distribution(std::vector<int64_t>(100, 1'000'000));
+  return report;
+}
+
+TEST(BenchReport, PercentilesAreAscendingAndUnique) {
+  EXPECT_THAT(ReportedPercentiles({}), ElementsAre(50, 90, 95, 99, 99.9));
+  EXPECT_THAT(ReportedPercentiles({99.99, 80, 90}), ElementsAre(50, 80, 90, 95, 99, 99.9, 99.99));
+}
+
+TEST(BenchReport, RollingAveragesLeaveOutAShortRest) {
+  EXPECT_THAT(RollingAveragesMs({1'000'000, 3'000'000, 5'000'000, 7'000'000, 9'000'000}, 2),
+              ElementsAre(2, 6));
+  EXPECT_THAT(RollingAveragesMs({1'000'000}, 2), IsEmpty());
+  EXPECT_THAT(RollingAveragesMs({1'000'000}, 0), IsEmpty());
+}
+
+TEST(BenchReport, TextHasTrtexecsLines) {
+  const std::string text = BenchText(Report(1000));
+  EXPECT_THAT(text, HasSubstr("\nThroughput: 1000 qps\n"));
+  EXPECT_THAT(text, HasSubstr("\nLatency: min = 1 ms, max = 1 ms, mean = 1 ms, median = 1 ms, "
+                              "percentile(50%) = 1 ms, "));
+  EXPECT_THAT(text, HasSubstr("percentile(99.9%) = 1 ms\n"));
+  EXPECT_THAT(text, HasSubstr("\nAllocations: 0 in 1000 runs (0 bytes); page faults: 0\n"));
+  EXPECT_THAT(text, Not(HasSubstr("Remark:")));
+}
+
+TEST(BenchReport, RemarksNameWhatSpoilsTheFigures) {
+  EXPECT_THAT(Remarks(Report(1000)), IsEmpty());
+  EXPECT_THAT(Remarks(Report(999)), ElementsAre(HasSubstr("too few for P99.9")));
+  BenchReport unverified = Report(1000);
+  unverified.verified = false;
+  unverified.unverified_reason = "built with --no-verify";
+  EXPECT_THAT(Remarks(unverified), ElementsAre(HasSubstr("built with --no-verify")));
+  BenchReport heap = Report(1000);
+  heap.measured.heap_calls = 3;
+  EXPECT_THAT(Remarks(heap), ElementsAre(HasSubstr("heap 3 times")));
+  BenchReport uneven = Report(1000);
+  uneven.measured.latency_ns[0] = 5'000'000;
+  EXPECT_THAT(Remarks(uneven), ElementsAre(HasSubstr("vary")));
+  // A noisy machine explains uneven times, so only it is named.
+  uneven.measured.canary = Distribution(std::vector<int64_t>{1, 1, 1, 9});
+  EXPECT_THAT(Remarks(uneven), ElementsAre(HasSubstr("noisy")));
+}
+
+TEST(BenchReport, TimesAreOneEntryARun) {
+  EXPECT_EQ(TimesJson(Report(2).measured),
+            "[\n  {\"startMs\": 0, \"latencyMs\": 1},\n  {\"startMs\": 1, \"latencyMs\": 1}\n]\n");
+  EXPECT_EQ(TimesJson(Measurement()), "[\n]\n");
+}
+
+TEST(StepProfile, JsonIsTrtexecs) {
+  const StepProfile profile{2,
+                            {{"Conv 'c' (k)", 3, 1.5, 1.5, 75}, {"Relu 'r' (k)", 1, 0.5, 0.5, 25}}};
+  const std::string json = ProfileJson(profile);
+  EXPECT_THAT(json, HasSubstr("\"count\": 2"));
+  EXPECT_THAT(json, HasSubstr("\"averageMs\": 1.5"));
+  EXPECT_THAT(ProfileText(profile), HasSubstr("total"));
+}
+
+TEST(MemPoolSize, WorkspaceInUnits) {
+  EXPECT_EQ(ParseMemPoolSize("workspace:64").value(), uint64_t{64} << 20);
+  EXPECT_EQ(ParseMemPoolSize("workspace:0.5").value(), uint64_t{512} << 10);
+  EXPECT_EQ(ParseMemPoolSize("workspace:10B").value(), 10U);
+  EXPECT_EQ(ParseMemPoolSize("workspace:2K").value(), 2048U);
+  EXPECT_EQ(ParseMemPoolSize("workspace:2M").value(), uint64_t{2} << 20);
+  EXPECT_EQ(ParseMemPoolSize("workspace:2G").value(), uint64_t{2} << 30);
+  EXPECT_EQ(ParseMemPoolSize("workspace:0").value(), 0U);
+}
+
+TEST(MemPoolSize, EverythingElseIsRefused) {
+  for (const char* bad :
+       {"", "64", "workspace", "workspace:", "workspace:M", "workspace:-1", "workspace:1T",
+        "workspace:nan", "workspace:99999999999G", "workspace:1e3", "workspace:1 M"}) {
+    EXPECT_EQ(ParseMemPoolSize(bad).status().code(), StatusCode::kInvalidArgument) << bad;
+  }
+  EXPECT_THAT(ParseMemPoolSize("dlaSRAM:1").status().message(), HasSubstr("dlaSRAM"));
+}
+
+}  // namespace
+}  // namespace fusee::cli

@@ -1,0 +1,317 @@
+// fusee bench: how fast a plan runs here, and how evenly. What runs, runs through the C ABI alone.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+#include "base/file.h"
+#include "cli/bench_report.h"
+#include "cli/command.h"
+#include "cli/host.h"
+#include "cli/measure.h"
+#include "cli/memory_pool_size.h"
+#include "cli/plan_file.h"
+#include "cli/session.h"
+#include "cli/shape_options.h"
+#include "cli/step_profile.h"
+#include "cli/tensor_io.h"
+#include "compiler/build.h"
+#include "compiler/profile.h"
+#include "tensor/random.h"
+
+namespace fusee::cli {
+namespace {
+
+constexpr uint64_t kInputSeed = 1;
+constexpr double kProfileSeconds = 1;  // about how long the separate profile runs take
+constexpr size_t kMaxProfileRuns = 1000;
+
+Duration Milliseconds(double ms) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
+}
+
+class BenchCommand final : public Command {
+ public:
+  void AddOptions(CLI::App& app) override {
+    CLI::Option* plan = app.add_option("plan,--plan,--loadEngine", plan_, "the plan to time");
+    CLI::Option* onnx =
+        app.add_option("--onnx", model_, "build this model and time it, in one go")->excludes(plan);
+    AddBuildOptions(app, onnx);
+    AddRunOptions(app);
+    AddReportOptions(app);
+    app.footer(
+        "Closed loop, one run after another; time is that of the run alone, inputs in place. In "
+        "between, a fixed block\n"
+        "of arithmetic (the canary) is timed, which tells the machine's noise from the model's.\n"
+        "Examples:\n"
+        "  fusee bench digits.plan\n"
+        "  fusee bench --loadEngine=digits.plan --shapes=image:8x1x8x8 --iterations=10000 "
+        "--duration=0 --json\n"
+        "  fusee bench --onnx=m.onnx --minShapes=x:1x8 --optShapes=x:4x8 --maxShapes=x:16x8 "
+        "--dumpProfile");
+  }
+
+  Result<ExitCode> Run() override {
+    if (plan_.empty() == model_.empty()) {
+      return PrintUsageError(
+          InvalidArgument("say what to time: a plan (PLAN, --loadEngine) or a model (--onnx)"),
+          json_);
+    }
+    if (const Status status = ParseTexts(); !status.ok()) return PrintUsageError(status, json_);
+    std::unique_ptr<Session> session;
+    if (!model_.empty()) {
+      FUSEE_TRY(session, BuildAndOpen());
+    } else {
+      auto opened = Session::Open(plan_, session_options_);
+      if (!opened.ok()) return PrintPlanError(opened.status(), json_);
+      session = std::move(*opened);
+    }
+    FUSEE_TRY(SetInputs(*session));
+    FUSEE_TRY(Measurement measured, Time(*session));
+    BenchReport report = Describe(*session);
+    report.measured = std::move(measured);
+    std::fputs((json_ ? BenchJson(report) : BenchText(report)).c_str(), stdout);
+    FUSEE_TRY(Extras(*session, report.measured));
+    return ExitCode::kOk;
+  }
+
+ private:
+  void AddBuildOptions(CLI::App& app, CLI::Option* onnx) {
+    shapes_.Add(app);
+    for (const char* name :
+         {"--shape-profile", "--minShapes", "--optShapes", "--maxShapes", "--pin"}) {
+      app.get_option(name)->needs(onnx);
+    }
+    app.get_option("--shapes")
+        ->description(
+            "NAME:SHAPE[,NAME:SHAPE...]: the shapes to time; default: the plan's optimum");
+    app.add_option("--save-plan,--saveEngine", save_plan_,
+                   "with --onnx: keep the plan in this file, its lockfile beside it")
+        ->needs(onnx);
+    app.add_option(
+           "--timingCacheFile", timing_cache_,
+           "with --onnx: the lockfile with what was measured; read if it is there, else written")
+        ->needs(onnx);
+    app.add_option("--memPoolSize", memory_pools_,
+                   "with --onnx: workspace:SIZE, the most scratch memory the plan may need; SIZE "
+                   "in MiB, or with B, K, M, G")
+        ->needs(onnx);
+    app.add_flag("--no-verify", no_verify_,
+                 "with --onnx: time a plan that was not compared with the reference")
+        ->needs(onnx);
+  }
+
+  void AddRunOptions(CLI::App& app) {
+    app.add_option("--input", inputs_,
+                   "NAME=FILE: .npy, .pb, else raw bytes; default: seeded random values")
+        ->allow_extra_args(false);
+    app.add_option("--loadInputs", load_inputs_, "trtexec: NAME:FILE[,NAME:FILE...]");
+    app.add_option("--iterations", iterations_, "time at least so many runs")
+        ->check(CLI::Range(size_t{1}, kMaxRuns))
+        ->capture_default_str();
+    app.add_option("--warmUp", warm_up_ms_, "run untimed for so many milliseconds before")
+        ->check(CLI::Range(0.0, 1e6))
+        ->capture_default_str();
+    app.add_option("--duration", duration_s_, "time runs for at least so many seconds")
+        ->check(CLI::Range(0.0, 1e5))
+        ->capture_default_str();
+    app.add_option("--threads", session_options_.threads, "threads to use; 0: all this process may")
+        ->check(CLI::Range(0, 1024))
+        ->capture_default_str();
+    app.add_option("--canary-every", canary_every_ms_,
+                   "milliseconds between noise canaries; 0: none")
+        ->check(CLI::Range(0.0, 1e6))
+        ->capture_default_str();
+  }
+
+  void AddReportOptions(CLI::App& app) {
+    app.add_option("--avgRuns", average_runs_, "also print the mean of every so many runs")
+        ->check(CLI::Range(size_t{1}, kMaxRuns));
+    app.add_option("--percentile", percentiles_, "further percentiles, comma-separated")
+        ->delimiter(',')
+        ->check(CLI::Range(0.0, 100.0));
+    app.add_flag("--dumpProfile", dump_profile_,
+                 "print the time of every step, from runs of their own");
+    app.add_option("--exportProfile", export_profile_, "write it to this file as JSON");
+    app.add_flag("--dumpLayerInfo", dump_layers_, "print the plan's steps");
+    app.add_option("--exportLayerInfo", export_layers_,
+                   "write what the plan holds to this file as JSON");
+    app.add_option("--exportTimes", export_times_,
+                   "write the time of every run to this file as JSON");
+    app.add_flag("--json", json_, "print as JSON");
+  }
+
+  // Everything the parser took as text.
+  Status ParseTexts() {
+    if (json_ && (dump_profile_ || dump_layers_)) {
+      return InvalidArgument(fmt::format("{} has no effect beside --json; use {} FILE",
+                                         dump_profile_ ? "--dumpProfile" : "--dumpLayerInfo",
+                                         dump_profile_ ? "--exportProfile" : "--exportLayerInfo"));
+    }
+    FUSEE_TRY(files_, ParseInputFiles(inputs_, load_inputs_));
+    if (!shapes_.fixed.empty()) {
+      auto named = compiler::ParseNamedShapes(shapes_.fixed);
+      if (!named.ok()) return std::move(named).status().Annotate("--shapes");
+      run_shapes_ = std::move(*named);
+    }
+    if (!memory_pools_.empty()) {
+      FUSEE_TRY(workspace_limit_, ParseMemPoolSize(memory_pools_));
+    }
+    if (model_.empty()) return OkStatus();
+    // As trtexec: --shapes alone is also the shape to build for; beside a profile it is only the
+    // shape to time.
+    ShapeOptions profile = shapes_;
+    if (!profile.profiles.empty() || !profile.min.empty() || !profile.opt.empty() ||
+        !profile.max.empty()) {
+      profile.fixed.clear();
+    }
+    return profile.Apply(&build_);
+  }
+
+  Result<std::unique_ptr<Session>> BuildAndOpen() {
+    build_.verify = !no_verify_;
+    build_.threads = session_options_.threads;
+    build_.progress = [](std::string_view phase) {
+      std::fprintf(stderr, "fusee bench: build: %.*s ...\n", static_cast<int>(phase.size()),
+                   phase.data());
+    };
+    bool write_cache = false;
+    if (!timing_cache_.empty()) {
+      auto text = ReadSmallFile(timing_cache_);
+      if (!text.ok() && text.status().code() != StatusCode::kNotFound)
+        return std::move(text).status();
+      write_cache = !text.ok();
+      if (text.ok()) build_.lockfile = std::move(*text);
+    }
+    // What is kept must serve later builds and servers, which want the latency table too.
+    build_.measure = write_cache || !save_plan_.empty();
+    FUSEE_TRY(compiler::BuildResult built, compiler::Build(model_, build_));
+    const uint64_t workspace = built.plan->workspace_bytes;
+    if (workspace_limit_ && workspace > *workspace_limit_) {
+      return ResourceExhausted(
+          fmt::format("the plan needs {} bytes of workspace, --memPoolSize allows {}; raise it, or "
+                      "build for smaller shapes",
+                      workspace, *workspace_limit_));
+    }
+    if (!save_plan_.empty()) {
+      FUSEE_TRY(WriteFileAtomically(save_plan_, std::span<const std::byte>(built.bytes)));
+      FUSEE_TRY(WriteFileAtomically(save_plan_ + ".lock", std::string_view(built.lockfile)));
+    }
+    if (write_cache)
+      FUSEE_TRY_STATUS(WriteFileAtomically(timing_cache_, std::string_view(built.lockfile)));
+    return Session::OpenBytes(built.bytes, session_options_);
+  }
+
+  // Files where given, at their shapes; the rest at --shapes or the optimum, with seeded values.
+  Status SetInputs(Session& session) {
+    NamedShapes raw_shapes, other_shapes;
+    for (const auto& named : run_shapes_) {
+      const bool from_file =
+          std::ranges::any_of(files_, [&](const NamedFile& f) { return f.name == named.first; });
+      (from_file ? raw_shapes : other_shapes).push_back(named);
+    }
+    for (const auto& [name, dims] : other_shapes) {
+      FUSEE_TRY(size_t input, session.FindInput(name));
+      FUSEE_TRY(session.SetShape(input, Shape(dims)));
+    }
+    FUSEE_TRY(LoadInputs(session, files_, raw_shapes));
+    for (size_t i = 0; i < session.inputs().size(); ++i) {
+      const IoPort& port = session.inputs()[i];
+      const bool from_file =
+          std::ranges::any_of(files_, [&](const NamedFile& f) { return f.name == port.name; });
+      if (from_file || port.pinned) continue;
+      FUSEE_TRY(TensorView memory, session.Input(i));
+      // Integers are 0 or 1: they may index any table.
+      FillRandom(memory, Fill::kUniform, kInputSeed, i, 0, 1);
+    }
+    return OkStatus();
+  }
+
+  Result<Measurement> Time(Session& session) const {
+    MeasureOptions options;
+    options.min_runs = iterations_;
+    options.duration = Milliseconds(duration_s_ * 1e3);
+    options.warm_up = Milliseconds(warm_up_ms_);
+    options.canary_every = Milliseconds(canary_every_ms_);
+    const Subject subject{[](void* self) { return static_cast<Session*>(self)->Run(); }, &session};
+    return Measure(subject, options, SteadyClock());
+  }
+
+  BenchReport Describe(Session& session) const {
+    const fusee_plan_info& info = session.info();
+    const Host host = ReadHost();
+    BenchReport report;
+    report.subject = model_.empty() ? plan_ : model_;
+    report.device = host.cpu_brand;
+    report.isa = IsaName(host.isa);
+    report.plan_isa = info.isa;
+    report.model = info.model_name;
+    report.builder_version = info.builder_version;
+    report.version = fusee_version();
+    report.verified = info.verified != 0;
+    report.unverified_reason = info.unverified_reason;
+    report.threads = session.threads();
+    report.usable_cores = host.usable_cores();
+    report.weights_bytes = info.weights_bytes;
+    report.context_bytes = info.context_bytes;
+    report.load_ms = static_cast<double>(info.load_ns) / 1e6;
+    report.context_ms = session.context_ms();
+    report.percentiles = ReportedPercentiles(percentiles_);
+    report.average_runs = average_runs_;
+    for (size_t i = 0; i < session.inputs().size(); ++i) {
+      const auto view = session.Input(i);
+      if (!view.ok()) continue;
+      report.shapes.push_back(fmt::format("{} {}", session.inputs()[i].name,
+                                          fusee::Describe(view->dtype, view->shape)));
+    }
+    return report;
+  }
+
+  // Dumps and exports.
+  Status Extras(Session& session, const Measurement& measured) const {
+    if (dump_profile_ || !export_profile_.empty()) {
+      const double run_ms = std::max(measured.latency().Percentile(50), 1e-4);
+      const auto runs = static_cast<size_t>(
+          std::clamp(kProfileSeconds * 1e3 / run_ms, 10.0, double{kMaxProfileRuns}));
+      FUSEE_TRY(StepProfile profile, ProfileSteps(session, runs));
+      if (dump_profile_) std::fputs(ProfileText(profile).c_str(), stdout);
+      FUSEE_TRY(Export(export_profile_, ProfileJson(profile)));
+    }
+    if (dump_layers_) {
+      FUSEE_TRY(std::string text, session.Describe(FUSEE_PLAN_TEXT));
+      std::fputs(text.c_str(), stdout);
+    }
+    if (!export_layers_.empty()) {
+      FUSEE_TRY(std::string text, session.Describe(FUSEE_PLAN_JSON));
+      FUSEE_TRY(Export(export_layers_, text));
+    }
+    return export_times_.empty() ? OkStatus() : Export(export_times_, TimesJson(measured));
+  }
+
+  static Status Export(const std::string& path, std::string_view text) {
+    return path.empty() ? OkStatus() : WriteFileAtomically(path, text);
+  }
+
+  // As given.
+  std::string plan_, model_, load_inputs_, save_plan_, timing_cache_, memory_pools_;
+  std::string export_profile_, export_layers_, export_times_;
+  std::vector<std::string> inputs_;
+  ShapeOptions shapes_;
+  SessionOptions session_options_;
+  size_t iterations_ = 10, average_runs_ = 0;
+  double warm_up_ms_ = 200, duration_s_ = 3, canary_every_ms_ = 20;
+  std::vector<double> percentiles_;
+  bool no_verify_ = false, dump_profile_ = false, dump_layers_ = false, json_ = false;
+  // Parsed.
+  compiler::BuildOptions build_;
+  std::vector<NamedFile> files_;
+  NamedShapes run_shapes_;
+  std::optional<uint64_t> workspace_limit_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> Make_bench() { return std::make_unique<BenchCommand>(); }
+
+}  // namespace fusee::cli

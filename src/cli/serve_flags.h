@@ -1,0 +1,30 @@
+// The flags of `fusee serve`: Triton's spellings where the meaning is the same, and a clear refusal
+// where it is not.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "base/status.h"
+#include "server/serve.h"
+
+namespace fusee::cli {
+
+struct ServeFlags {
+  server::ServeOptions options;
+  int threads = 0;  // of the executor; 0: all this process may use
+
+  void Add(CLI::App& app);
+  // Moves what was parsed into options. Errors: kInvalidArgument naming the flag, why it cannot be
+  // had, what to use.
+  Status Apply();
+
+ private:
+  // As parsed; units in the names.
+  int http_port_ = 8000, metrics_port_ = 8002;
+  int64_t default_deadline_ms_ = 0, max_deadline_ms_ = 0, drain_delay_ms_ = 0, exit_timeout_s_ = 0;
+  bool allow_http_ = true, allow_metrics_ = true, allow_grpc_ = false;
+  std::string grpc_port_, model_control_mode_;
+};
+
+}  // namespace fusee::cli

@@ -1,0 +1,103 @@
+// A plan opened through the C ABI, in C++'s terms: what `fusee run` and `fusee bench` run plans
+// with. Uses nothing of the runtime but include/fusee/fusee.h, and so is its first client and test.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "fusee/fusee.h"
+#include "tensor/tensor.h"
+
+namespace fusee::cli {
+
+// Takes over the C status. ok for null.
+Status FromC(fusee_status* status);
+
+struct SessionOptions {
+  int threads = 0;  // the calling one included; 0: all this process may use
+  bool skip_golden = false;
+  bool map_weights = false;
+};
+
+// An input or output, with its profile.
+struct IoPort {
+  std::string name, shape_text;
+  DType dtype = DType::kInvalid;
+  Shape min, opt, max;
+  bool pinned = false;
+  bool is_static() const { return min == max; }
+};
+
+// A loaded plan and one context. Not thread-safe.
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> Open(const std::string& path,
+                                               const SessionOptions& options);
+  // From a plan in memory, which is copied.
+  static Result<std::unique_ptr<Session>> OpenBytes(std::span<const std::byte> bytes,
+                                                    const SessionOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const fusee_plan_info& info() const { return info_; }
+  const std::vector<IoPort>& inputs() const { return inputs_; }
+  const std::vector<IoPort>& outputs() const { return outputs_; }
+  int threads() const;
+  // What Open took apart from loading: taking the context's memory.
+  double context_ms() const { return context_ms_; }
+
+  // Errors: kNotFound listing what there is.
+  Result<size_t> FindInput(std::string_view name) const;
+  Result<size_t> FindOutput(std::string_view name) const;
+
+  // Errors: kOutOfRange, kInvalidArgument, annotated with the input's name.
+  Status SetShape(size_t input, const Shape& shape);
+  // Sets the shape and copies the values into the context's memory. Errors: as above; another dtype
+  // than the plan's.
+  Status SetInput(size_t input, const Tensor& tensor);
+  // The context's own memory at the input's current shape.
+  Result<TensorView> Input(size_t input);
+  // As of the last run; valid until the next.
+  Result<ConstTensorView> Output(size_t output) const;
+  // Allocates nothing when ok and the shapes did not change.
+  Status Run() { return FromC(fusee_context_run(context_)); }
+
+  // Name of a step for a profile: "Conv 'conv1' (conv.f32.avx512)".
+  Result<std::string> StepName(size_t step) const;
+  // Calls callback(user, event) after every step of every run; null: off.
+  void SetStepCallback(fusee_step_callback callback, void* user) {
+    fusee_context_set_step_callback(context_, callback, user);
+  }
+  Result<std::string> Describe(fusee_text_kind kind) const;
+
+ private:
+  Session() = default;
+  static Result<std::unique_ptr<Session>> Finish(std::unique_ptr<Session> session,
+                                                 fusee_status* load_status);
+  Status ReadInterface();
+
+  fusee_threads* threads_ = nullptr;
+  fusee_plan* plan_ = nullptr;
+  fusee_context* context_ = nullptr;
+  fusee_plan_info info_{};
+  std::vector<IoPort> inputs_, outputs_;
+  double context_ms_ = 0;
+};
+
+// Gives the session its inputs from files: shapes from the files, for raw ones from shapes or a
+// static plan. shapes: by input name, for raw files only; each must be used. Errors: of the files;
+// kInvalidArgument naming the input (unknown, pinned, of another type, a shape missing or without
+// effect).
+using NamedShapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
+struct NamedFile;
+Status LoadInputs(Session& session, std::span<const NamedFile> files, const NamedShapes& shapes);
+
+}  // namespace fusee::cli

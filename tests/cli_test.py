@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+"""The command line as scripts see it: help, exit codes, messages, JSON, and the promises `fusee bench` shows.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 unsupported, 6 incompatible or damaged plan, 7 verification failed, 8 resource limit.
+"""
+import json
+import os
+import struct
+import subprocess
+import unittest
+
+from harness import FUSEE, ROOT, COMMAND_LIMIT_S, fusee, skip, workdir
+
+DIGITS = ROOT / "examples/digits/digits.onnx"
+PROFILE = "image:1x1x8x8,8x1x8x8,32x1x8x8"
+COMMANDS = ["build", "run", "bench", "verify", "inspect", "check", "conform", "serve", "doctor"]
+USAGE, UNSUPPORTED, INCOMPATIBLE, DIFFERENT, LIMIT = 2, 3, 6, 7, 8
+LOAD_LIMIT_MS = 5
+BENCH_RUNS = 10_000
+TRIES = 5  # of figures that a noisy neighbour can spoil
+
+
+def outcome(*args, env=None):
+    """(exit status, standard output, standard error) of `fusee ARGS`."""
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run([FUSEE, *map(str, args)], capture_output=True, text=True, timeout=COMMAND_LIMIT_S, env=environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+class CommandLine(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.context = workdir()
+        cls.dir = cls.context.__enter__()
+        cls.plan = cls.dir / "digits.plan"
+        fusee("build", DIGITS, "--shape-profile", PROFILE, "--save-plan", cls.plan, "--quiet")
+        cls.image = cls.dir / "image.bin"
+        cls.image.write_bytes(struct.pack("<64f", *[(i % 17) / 16 for i in range(64)]))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.context.__exit__(None, None, None)
+
+    def ends(self, status, *args, says=None, env=None):
+        """Runs, expects the status and that the message contains `says`; returns standard output."""
+        got, out, err = outcome(*args, env=env)
+        self.assertEqual(got, status, f"fusee {' '.join(map(str, args))}\n{out}{err}")
+        if says:
+            self.assertRegex(out + err, says)
+        return out
+
+    # --- every command ---
+
+    def test_every_command_has_help_with_examples(self):
+        listed = fusee("--help")
+        for command in COMMANDS:
+            self.assertRegex(listed, rf"(?m)^\s+{command}\s", command)
+            text = fusee(command, "--help")
+            self.assertIn("Examples:", text, command)
+            self.assertIn(f"fusee {command}", text, command)
+            self.assertIn("--json", text, command)
+
+    def test_bad_usage_is_2(self):
+        self.ends(USAGE)
+        self.ends(USAGE, "no-such-command")
+        for command in COMMANDS:
+            self.ends(USAGE, command, "--no-such-option")
+        for command in ["build", "run", "bench", "verify", "inspect", "check", "serve"]:
+            self.ends(USAGE, command)
+
+    def test_a_missing_file_is_1_and_named(self):
+        for args in (["run"], ["bench"], ["verify"], ["check"], ["inspect"], ["inspect", "plan"], ["inspect", "model"],
+                     ["inspect", "capability"], ["build"], ["bench", "--onnx"]):
+            self.ends(1, *args, self.dir / "absent.file", says=r"absent\.file")
+
+    def test_errors_are_json_when_asked(self):
+        for command in ["run", "bench", "verify", "check", "inspect"]:
+            error = json.loads(self.ends(1, command, self.dir / "absent.plan", "--json"))["error"]
+            self.assertEqual(error["code"], "NOT_FOUND", command)
+            self.assertIn("absent.plan", error["message"])
+
+    def test_results_are_json_when_asked(self):
+        for args in (["check", self.plan], ["inspect", self.plan], ["inspect", self.plan, "--header"],
+                     ["inspect", "plan", self.plan, "--tensors", "--tried"], ["inspect", DIGITS], ["inspect", "model", DIGITS],
+                     ["inspect", "capability", DIGITS], ["doctor", "--canary", "5"], ["verify", self.plan],
+                     ["bench", self.plan, "--duration", "0"],
+                     ["run", self.plan, "--input", f"image={self.image}", "--shapes", "image:1x1x8x8"]):
+            self.assertIsInstance(json.loads(fusee(*args, "--json")), dict, args)
+
+    # --- damaged plans ---
+
+    def test_a_damaged_plan_is_6(self):
+        good = self.plan.read_bytes()
+        flipped = bytearray(good)
+        flipped[len(good) // 2] ^= 1
+        header = bytearray(good)
+        header[100] ^= 1
+        damaged = {"cut": good[: len(good) // 2], "longer": good + b"\0", "empty": b"", "short": good[:100],
+                   "header": bytes(header), "body": bytes(flipped), "other": b"not a plan" * 1000}
+        for name, content in damaged.items():
+            path = self.dir / f"{name}.plan"
+            path.write_bytes(content)
+            for command in ["run", "bench", "verify", "inspect"]:
+                self.ends(INCOMPATIBLE, command, path, says="error: ")
+            if name != "body":  # check reads the first page only
+                self.ends(INCOMPATIBLE, "check", path, says="error: ")
+
+    def test_check_says_ok_here(self):
+        report = json.loads(fusee("check", self.plan, "--json"))
+        self.assertIn(report["verdict"], ["ok", "ok-but-retune"])
+
+    # --- run ---
+
+    def test_run_writes_what_it_prints(self):
+        logits = self.dir / "logits.bin"
+        text = fusee("run", self.plan, "--input", f"image={self.image}", "--shapes", "image:1x1x8x8",
+                     "--output", f"logits={logits}", "--json")
+        output = json.loads(text)["outputs"][0]
+        self.assertEqual((output["name"], output["shape"], output["dtype"]), ("logits", [1, 10], "f32"))
+        values = struct.unpack("<10f", logits.read_bytes())
+        self.assertAlmostEqual(output["max"], max(values), places=5)
+        self.assertAlmostEqual(output["mean"], sum(values) / 10, places=5)
+
+    def test_run_takes_npy_and_trtexec_spellings(self):
+        heldout = ROOT / "examples/digits/heldout_images.npy"
+        raw = json.loads(fusee("run", "--loadEngine", self.plan, f"--loadInputs=image:{self.image}",
+                               "--shapes=image:1x1x8x8", "--json"))
+        self.assertEqual(raw["outputs"][0]["shape"], [1, 10])
+        # 1,297 rows are beyond the profile: refused with the range.
+        self.ends(1, "run", self.plan, "--input", f"image={heldout}", says="32|shape|rank")
+        fusee("run", self.plan, "--input", f"image={self.image}", "--shapes", "image:1x1x8x8", "--output-dir", self.dir / "out")
+        self.assertTrue((self.dir / "out/logits.npy").read_bytes().startswith(b"\x93NUMPY"))
+
+    def test_run_says_what_is_wrong_with_inputs(self):
+        run = ["run", self.plan]
+        self.ends(1, *run, says="--input")
+        self.ends(1, *run, "--input", f"nope={self.image}", "--input", f"image={self.image}", says="'nope'.*|shape")
+        self.ends(1, *run, "--input", f"image={self.image}", says="--shapes image:")
+        self.ends(1, *run, "--input", f"image={self.image}", "--shapes", "image:2x1x8x8", says="bytes")
+        self.ends(USAGE, *run, "--input", "image", says="NAME=FILE")
+        self.ends(USAGE, *run, "--loadInputs=image", says="NAME:FILE")
+        self.ends(USAGE, *run, "--input", f"image={self.image}", "--shapes", "image:axb", says="shape")
+        self.ends(1, *run, "--input", f"image={self.image}", "--shapes", "image:1x1x8x8", "--output", "nope=x", says="nope")
+
+    # --- bench ---
+
+    def bench(self, *args):
+        return json.loads(fusee("bench", self.plan, "--json", *args))
+
+    def test_bench_keeps_the_promises_of_a_run(self):
+        best_load = float("inf")
+        for _ in range(TRIES):
+            report = self.bench("--iterations", BENCH_RUNS, "--duration", "0")
+            self.assertGreaterEqual(report["runs"], BENCH_RUNS)
+            self.assertEqual(report["allocations"], 0)
+            best_load = min(best_load, report["load_ms"])
+            if best_load <= LOAD_LIMIT_MS:
+                break
+        # Sanitizers and unoptimised checks cost more than the promise allows for.
+        if not os.environ.get("FUSEE_SLOW_BUILD"):
+            self.assertLessEqual(best_load, LOAD_LIMIT_MS)
+        latency = report["latency_ms"]
+        figures = [latency[k] for k in ("min", "p50", "p90", "p95", "p99", "p99.9", "max")]
+        self.assertEqual(figures, sorted(figures))
+        self.assertGreater(report["first_run_ms"], 0)
+        self.assertGreater(report["throughput_qps"], 0)
+
+    def test_bench_prints_trtexecs_lines(self):
+        text = fusee("bench", self.plan, "--duration=0", "--iterations=20", "--warmUp=1", "--avgRuns=10", "--percentile=80")
+        for line in (r"Throughput: [\d.e+]+ qps", r"Latency: min = .* percentile\(80%\) = .* percentile\(99\.9%\) = ",
+                     r"Average on 10 runs", r"Allocations: 0 in 20 runs", r"first run", r"plan load", r"Canary: "):
+            self.assertRegex(text, line)
+
+    def test_bench_times_the_shape_asked_for(self):
+        self.assertEqual(self.bench("--duration=0", "--shapes=image:8x1x8x8")["inputs"], ["image f32[8,1,8,8]"])
+        self.ends(1, "bench", self.plan, "--shapes=image:33x1x8x8", says="32")
+        self.ends(1, "bench", self.plan, "--shapes=nope:1x1x8x8", says="image")
+        self.ends(USAGE, "bench", self.plan, "--shapes=image", says="NAME:SHAPE")
+
+    def test_bench_exports(self):
+        files = {name: self.dir / f"{name}.json" for name in ("Profile", "LayerInfo", "Times")}
+        report = self.bench("--duration=0", "--iterations=30", *[f"--export{n}={f}" for n, f in files.items()])
+        profile, layers, times = (json.loads(f.read_text()) for f in files.values())
+        self.assertGreaterEqual(profile[0]["count"], 10)
+        self.assertAlmostEqual(sum(step["percentage"] for step in profile[1:]), 100, places=3)
+        self.assertEqual(len(profile) - 1, len(layers["steps"]))
+        self.assertEqual(len(times), report["runs"])
+        self.assertIn("=== Profile", fusee("bench", self.plan, "--duration=0", "--dumpProfile"))
+
+    def test_bench_builds_and_times_in_one_go(self):
+        cache, kept = self.dir / "cache.lock", self.dir / "kept.plan"
+        shapes = ["--minShapes=image:1x1x8x8", "--optShapes=image:4x1x8x8", "--maxShapes=image:8x1x8x8"]
+        one = ["bench", f"--onnx={DIGITS}", "--duration=0", "--json", *shapes]
+        first = json.loads(fusee(*one, f"--timingCacheFile={cache}", f"--saveEngine={kept}"))
+        self.assertEqual(first["inputs"], ["image f32[4,1,8,8]"])
+        self.assertTrue(cache.exists())
+        again = self.dir / "again.plan"
+        fusee(*one, f"--timingCacheFile={cache}", f"--saveEngine={again}")
+        self.assertEqual(kept.read_bytes(), again.read_bytes())
+        fusee(*one, "--memPoolSize=workspace:1G")
+        self.ends(USAGE, *one, "--memPoolSize=dlaSRAM:1M", says="dlaSRAM")
+        self.ends(USAGE, *one, "--memPoolSize=workspace:x", says="workspace:SIZE")
+
+    # --- verify ---
+
+    def test_verify_with_and_without_the_model(self):
+        self.assertIn("verified", fusee("verify", self.plan))
+        report = json.loads(fusee("verify", self.plan, "--onnx", DIGITS, "--json"))
+        self.assertTrue(report["verified"])
+        self.assertTrue(report["reference"]["batch_invariant"])
+        self.assertGreater(len(report["reference"]["comparisons"]), 0)
+
+    def test_verify_wants_the_plans_own_model(self):
+        other = self.dir / "other.onnx"
+        other.write_bytes(DIGITS.read_bytes() + b"\xa2\x06\x00")  # the same model with an unknown, empty field: other bytes
+        self.ends(INCOMPATIBLE, "verify", self.plan, "--onnx", other, says="another model")
+
+    def test_an_unverified_plan_cannot_be_verified_by_itself(self):
+        plan = self.dir / "unverified.plan"
+        fusee("build", DIGITS, "--shape-profile", "image:1x1x8x8", "-o", plan, "--no-verify", "--quiet")
+        self.ends(INCOMPATIBLE, "verify", plan, says="--onnx")
+        fusee("verify", plan, "--onnx", DIGITS)
+
+    # --- inspect ---
+
+    def test_inspect_guesses_what_a_file_is(self):
+        self.assertIn("opsets", fusee("inspect", DIGITS))
+        self.assertIn("image", fusee("inspect", self.plan))
+        renamed = self.dir / "renamed"
+        renamed.write_bytes(self.plan.read_bytes())
+        self.assertEqual(fusee("inspect", renamed), fusee("inspect", self.plan))
+
+    def test_capability(self):
+        self.assertRegex(fusee("inspect", "capability", DIGITS), r"(?m)^Conv\s+\d+\s+yes$")
+        unknown = self.dir / "unknown.onnx"
+        unknown.write_bytes(DIGITS.read_bytes().replace(b"\x22\x04Conv", b"\x22\x04Conw"))
+        self.ends(UNSUPPORTED, "inspect", "capability", unknown, says=r"(?m)^Conw\s+\d+\s+no: not supported")
+        self.ends(UNSUPPORTED, "build", unknown, "--quiet", "-o", self.dir / "unknown.plan", says="Conw")
+        self.assertFalse((self.dir / "unknown.plan").exists())
+
+    # --- options without effect ---
+
+    def test_an_option_without_effect_is_an_error(self):
+        cases = {
+            "--memPoolSize": ["bench", self.plan, "--memPoolSize=workspace:1"],
+            "--timingCacheFile": ["bench", self.plan, "--timingCacheFile=x"],
+            "--saveEngine|--save-plan": ["bench", self.plan, "--saveEngine=x"],
+            "--minShapes": ["bench", self.plan, "--minShapes=image:1x1x8x8"],
+            "--dumpProfile": ["bench", self.plan, "--json", "--dumpProfile"],
+            "excludes": ["bench", self.plan, "--onnx", DIGITS],
+            "--tensors": ["inspect", "model", DIGITS, "--tensors"],
+            "--header": ["inspect", "capability", DIGITS, "--header"],
+            "--steps": ["inspect", self.plan, "--header", "--steps"],
+            "profile": ["inspect", "plan", self.plan, "--shapes=image:1x1x8x8"],
+            "--verify-budget": ["verify", self.plan, "--verify-budget=1"],
+            "gRPC": ["serve", "--model-repository", self.dir, "--grpc-port=8001"],
+            "--allow-http": ["serve", "--model-repository", self.dir, "--allow-http=false"],
+        }
+        for says, args in cases.items():
+            self.ends(USAGE, *args, says=says)
+        self.ends(1, "run", self.plan, "--input", f"image={self.image}", "--shapes", "image:1x1x8x8,nope:1", says="no effect")
+
+    # --- doctor and serve ---
+
+    def test_doctor_names_cpu_and_kernel(self):
+        examined = {e["name"]: e for e in json.loads(fusee("doctor", "--canary", "20", "--json"))["examined"]}
+        for name in ("cpu", "isa", "cores", "cpu-quota", "memory", "huge-pages", "governor", "noise", "kernel", "container"):
+            self.assertIn(name, examined)
+        for e in examined.values():
+            self.assertEqual(e["health"] == "ok", "effect" not in e, e)
+
+    def test_doctor_sees_the_isa_that_the_environment_allows(self):
+        report = json.loads(self.ends(0, "doctor", "--canary", "0", "--json", env={"FUSEE_MAX_ISA": "avx2"}))
+        self.assertEqual([e["value"] for e in report["examined"] if e["name"] == "isa"], ["avx2"])
+
+    def test_serve_says_when_the_repository_is_missing(self):
+        self.ends(1, "serve", "--model-repository", self.dir / "absent", "--http-port=0", "--metrics-port=0", says="absent")
+
+
+if __name__ == "__main__":
+    if not FUSEE.exists():
+        skip(f"{FUSEE} is not built")
+    unittest.main(verbosity=2)
