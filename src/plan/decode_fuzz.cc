@@ -19,7 +19,7 @@ namespace fusee::plan {
 namespace {
 
 std::vector<std::byte> Seed(unsigned seed) {
-  return Encode(seed % 2 == 0 ? testing::RichPlan() : testing::SmallPlan(1 + seed % 64)).value();
+  return Encode(seed % 2 == 0 ? testing::RichPlan() : testing::SmallPlan(4 + seed % 60)).value();
 }
 
 // Changes one section's bytes in place, so that the table stays right.
