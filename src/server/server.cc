@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <thread>
+#include <vector>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -164,11 +165,11 @@ bool Server::Shutdown(std::chrono::milliseconds timeout) {
       std::chrono::duration_cast<std::chrono::milliseconds>(left));
   impl_->http->Stop();
   if (impl_->metrics) impl_->metrics->Stop();
-  // A batch that will not end may still report to the dispatcher one day; a leak at exit is the
-  // lesser evil.
+  // A batch that will not end may still report to the dispatcher one day: it stays, reachable,
+  // until the process ends.
   if (!idle) {
-    impl_->service->AbandonDispatcher();
-    (void)impl_->service.release();
+    static auto* const abandoned = new std::vector<std::unique_ptr<Service>>;
+    abandoned->push_back(std::move(impl_->service));
   }
   return complete && idle;
 }

@@ -39,9 +39,6 @@ class Service final : public HttpHandler {
   // Recomputes what ready() answers; call after the catalogue changed.
   void RefreshReady();
 
-  // Never destroys the dispatcher, which a batch that does not end may still call.
-  void AbandonDispatcher() { (void)dispatcher_.release(); }
-
  private:
   const ServeOptions options_;
   const Clock* const clock_;
