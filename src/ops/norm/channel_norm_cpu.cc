@@ -41,6 +41,7 @@ class BatchNormCpu final : public ChannelNormCpu {
       const float scale = static_cast<float>(factor);
       const float* x = args.inputs[0].as<float>() + plane * s.plane;
       float* y = args.outputs[0].as<float>() + plane * s.plane;
+      FUSEE_INDEPENDENT_LOOP
       for (int64_t i = 0; i < s.plane; ++i) y[i] = (x[i] - mean) * scale + bias;
     });
     return OkStatus();
@@ -73,6 +74,7 @@ class GroupNormCpu final : public ChannelNormCpu {
         const float scale =
             inv_std * args.inputs[1].as<float>()[group % params_.groups * channels + c];
         const float bias = args.inputs[2].as<float>()[group % params_.groups * channels + c];
+        FUSEE_INDEPENDENT_LOOP
         for (int64_t i = c * s.plane; i < (c + 1) * s.plane; ++i)
           y[i] = (x[i] - mean) * scale + bias;
       }

@@ -6,6 +6,16 @@
 #include <cstdint>
 #include <cstring>
 
+// Before an elementwise loop: iterations are independent even where the result shares an operand's
+// memory (same index), which compilers cannot see and would answer with a scalar loop.
+#ifndef FUSEE_INDEPENDENT_LOOP
+#if defined(__clang__)
+#define FUSEE_INDEPENDENT_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define FUSEE_INDEPENDENT_LOOP _Pragma("GCC ivdep")
+#endif
+#endif
+
 namespace fusee::ops {
 
 inline constexpr int64_t kLanes = 16;

@@ -242,6 +242,54 @@ TEST(LpNormalization, ByHand) {
               Pointwise(FloatNear(1e-7f), {3.0f / 7, -4.0f / 7, 0.0f, 0.0f}));
 }
 
+// Every tactic that says its result may share operand 0's memory gives the same bits there.
+TEST(Norms, InPlace) {
+  const Shape x{3, 4, 35};
+  const Shape c{4};
+  const std::vector<KernelCall> calls = {
+      {"Softmax", {{"axis", int64_t{2}}}, {RandomTensor(DType::kF32, x, 1)}, {{DType::kF32, x}}},
+      {"Softmax", {{"axis", int64_t{1}}}, {RandomTensor(DType::kF32, x, 1)}, {{DType::kF32, x}}},
+      {"LogSoftmax", {{"axis", int64_t{2}}}, {RandomTensor(DType::kF32, x, 1)}, {{DType::kF32, x}}},
+      {"LpNormalization",
+       {{"axis", int64_t{1}}},
+       {RandomTensor(DType::kF32, x, 1)},
+       {{DType::kF32, x}}},
+      {"LayerNormalization",
+       {{"axis", int64_t{2}}},
+       {RandomTensor(DType::kF32, x, 1), RandomTensor(DType::kF32, Shape{35}, 2)},
+       {{DType::kF32, x}}},
+      {"GroupNormalization",
+       {{"num_groups", int64_t{2}}},
+       {RandomTensor(DType::kF32, x, 1), RandomTensor(DType::kF32, c, 2),
+        RandomTensor(DType::kF32, c, 3)},
+       {{DType::kF32, x}}},
+      BatchNormCall(x)};
+  for (const KernelCall& call : calls) {
+    for (const KernelDef* kernel : KernelsFor(call.op)) {
+      ASSERT_EQ(kernel->in_place_inputs, 1u) << kernel->id;
+      auto apart = RunKernel(kernel->id, call);
+      ASSERT_TRUE(apart.ok()) << apart.status().ToString();
+      TensorView memory;
+      const Tensor shared = *Tensor::Allocate(DType::kF32, x, &memory);
+      std::memcpy(memory.data, call.inputs[0].bytes().data(), call.inputs[0].bytes().size());
+      std::vector<TensorSpec> specs;
+      std::vector<ConstTensorView> inputs;
+      for (const Tensor& t : call.inputs) {
+        specs.push_back({t.dtype(), t.shape(), true, nullptr});
+        inputs.push_back(t.view());
+      }
+      inputs[0] = memory;
+      const std::vector<TensorSpec> out_specs{{DType::kF32, x, true, nullptr}};
+      const std::vector<TensorView> outputs{memory};
+      auto bound = kernel->bind({call.op, &call.attrs, specs, out_specs, 0});
+      ASSERT_TRUE(bound.ok()) << bound.status().ToString();
+      SerialParallel serial;
+      ASSERT_TRUE((*bound)->Run({inputs, outputs, {}, {}, &serial}).ok());
+      EXPECT_TRUE(SameBits(shared, (*apart)[0])) << kernel->id;
+    }
+  }
+}
+
 TEST(Norms, EveryFloatType) {
   for (DType d : {DType::kF64, DType::kF16, DType::kBF16}) {
     const Tensor x = Tensor::Of<float>(Shape{1, 2}, {3, -4});

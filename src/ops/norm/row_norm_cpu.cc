@@ -67,8 +67,10 @@ class RowNormCpu final : public BoundKernel {
         y[i] = bias != nullptr ? v + bias[b.Index(i)] : v;
       }
     } else if (bias != nullptr) {
+      FUSEE_INDEPENDENT_LOOP
       for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * inv_std * scale[i] + bias[i];
     } else {
+      FUSEE_INDEPENDENT_LOOP
       for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * inv_std * scale[i];
     }
   }

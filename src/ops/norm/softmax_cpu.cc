@@ -19,9 +19,11 @@ constexpr int64_t kTaskFloats =
 void SoftmaxRow(const float* x, int64_t n, float* y) {
   const float max = ReduceLanes(
       n, kLowest, [x](float a, int64_t i) { return MaxOrNan(a, x[i]); }, MaxOrNan);
+  FUSEE_INDEPENDENT_LOOP
   for (int64_t i = 0; i < n; ++i) y[i] = math::ExpF(x[i] - max);
   const float sum = ReduceLanes(
       n, 0, [y](float a, int64_t i) { return a + y[i]; }, Add);
+  FUSEE_INDEPENDENT_LOOP
   for (int64_t i = 0; i < n; ++i) y[i] = y[i] / sum;
 }
 
@@ -31,6 +33,7 @@ void LogSoftmaxRow(const float* x, int64_t n, float* y) {
   const float sum = ReduceLanes(
       n, 0, [x, max](float a, int64_t i) { return a + math::ExpF(x[i] - max); }, Add);
   const float log_sum = math::LogF(sum);
+  FUSEE_INDEPENDENT_LOOP
   for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - max) - log_sum;
 }
 
@@ -51,6 +54,7 @@ void SoftmaxColumns(const float* x, int64_t n, int64_t step, int64_t columns, bo
     for (int64_t l = 0; l < columns; ++l) sum[l] = math::LogF(sum[l]);
   }
   for (int64_t i = 0; i < n; ++i) {
+    FUSEE_INDEPENDENT_LOOP
     for (int64_t l = 0; l < columns; ++l) {
       const float d = x[i * step + l] - max[l];
       y[i * step + l] = log ? d - sum[l] : math::ExpF(d) / sum[l];
