@@ -4,34 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "compiler/storage.h"
-#include "ir/text.h"
+#include "compiler/testing.h"
 #include "plan/encode.h"
 
 namespace fusee::compiler {
 namespace {
-
-// A graph from text, as an imported model with one point per symbol maximum.
-struct Emitted {
-  ImportedModel model;
-  std::vector<SelectedNode> selection;
-  plan::Plan plan;
-};
-
-Result<Emitted> EmitText(std::string_view text, bool in_place = true) {
-  Emitted e;
-  FUSEE_TRY(e.model.graph, ir::Parse(text));
-  ProfilePoint point;
-  for (const auto& [name, range] : e.model.graph->symbols()) {
-    e.model.symbols.push_back({name, 0, 0});
-    point.values[name] = range.max;
-  }
-  e.model.buckets = {point};
-  e.model.opt = point;
-  FUSEE_TRY(SeparateOutputs(*e.model.graph));
-  FUSEE_TRY(e.selection, SelectKernels(*e.model.graph, {.max_isa = Isa::kAvx2}));
-  FUSEE_TRY(e.plan, EmitPlan(e.model, *e.model.graph, e.selection, {.in_place = in_place}));
-  return e;
-}
 
 const plan::TensorDef& TensorNamed(const plan::Plan& plan, std::string_view name) {
   for (const plan::TensorDef& t : plan.tensors) {
@@ -62,7 +39,7 @@ TEST(Emit, ResultsTakeOverDyingOperands) {
 }
 
 TEST(Emit, WithoutTakingOverTwoBuffersAlternate) {
-  auto e = EmitText(kChain, false);
+  auto e = EmitText(kChain, {.in_place = false});
   ASSERT_TRUE(e.ok()) << e.status().ToString();
   EXPECT_NE(TensorNamed(e->plan, "a").offset, TensorNamed(e->plan, "b").offset);
   EXPECT_EQ(e->plan.activation_bytes, 2u * 4 * 16 * 4);
@@ -122,6 +99,24 @@ TEST(Select, NamesNodeAndReasonsWhenNothingFits) {
   ASSERT_FALSE(selection.ok());
   EXPECT_EQ(selection.status().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(selection.status().message(), testing::HasSubstr("no_such_kernel.1"));
+}
+
+// The record of what was tried is in the plan, so a locked rebuild has to word it alike.
+TEST(Select, ALockedRebuildRecordsTheSameVerdicts) {
+  auto graph = ir::Parse(kChain);
+  ASSERT_TRUE(graph.ok());
+  auto free = SelectKernels(**graph, {.max_isa = Isa::kAvx2});
+  ASSERT_TRUE(free.ok());
+  std::map<std::string, std::string> locked;
+  for (const SelectedNode& s : *free) locked[LockName(**graph, (*graph)->node(s.node))] = std::string(s.kernel->id);
+  auto again = SelectKernels(**graph, {.max_isa = Isa::kAvx2, .locked = &locked});
+  ASSERT_TRUE(again.ok());
+  for (size_t i = 0; i < free->size(); ++i) {
+    ASSERT_EQ((*free)[i].tried.size(), (*again)[i].tried.size());
+    for (size_t t = 0; t < (*free)[i].tried.size(); ++t) {
+      EXPECT_EQ((*free)[i].tried[t].verdict, (*again)[i].tried[t].verdict);
+    }
+  }
 }
 
 TEST(Select, RecordsWhyTacticsWerePassedOver) {

@@ -95,16 +95,20 @@ class Selector {
     const std::string* locked = LockedChoice(node);
     for (const ops::KernelDef* kernel : ops::KernelsFor(node.op)) {
       plan::TriedTactic tried{std::string(kernel->id), "", 0};
-      const std::string veto = Veto(*kernel, locked);
+      const std::string veto = Veto(*kernel);
       if (!veto.empty()) {
         tried.verdict = veto;
       } else if (selected.kernel != nullptr) {
         tried.verdict = "behind in preference";
       } else {
         auto bound = kernel->bind(specs.step(node));
-        Status status = bound.ok() ? Accept(*kernel, node, specs, options_.pack, &selected) : std::move(bound).status();
-        if (!status.ok() && selected.kernel == nullptr) selected.packed.clear();
-        tried.verdict = status.ok() ? "chosen" : status.message();
+        if (bound.ok() && locked != nullptr && kernel->id != *locked) {
+          tried.verdict = "accepted; the lockfile chose another";
+        } else {
+          Status status = bound.ok() ? Accept(*kernel, node, specs, options_.pack, &selected) : std::move(bound).status();
+          if (!status.ok()) selected.packed.clear();
+          tried.verdict = status.ok() ? "chosen" : status.message();
+        }
       }
       selected.tried.push_back(std::move(tried));
     }
@@ -125,12 +129,11 @@ class Selector {
   }
 
   // Why the options rule a kernel out; empty when they do not.
-  std::string Veto(const ops::KernelDef& kernel, const std::string* locked) const {
+  std::string Veto(const ops::KernelDef& kernel) const {
     if (kernel.isa > options_.max_isa) {
       return fmt::format("needs {}, target has {}", IsaName(kernel.isa), IsaName(options_.max_isa));
     }
     if (options_.reference_only && !kernel.reference) return "only reference kernels were asked for";
-    if (locked != nullptr && kernel.id != *locked) return "the lockfile chose another";
     return "";
   }
 

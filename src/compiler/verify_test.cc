@@ -1,0 +1,108 @@
+#include "compiler/verify.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "compiler/difference.h"
+#include "compiler/testing.h"
+
+namespace fusee::compiler {
+namespace {
+
+using testing::HasSubstr;
+
+std::shared_ptr<const plan::Plan> PlanOf(const std::string& text, EmitTextOptions options = {}) {
+  auto e = EmitText(text, options);
+  EXPECT_TRUE(e.ok()) << e.status().ToString();
+  return std::make_shared<const plan::Plan>(std::move(e->plan));
+}
+
+// y = tanh(x * k + 1), row by row.
+std::string Rows(double k) {
+  return fmt::format(R"(graph "rows" {{
+  symbol batch in [1, 6]
+  input %x : f32[batch,4]
+  const %k : f32[4] = {{{0}, {0}, {0}, {0}}}
+  const %one : f32[] = {{1}}
+  %scaled : f32[batch,4] = Mul(%x, %k)
+  %moved : f32[batch,4] = Add(%scaled, %one)
+  %y : f32[batch,4] = Tanh(%moved)
+  output %y as "y"
+}})", k);
+}
+
+class Verify : public testing::Test {
+ protected:
+  Result<VerifyOutcome> Run(const std::string& candidate, const std::string& reference, double budget_s = 60) {
+    return VerifyPlan(PlanOf(candidate), PlanOf(reference, {.in_place = false, .reference_only = true}), budget_s,
+                      clock_, &serial_);
+  }
+  FakeClock clock_;
+  SerialParallel serial_;
+};
+
+TEST_F(Verify, AcceptsAPlanThatAgreesEverywhere) {
+  auto outcome = Run(Rows(0.5), Rows(0.5));
+  ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
+  EXPECT_TRUE(outcome->passed) << outcome->failure;
+  EXPECT_EQ(outcome->corners.size(), 10u);  // smallest and largest batch (the optimum is the largest), five fills
+  EXPECT_TRUE(outcome->batch_checked);
+  EXPECT_TRUE(outcome->batch_invariant);
+}
+
+TEST_F(Verify, NamesTheFirstStepThatDiffers) {
+  auto outcome = Run(Rows(0.5), Rows(0.75));
+  ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
+  EXPECT_FALSE(outcome->passed);
+  EXPECT_THAT(outcome->failure, HasSubstr("output 'y' differs"));
+  EXPECT_THAT(outcome->failure, HasSubstr("first step that differs is Mul 'scaled'"));
+}
+
+TEST_F(Verify, SeesADifferenceOfAThousandth) {
+  auto outcome = Run(Rows(0.5), Rows(0.503));
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_FALSE(outcome->passed);
+}
+
+TEST_F(Verify, PromisesNothingOfRowsThatTheModelMixes) {
+  const std::string mixing = R"(graph "mix" {
+  symbol batch in [2, 6]
+  input %x : f32[batch,4]
+  %mean : f32[1,4] = ReduceMean(%x) {axes = [0], keepdims = 1}
+  %y : f32[batch,4] = Sub(%x, %mean)
+  output %y as "y"
+})";
+  auto outcome = Run(mixing, mixing);
+  ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
+  EXPECT_TRUE(outcome->passed) << outcome->failure;
+  EXPECT_FALSE(outcome->batch_checked && outcome->batch_invariant);
+}
+
+TEST_F(Verify, RecordsGoldenDigestsOfBothEnds) {
+  auto golden = RecordGolden(PlanOf(Rows(0.5)), &serial_);
+  ASSERT_TRUE(golden.ok());
+  ASSERT_EQ(golden->size(), 2u);
+  EXPECT_EQ((*golden)[0].symbol_values, std::vector<int64_t>{1});
+  EXPECT_EQ((*golden)[1].symbol_values, std::vector<int64_t>{6});
+  EXPECT_NE((*golden)[0].output_digests, (*golden)[1].output_digests);
+}
+
+TEST(CompareWithReference, AllowsRoundingBesideLargeElementsOnly) {
+  const Tensor want = Tensor::Of<float>({3}, {1000.f, 0.f, 1.f});
+  const Tensor near = Tensor::Of<float>({3}, {1000.5f, 0.01f, 1.02f});
+  EXPECT_EQ(CompareWithReference(near.view(), want.view()).mismatches, 0);
+  const Tensor off = Tensor::Of<float>({3}, {1002.f, 0.f, 1.f});
+  EXPECT_EQ(CompareWithReference(off.view(), want.view()).first, 0);
+  const Tensor nan = Tensor::Of<float>({3}, {1000.f, 0.f, NAN});
+  EXPECT_EQ(CompareWithReference(nan.view(), want.view()).first, 2);
+}
+
+TEST(CompareWithReference, IntegersAreExact) {
+  const Tensor want = Tensor::Of<int64_t>({2}, {int64_t{1} << 62, 7});
+  const Tensor off = Tensor::Of<int64_t>({2}, {(int64_t{1} << 62) + 1, 7});
+  EXPECT_EQ(CompareWithReference(off.view(), want.view()).mismatches, 1);
+}
+
+}  // namespace
+}  // namespace fusee::compiler
