@@ -1,17 +1,21 @@
-// A symbolic dimension: an integer expression over named symbols ("batch", "seq"), in canonical form.
+// A symbolic dimension: an integer expression over named symbols ("batch", "seq"), in canonical
+// form.
 //
-// Form: a polynomial with integer coefficients over atoms; an atom is a symbol or one of the operations that do not
-// distribute (floor division, modulo, min, max) applied to dimensions in canonical form. Canonical means that
-// a + b == b + a, 2*(n+1) == 2*n + 2, (4*n) floordiv 2 == 2*n, so equality of expressions is equality of text.
-// It is sound, not complete: unequal forms may still be equal as functions. Divisors are taken to be non-zero when an
-// expression is simplified ((2*n) floordiv n is 2).
+// Form: a polynomial with integer coefficients over atoms; an atom is a symbol or one of the
+// operations that do not distribute (floor division, modulo, min, max) applied to dimensions in
+// canonical form. Canonical means that a + b == b + a, 2*(n+1) == 2*n + 2, (4*n) floordiv 2 == 2*n,
+// so equality of expressions is equality of text. It is sound, not complete: unequal forms may
+// still be equal as functions. Divisors are taken to be non-zero when an expression is simplified
+// ((2*n) floordiv n is 2).
 //
-// Arithmetic is exact. An expression whose coefficients leave 64 bits, or which outgrows kMaxDimTerms or
-// kMaxDimTextBytes (untrusted models can ask for that), becomes *unknown*: it equals nothing, not even itself, ranges
-// over everything, stays unknown under every operation, and Evaluate refuses it.
+// Arithmetic is exact. An expression whose coefficients leave 64 bits, or which outgrows
+// kMaxDimTerms or kMaxDimTextBytes (untrusted models can ask for that), becomes *unknown*: it
+// equals nothing, not even itself, ranges over everything, stays unknown under every operation, and
+// Evaluate refuses it.
 //
-// A symbol stands for a dimension of a model input (or an element of a small integer input); its range is kept by
-// the Graph (ir::SymbolTable). Values; cheap to copy (constants inline, expressions shared and immutable).
+// A symbol stands for a dimension of a model input (or an element of a small integer input); its
+// range is kept by the Graph (ir::SymbolTable). Values; cheap to copy (constants inline,
+// expressions shared and immutable).
 #pragma once
 
 #include <cstdint>
@@ -60,7 +64,9 @@ class Dim {
   bool is_constant() const { return poly_ == nullptr; }
   // Precondition: is_constant().
   int64_t constant() const;
-  std::optional<int64_t> AsConstant() const { return is_constant() ? std::optional(constant_) : std::nullopt; }
+  std::optional<int64_t> AsConstant() const {
+    return is_constant() ? std::optional(constant_) : std::nullopt;
+  }
   // The name when this is exactly one symbol.
   std::optional<std::string> AsSymbol() const;
 
@@ -77,11 +83,11 @@ class Dim {
 
   // Replaces symbols by values; symbols not named stay.
   Dim Substitute(const SymbolValues& values) const;
-  // Value under an assignment of every symbol. Errors: kInvalidArgument naming a missing symbol; kOutOfRange when the
-  // value leaves 64 bits or the expression is unknown.
+  // Value under an assignment of every symbol. Errors: kInvalidArgument naming a missing symbol;
+  // kOutOfRange when the value leaves 64 bits or the expression is unknown.
   Result<int64_t> Evaluate(const SymbolValues& values) const;
-  // A range that contains every value the expression takes while symbols stay within theirs (interval arithmetic;
-  // may be wider than the true range). Unknown symbols count as [0, 2^31-1].
+  // A range that contains every value the expression takes while symbols stay within theirs
+  // (interval arithmetic; may be wider than the true range). Unknown symbols count as [0, 2^31-1].
   DimRange Range(const SymbolRanges& ranges) const;
   void CollectSymbols(std::set<std::string>* symbols) const;
 
@@ -90,14 +96,14 @@ class Dim {
   // "?" is unknown. Errors: kInvalidArgument with the column. Depth and length are bounded.
   static Result<Dim> Parse(std::string_view text);
 
-  // Visits the canonical form, for emitting it elsewhere (a plan's expression table). Precondition: neither constant
-  // nor unknown.
-  // Terms are (coefficient, factors); the empty factor list is the constant term.
+  // Visits the canonical form, for emitting it elsewhere (a plan's expression table). Precondition:
+  // neither constant nor unknown. Terms are (coefficient, factors); the empty factor list is the
+  // constant term.
   struct Term;
   const std::vector<Term>& terms() const;
 
  private:
-  friend struct DimAlgebra;         // dim.cc: the operations on polynomials
+  friend struct DimAlgebra;        // dim.cc: the operations on polynomials
   using Poly = std::vector<Term>;  // sorted by key, no zero coefficients
 
   int64_t constant_ = 0;

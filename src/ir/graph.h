@@ -1,12 +1,14 @@
-// The intermediate representation: a graph of values (single assignment) and nodes in topological order.
+// The intermediate representation: a graph of values (single assignment) and nodes in topological
+// order.
 //
-// What is in a node: an operator name from the ops table ("Conv"), operands, results, static attributes
-// (tensor/attrs.h), symbolic attributes ("dims": expressions that a kernel gets evaluated at every run), nested
-// regions (If, Loop), and the ONNX nodes it stands for. Operands that only say how to compute (axes, pads, a target
-// shape) are attributes here, not operands: the importer moves them.
+// What is in a node: an operator name from the ops table ("Conv"), operands, results, static
+// attributes (tensor/attrs.h), symbolic attributes ("dims": expressions that a kernel gets
+// evaluated at every run), nested regions (If, Loop), and the ONNX nodes it stands for. Operands
+// that only say how to compute (axes, pads, a target shape) are attributes here, not operands: the
+// importer moves them.
 //
-// Ownership: a Graph owns everything in it; ids are indices and stay valid while the graph lives, erased ones are
-// never reused. Not thread-safe.
+// Ownership: a Graph owns everything in it; ids are indices and stay valid while the graph lives,
+// erased ones are never reused. Not thread-safe.
 #pragma once
 
 #include <memory>
@@ -30,8 +32,8 @@ using NodeId = StrongId<struct NodeTag>;
 // Longest integer tensor whose elements are tracked symbolically (shapes, axes, pads).
 inline constexpr int64_t kMaxTrackedElements = 256;
 
-// dtype and shape of a value, and, for a small integer tensor, what is known of its elements: the currency of shape
-// inference.
+// dtype and shape of a value, and, for a small integer tensor, what is known of its elements: the
+// currency of shape inference.
 struct ValueInfo {
   DType dtype = DType::kInvalid;
   SymShape shape;
@@ -40,10 +42,10 @@ struct ValueInfo {
 };
 
 struct Value {
-  std::string name;   // unique in the graph; ONNX's name where one exists
+  std::string name;  // unique in the graph; ONNX's name where one exists
   ValueInfo info;
-  Tensor constant;    // present() when the value is a constant (initialiser or folded)
-  NodeId producer;    // invalid for graph inputs and constants
+  Tensor constant;  // present() when the value is a constant (initialiser or folded)
+  NodeId producer;  // invalid for graph inputs and constants
   uint32_t output_index = 0;
   bool alive = true;
 };
@@ -55,9 +57,10 @@ struct Node {
   std::vector<ValueId> inputs;   // an invalid id is an absent optional operand
   std::vector<ValueId> outputs;  // an invalid id is a result nobody wants
   Attrs attrs;
-  std::vector<Dim> dims;                 // symbolic attributes, in the operator's documented order
+  std::vector<Dim> dims;  // symbolic attributes, in the operator's documented order
   std::vector<std::unique_ptr<Graph>> regions;
-  std::vector<std::string> sources;      // names of the ONNX nodes it stands for, for reports and errors
+  std::vector<std::string>
+      sources;  // names of the ONNX nodes it stands for, for reports and errors
   bool alive = true;
 };
 
@@ -67,7 +70,8 @@ struct Constraint {
   std::string reason;  // "node 'Add_3' broadcasts 'mask' dimension 1 with 'ids' dimension 1"
 };
 
-// A graph input that must hold exactly these bytes at run time, because the graph was specialised on them.
+// A graph input that must hold exactly these bytes at run time, because the graph was specialised
+// on them.
 struct PinnedInput {
   ValueId value;
   Tensor expected;
@@ -86,7 +90,8 @@ class Graph {
   ValueId AddConstant(std::string name, Tensor tensor);
   // Appends a node, with one fresh value per result name; an empty result name gives an invalid id.
   // infos has one entry per result. Names that exist already get a suffix ".1", ".2", ...
-  NodeId AddNode(Node node, std::span<const std::string> result_names, std::span<const ValueInfo> infos);
+  NodeId AddNode(Node node, std::span<const std::string> result_names,
+                 std::span<const ValueInfo> infos);
   // The same, placed right before `before` in the order.
   NodeId InsertNode(NodeId before, Node node, std::span<const std::string> result_names,
                     std::span<const ValueInfo> infos);
@@ -104,19 +109,22 @@ class Graph {
   std::span<const std::string> output_names() const { return output_names_; }
   size_t value_count() const { return values_.size(); }  // includes erased ones; ids run below this
   std::optional<ValueId> FindValue(std::string_view name) const;
-  // Nodes of the top level that read the value, in order; a node that reads it twice appears once. Cost: O(nodes).
+  // Nodes of the top level that read the value, in order; a node that reads it twice appears once.
+  // Cost: O(nodes).
   std::vector<NodeId> Users(ValueId value) const;
   bool IsOutput(ValueId value) const;
   // True when exactly one operand slot of one node reads the value and it is no graph output.
   bool HasSingleUse(ValueId value) const;
-  // Use counts of all values at once (operand slots + graph outputs), for passes that ask often. Cost: O(nodes).
+  // Use counts of all values at once (operand slots + graph outputs), for passes that ask often.
+  // Cost: O(nodes).
   std::vector<uint32_t> UseCounts() const;
 
   // --- rewriting ---
   // Every operand slot and graph output that names `from` names `to` instead. Output names stay.
   void ReplaceAllUses(ValueId from, ValueId to);
-  // The same for many values at once, in one sweep: replacement[v] is an invalid id (keep v) or what replaces v; chains
-  // are followed. Precondition: size value_count(), no cycles. Cost: O(nodes).
+  // The same for many values at once, in one sweep: replacement[v] is an invalid id (keep v) or
+  // what replaces v; chains are followed. Precondition: size value_count(), no cycles. Cost:
+  // O(nodes).
   void ReplaceUses(std::span<const ValueId> replacement);
   // Graph output i is `to` from now on; its name stays.
   void SetOutput(size_t i, ValueId to);
@@ -132,7 +140,8 @@ class Graph {
   void EraseConstant(ValueId id);
   // A name not used yet, starting with hint.
   std::string FreshName(std::string_view hint) const;
-  // Recomputes order() as a stable topological order. Errors: kInvalidArgument on a cycle, naming a node in it.
+  // Recomputes order() as a stable topological order. Errors: kInvalidArgument on a cycle, naming a
+  // node in it.
   Status Sort();
 
   // --- symbols ---
@@ -147,7 +156,8 @@ class Graph {
 
  private:
   ValueId NewValue(std::string name, ValueInfo info);
-  NodeId NewNode(Node node, std::span<const std::string> result_names, std::span<const ValueInfo> infos);
+  NodeId NewNode(Node node, std::span<const std::string> result_names,
+                 std::span<const ValueInfo> infos);
   void KillNode(NodeId id);
   friend std::unique_ptr<Graph> Clone(const Graph& graph);
 
@@ -166,14 +176,16 @@ class Graph {
 // What is known of a constant: dtype, shape, and the elements of a small integer tensor.
 ValueInfo InfoOfConstant(const Tensor& tensor);
 
-// "node 'attn/Softmax' (Softmax)": how every message names a node. A fused node names all its sources.
+// "node 'attn/Softmax' (Softmax)": how every message names a node. A fused node names all its
+// sources.
 std::string DescribeNode(const Node& node);
 
 // A deep copy (constants share their bytes).
 std::unique_ptr<Graph> Clone(const Graph& graph);
 
-// Checks the invariants: single assignment, operands defined before use, ids in range, names unique, live values
-// have a dtype, constants' shapes equal their info. Errors: kInternal naming the node and the rule.
+// Checks the invariants: single assignment, operands defined before use, ids in range, names
+// unique, live values have a dtype, constants' shapes equal their info. Errors: kInternal naming
+// the node and the rule.
 Status Verify(const Graph& graph);
 
 }  // namespace fusee::ir

@@ -1,5 +1,6 @@
-// The text form of a graph, for golden tests, dumps and --start-from. Printing then parsing gives an equal graph,
-// except that constants above the print limit keep only their digest and cannot be read back.
+// The text form of a graph, for golden tests, dumps and --start-from. Printing then parsing gives
+// an equal graph, except that constants above the print limit keep only their digest and cannot be
+// read back.
 //
 //   graph "digits" {
 //     symbol batch in [1, 32]
@@ -12,11 +13,12 @@
 //     pin %mode : i64[1] = {1}
 //   }
 //
-// `_` is an absent operand or an unwanted result. Braces after a type hold the tracked elements. Attributes print in
-// name order; integers, floats (always with a point or exponent), strings, and lists of the first two; the empty list
-// of floats is `floats[]`. A node's nested graphs follow it as `regions { graph "then" {...} graph "else" {...} }`.
-// Names that are not made of letters, digits and _./-:: are quoted: %"a name". Comments start with //.
-// NaNs whose bits are not the usual ones print as their bits, 0x7fc00001.
+// `_` is an absent operand or an unwanted result. Braces after a type hold the tracked elements.
+// Attributes print in name order; integers, floats (always with a point or exponent), strings, and
+// lists of the first two; the empty list of floats is `floats[]`. A node's nested graphs follow it
+// as `regions { graph "then" {...} graph "else" {...} }`. Names that are not made of letters,
+// digits and _./-:: are quoted: %"a name". Comments start with //. NaNs whose bits are not the
+// usual ones print as their bits, 0x7fc00001.
 #pragma once
 
 #include <memory>
@@ -36,7 +38,8 @@ struct PrintOptions {
 // Deterministic: equal graphs give equal text.
 std::string Print(const Graph& graph, const PrintOptions& options = {});
 
-// Untrusted text. Errors: kInvalidArgument with line and column, expected and got. Limits: 16 MiB, nesting 16.
+// Untrusted text. Errors: kInvalidArgument with line and column, expected and got. Limits: 16 MiB,
+// nesting 16.
 Result<std::unique_ptr<Graph>> Parse(std::string_view text);
 
 }  // namespace fusee::ir
