@@ -287,6 +287,7 @@ Result<std::vector<PackedConstant>> Pack(const GemmTile& tile, const StepSpec& s
   s.b_col = params.trans_b ? s.k : 1;
   const int64_t panels = PanelCount(tile, s.n);
   const int64_t panel_floats = s.k * tile.columns;
+  if (panels * panel_floats == 0) return packed;  // nothing to rewrite
   PackedConstant p;
   p.input = 1;
   p.bytes.resize(static_cast<size_t>(panels * panel_floats) * sizeof(float));
