@@ -91,8 +91,8 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(tcp::socket socket, std::shared_ptr<HttpServer::Impl> server)
-      : stream_(std::move(socket)),
-        server_(std::move(server)),
+      : server_(std::move(server)),
+        stream_(std::move(socket)),
         limits_(server_->options.limits),
         // Room for the headers plus a block of body: what is larger than header_bytes without an
         // end is refused.
@@ -349,9 +349,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (std::exchange(in_request_, false)) --server_->in_flight;
   }
 
+  // Shared, and declared first: a late responder may make this connection the last to hold the
+  // server, whose io_context must then outlive the stream.
+  const std::shared_ptr<HttpServer::Impl> server_;
   beast::tcp_stream stream_;
-  const std::shared_ptr<HttpServer::Impl>
-      server_;  // shared: a late responder may be the last to hold it
   const HttpLimits& limits_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
@@ -486,6 +487,9 @@ void HttpServer::Stop() {
   impl_->work.reset();
   for (auto& thread : impl_->threads) thread.join();
   impl_->threads.clear();
+  // What was posted too late for the threads, or before there were any: it holds the server alive.
+  impl_->io.restart();
+  impl_->io.poll();
 }
 
 }  // namespace fusee::server
