@@ -28,7 +28,9 @@ class Reader {
   template <typename T>
   std::vector<T> Numbers(const flatbuffers::Vector<T>* v) {
     if (v == nullptr || !Charge(uint64_t{v->size()} * sizeof(T))) return {};
-    return std::vector<T>(v->data(), v->data() + v->size());
+    std::vector<T> result(v->size());
+    CopyFrom(v->Data(), result.size(), result.data());
+    return result;
   }
 
   std::vector<std::byte> Bytes(const flatbuffers::Vector<uint8_t>* v) {
@@ -56,9 +58,18 @@ class Reader {
   std::vector<Out> Structs(const flatbuffers::Vector<const In*>* v, Convert&& convert) {
     std::vector<Out> result;
     if (v == nullptr || !Charge(uint64_t{v->size()} * sizeof(In))) return result;
-    result.reserve(v->size());
-    for (const In* in : *v) result.push_back(convert(*in));
+    std::vector<In> structs(v->size());
+    CopyFrom(v->Data(), structs.size(), structs.data());
+    result.reserve(structs.size());
+    for (const In& in : structs) result.push_back(convert(in));
     return result;
+  }
+
+  // FlatBuffers' verifier does not check that vectors are aligned to their elements; memcpy does
+  // not care.
+  template <typename T>
+  static void CopyFrom(const uint8_t* data, size_t count, T* out) {
+    if (count > 0) std::memcpy(static_cast<void*>(out), data, count * sizeof(T));
   }
 
   static Sha256Digest ToDigest(const fb::Digest* digest) {
