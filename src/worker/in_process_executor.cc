@@ -8,8 +8,8 @@
 #include <mutex>
 #include <thread>
 
+#include "base/digest.h"
 #include "base/file.h"
-#include "plan/decode.h"
 #include "worker/plan_metadata.h"
 
 namespace fusee::worker {
@@ -100,13 +100,10 @@ Status LoadedModel::Run(std::span<ipc::BatchItem> items, const Clock& clock,
   return OkStatus();
 }
 
-// The digest in the plan's header, which the loader has checked.
+// SHA-256 of the file, as `fusee build` prints it and sha256sum computes it.
 std::string DigestOf(const std::string& path) {
   const auto file = MappedFile::Open(path);
-  if (!file.ok()) return "";
-  const auto bytes = (*file)->bytes();
-  const auto header = plan::ReadHeader(bytes.first(std::min(bytes.size(), plan::kHeaderBytes)));
-  return header.ok() ? ToHex(header->file_digest) : "";
+  return file.ok() ? ToHex(Sha256((*file)->bytes())) : "";
 }
 
 }  // namespace
