@@ -31,12 +31,12 @@ static void describe(const fusee_plan* plan, const fusee_plan_info* info) {
          info->verified ? "verified" : "NOT verified", (double)info->load_ns / 1e6,
          (unsigned long long)info->weights_bytes, (unsigned long long)info->context_bytes);
   for (size_t i = 0; i < info->input_count; ++i) {
-    fusee_io_info io = {sizeof io};
+    fusee_io_info io = {.struct_size = sizeof io};
     must(fusee_plan_get_input(plan, i, &io));
     printf("  input  %s: %s%s\n", io.name, fusee_dtype_name(io.dtype), io.shape_text);
   }
   for (size_t i = 0; i < info->output_count; ++i) {
-    fusee_io_info io = {sizeof io};
+    fusee_io_info io = {.struct_size = sizeof io};
     must(fusee_plan_get_output(plan, i, &io));
     printf("  output %s: %s%s\n", io.name, fusee_dtype_name(io.dtype), io.shape_text);
   }
@@ -45,7 +45,7 @@ static void describe(const fusee_plan* plan, const fusee_plan_info* info) {
 /* Reads the file into the context's own memory for the input; the file must have exactly its size.
  */
 static void read_input(fusee_context* context, size_t index, const char* path) {
-  fusee_tensor tensor = {sizeof tensor};
+  fusee_tensor tensor = {.struct_size = sizeof tensor};
   must(fusee_context_input(context, index, &tensor));
   FILE* file = fopen(path, "rb");
   if (file == NULL || fread(tensor.data, 1, tensor.bytes, file) != tensor.bytes ||
@@ -58,8 +58,8 @@ static void read_input(fusee_context* context, size_t index, const char* path) {
 }
 
 static void print_output(const fusee_plan* plan, const fusee_context* context, size_t index) {
-  fusee_io_info io = {sizeof io};
-  fusee_tensor tensor = {sizeof tensor};
+  fusee_io_info io = {.struct_size = sizeof io};
+  fusee_tensor tensor = {.struct_size = sizeof tensor};
   must(fusee_plan_get_output(plan, index, &io));
   must(fusee_context_output(context, index, &tensor));
   printf("%s %s", io.name, fusee_dtype_name(tensor.dtype));
@@ -79,20 +79,20 @@ int main(int argc, char** argv) {
   }
   fusee_plan* plan = NULL;
   must(fusee_plan_load(argv[1], NULL, &plan));
-  fusee_plan_info info = {sizeof info};
+  fusee_plan_info info = {.struct_size = sizeof info};
   must(fusee_plan_get_info(plan, &info));
   describe(plan, &info);
 
   fusee_threads* threads = NULL;
   must(fusee_threads_create(0, &threads));
-  fusee_context_options options = {sizeof options, threads, 0};
+  fusee_context_options options = {.struct_size = sizeof options, .threads = threads};
   fusee_context* context = NULL;
   must(fusee_context_create(plan, &options, &context));
 
   /* Every dynamic dimension at the value the plan was tuned for. */
   int64_t* values = calloc(info.symbol_count + 1, sizeof *values);
   for (size_t i = 0; i < info.symbol_count; ++i) {
-    fusee_symbol_info symbol = {sizeof symbol};
+    fusee_symbol_info symbol = {.struct_size = sizeof symbol};
     must(fusee_plan_get_symbol(plan, i, &symbol));
     values[i] = symbol.opt;
   }

@@ -10,7 +10,7 @@
  *   status = fusee_context_set_input_shape(context, 0, shape, 4);
  *   status = fusee_context_bind_input(context, 0, pixels, sizeof pixels);
  *   status = fusee_context_run(context);
- *   fusee_tensor logits = {sizeof logits};
+ *   fusee_tensor logits = {.struct_size = sizeof logits};
  *   status = fusee_context_output(context, 0, &logits);
  *
  * Errors. Every function that can fail returns a fusee_status*: NULL is success; anything else is
