@@ -1,8 +1,10 @@
-// Invariants of our own code. A user's input must never reach a failing check: input errors are a Status.
+// Invariants of our own code. A user's input must never reach a failing check: input errors are a
+// Status.
 #pragma once
 
 namespace fusee::internal {
-[[noreturn]] void CheckFailed(const char* file, int line, const char* condition, const char* message);
+[[noreturn]] void CheckFailed(const char* file, int line, const char* condition,
+                              const char* message);
 }  // namespace fusee::internal
 
 // Aborts with file, line and message when the condition is false; in every build.

@@ -27,6 +27,8 @@ template <typename T>
 }
 
 // Rounds up to a multiple of alignment, a power of two.
-constexpr uint64_t AlignUp(uint64_t n, uint64_t alignment) { return (n + alignment - 1) & ~(alignment - 1); }
+constexpr uint64_t AlignUp(uint64_t n, uint64_t alignment) {
+  return (n + alignment - 1) & ~(alignment - 1);
+}
 
 }  // namespace fusee

@@ -12,8 +12,9 @@ struct Sha256Stream::Impl {
 };
 
 Sha256Stream::Sha256Stream() : impl_(std::make_unique<Impl>()) {
-  FUSEE_CHECK(impl_->context != nullptr && EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr) == 1,
-              "libcrypto has no SHA-256");
+  FUSEE_CHECK(
+      impl_->context != nullptr && EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr) == 1,
+      "libcrypto has no SHA-256");
 }
 Sha256Stream::~Sha256Stream() = default;
 
@@ -24,7 +25,8 @@ void Sha256Stream::Update(std::span<const std::byte> bytes) {
 Sha256Digest Sha256Stream::Finish() {
   Sha256Digest digest;
   unsigned length = 0;
-  FUSEE_CHECK(EVP_DigestFinal_ex(impl_->context, reinterpret_cast<unsigned char*>(digest.data()), &length) == 1 &&
+  FUSEE_CHECK(EVP_DigestFinal_ex(impl_->context, reinterpret_cast<unsigned char*>(digest.data()),
+                                 &length) == 1 &&
                   length == digest.size(),
               "SHA-256 finish");
   return digest;

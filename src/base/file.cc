@@ -59,10 +59,12 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& pa
   return FromDescriptor(fd.get(), path);
 }
 
-Result<std::shared_ptr<const MappedFile>> MappedFile::FromDescriptor(int fd, const std::string& name) {
+Result<std::shared_ptr<const MappedFile>> MappedFile::FromDescriptor(int fd,
+                                                                     const std::string& name) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return ErrnoStatus("cannot stat", name);
-  if (!S_ISREG(info.st_mode)) return InvalidArgument(fmt::format("'{}' is not a regular file", name));
+  if (!S_ISREG(info.st_mode))
+    return InvalidArgument(fmt::format("'{}' is not a regular file", name));
   const size_t size = static_cast<size_t>(info.st_size);
   const std::byte* data = nullptr;
   if (size > 0) {
@@ -86,12 +88,15 @@ Status WriteFileAtomically(const std::string& path, std::span<const std::byte> b
     return status;
   };
   if (Status s = WriteAll(fd.get(), bytes, temporary); !s.ok()) return fail(std::move(s));
-  if (::fchmod(fd.get(), 0644) != 0 || ::fsync(fd.get()) != 0) return fail(ErrnoStatus("cannot sync", temporary));
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(ErrnoStatus("cannot rename into", path));
+  if (::fchmod(fd.get(), 0644) != 0 || ::fsync(fd.get()) != 0)
+    return fail(ErrnoStatus("cannot sync", temporary));
+  if (::rename(temporary.c_str(), path.c_str()) != 0)
+    return fail(ErrnoStatus("cannot rename into", path));
   const size_t slash = path.find_last_of('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   Descriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (dir.get() >= 0) (void)::fsync(dir.get());  // the rename is visible either way; this makes it durable
+  if (dir.get() >= 0)
+    (void)::fsync(dir.get());  // the rename is visible either way; this makes it durable
   return OkStatus();
 }
 
@@ -103,8 +108,8 @@ Result<std::string> ReadSmallFile(const std::string& path, size_t limit_bytes) {
   FUSEE_TRY(auto file, MappedFile::Open(path));
   const auto bytes = file->bytes();
   if (bytes.size() > limit_bytes) {
-    return ResourceExhausted(
-        fmt::format("'{}' has {} bytes, more than the limit of {}", path, bytes.size(), limit_bytes));
+    return ResourceExhausted(fmt::format("'{}' has {} bytes, more than the limit of {}", path,
+                                         bytes.size(), limit_bytes));
   }
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }

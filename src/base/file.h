@@ -13,9 +13,9 @@
 namespace fusee {
 
 // A read-only, private mapping of a whole regular file; empty files are allowed and map nothing.
-// The bytes live as long as the object. A file that shrinks while mapped raises SIGBUS on access (the kernel's
-// rule); callers that map files of others say so in their contract.
-// Thread-safety: immutable after Open.
+// The bytes live as long as the object. A file that shrinks while mapped raises SIGBUS on access
+// (the kernel's rule); callers that map files of others say so in their contract. Thread-safety:
+// immutable after Open.
 class MappedFile {
  public:
   // Errors: kNotFound, kInvalidArgument (not a regular file), kPermissionDenied, kUnavailable.
@@ -37,8 +37,9 @@ class MappedFile {
   size_t size_;
 };
 
-// Writes path so that it holds either its old content or all of the new: temporary file beside it, fsync,
-// rename, fsync of the folder. Errors: kUnavailable with errno's text; nothing is left behind.
+// Writes path so that it holds either its old content or all of the new: temporary file beside it,
+// fsync, rename, fsync of the folder. Errors: kUnavailable with errno's text; nothing is left
+// behind.
 Status WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes);
 Status WriteFileAtomically(const std::string& path, std::string_view text);
 

@@ -1,5 +1,5 @@
-// A typed index: ValueId, NodeId and so on convert to and from integers only explicitly, so that one kind of
-// index cannot stand where another is meant.
+// A typed index: ValueId, NodeId and so on convert to and from integers only explicitly, so that
+// one kind of index cannot stand where another is meant.
 #pragma once
 
 #include <compare>

@@ -16,24 +16,36 @@ class BuildCommand final : public Command {
  public:
   void AddOptions(CLI::App& app) override {
     app.add_option("model,--onnx", model_, "the ONNX model")->required();
-    app.add_option("-o,--save-plan,--saveEngine", plan_, "plan file to write; default: the model's name with .plan");
+    app.add_option("-o,--save-plan,--saveEngine", plan_,
+                   "plan file to write; default: the model's name with .plan");
     shapes_.Add(app);
-    app.add_option("--locked", locked_, "rebuild from this PLAN.lock: same tactics, same figures, same bytes");
-    app.add_flag("--no-verify", no_verify_, "skip the comparison with the reference; the plan says so, and servers refuse it");
-    app.add_option("--verify-budget", options_.verify_budget_s, "seconds after which no further comparison is started")
-        ->check(CLI::NonNegativeNumber)->capture_default_str();
-    app.add_option("--disable-pass", options_.disabled_passes, "a pass not to run, to bisect; repeat for several")
+    app.add_option("--locked", locked_,
+                   "rebuild from this PLAN.lock: same tactics, same figures, same bytes");
+    app.add_flag("--no-verify", no_verify_,
+                 "skip the comparison with the reference; the plan says so, and servers refuse it");
+    app.add_option("--verify-budget", options_.verify_budget_s,
+                   "seconds after which no further comparison is started")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--disable-pass", options_.disabled_passes,
+                   "a pass not to run, to bisect; repeat for several")
         ->allow_extra_args(false);
-    app.add_flag("--reference-tactics", options_.reference_tactics, "every step by its plain reference kernel");
-    app.add_option("--dump-dir", options_.dump_dir, "write the graph after every pass to this folder");
-    app.add_option("--threads", options_.threads, "threads to use; 0: all this process may")->check(CLI::NonNegativeNumber);
-    app.add_option("--report", report_file_, "also write the report (JSON) to this file; default: PLAN.report.json");
+    app.add_flag("--reference-tactics", options_.reference_tactics,
+                 "every step by its plain reference kernel");
+    app.add_option("--dump-dir", options_.dump_dir,
+                   "write the graph after every pass to this folder");
+    app.add_option("--threads", options_.threads, "threads to use; 0: all this process may")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--report", report_file_,
+                   "also write the report (JSON) to this file; default: PLAN.report.json");
     app.add_flag("--json", json_, "print the report as JSON");
     app.add_flag("--quiet", quiet_, "no progress on standard error");
-    app.footer("Examples:\n"
-               "  fusee build digits.onnx --shape-profile image:1x1x8x8,8x1x8x8,32x1x8x8\n"
-               "  fusee build --onnx=m.onnx --saveEngine=m.plan --minShapes=x:1x8 --optShapes=x:4x8 --maxShapes=x:16x8\n"
-               "  fusee build m.onnx -o m.plan --locked m.plan.lock");
+    app.footer(
+        "Examples:\n"
+        "  fusee build digits.onnx --shape-profile image:1x1x8x8,8x1x8x8,32x1x8x8\n"
+        "  fusee build --onnx=m.onnx --saveEngine=m.plan --minShapes=x:1x8 --optShapes=x:4x8 "
+        "--maxShapes=x:16x8\n"
+        "  fusee build m.onnx -o m.plan --locked m.plan.lock");
   }
 
   Result<ExitCode> Run() override {
@@ -46,7 +58,8 @@ class BuildCommand final : public Command {
     if (report_file_.empty()) report_file_ = plan_ + ".report.json";
     if (!quiet_) {
       options_.progress = [](std::string_view phase) {
-        std::fprintf(stderr, "fusee build: %.*s ...\n", static_cast<int>(phase.size()), phase.data());
+        std::fprintf(stderr, "fusee build: %.*s ...\n", static_cast<int>(phase.size()),
+                     phase.data());
       };
     }
     FUSEE_TRY(compiler::BuildResult result, compiler::Build(model_, options_));
@@ -66,7 +79,8 @@ class BuildCommand final : public Command {
   std::string DefaultPlanPath() const {
     const size_t dot = model_.rfind('.');
     const size_t slash = model_.rfind('/');
-    const bool has_suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1);
+    const bool has_suffix =
+        dot != std::string::npos && (slash == std::string::npos || dot > slash + 1);
     return (has_suffix ? model_.substr(0, dot) : model_) + ".plan";
   }
 

@@ -60,35 +60,54 @@ std::string ReportJson(const std::vector<Row>& rows, const Counts& counts) {
 class ConformCommand final : public Command {
  public:
   void AddOptions(CLI::App& app) override {
-    app.add_option("dir", dir_, "folder with cases: CASE/model.onnx, CASE/test_data_set_N/{input,output}_K.pb")->required();
-    app.add_option("--filter", filter_, "only cases whose name matches this glob, as in 'test_conv*'");
-    app.add_option("--report", report_, "write verdict, message and seconds of every case to this file (JSON)");
-    app.add_option("--jobs", jobs_, "cases at once; 0: one per usable core")->check(CLI::NonNegativeNumber)->capture_default_str();
-    app.add_option("--timeout", timeout_s_, "seconds a case may take")->check(CLI::PositiveNumber)->capture_default_str();
-    app.add_flag("--reference-tactics", options_.reference_tactics, "every step by its plain reference kernel");
-    app.add_flag("--verify", options_.verify, "also verify every plan against the reference, as fusee build does");
-    app.add_option("--disable-pass", options_.disabled_passes, "a pass not to run; repeat for several")->allow_extra_args(false);
+    app.add_option("dir", dir_,
+                   "folder with cases: CASE/model.onnx, CASE/test_data_set_N/{input,output}_K.pb")
+        ->required();
+    app.add_option("--filter", filter_,
+                   "only cases whose name matches this glob, as in 'test_conv*'");
+    app.add_option("--report", report_,
+                   "write verdict, message and seconds of every case to this file (JSON)");
+    app.add_option("--jobs", jobs_, "cases at once; 0: one per usable core")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--timeout", timeout_s_, "seconds a case may take")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_flag("--reference-tactics", options_.reference_tactics,
+                 "every step by its plain reference kernel");
+    app.add_flag("--verify", options_.verify,
+                 "also verify every plan against the reference, as fusee build does");
+    app.add_option("--disable-pass", options_.disabled_passes,
+                   "a pass not to run; repeat for several")
+        ->allow_extra_args(false);
     app.add_flag("--verbose", verbose_, "print every case, not only those wrong or crashed");
     app.add_flag("--json", json_, "print the report as JSON instead of lines");
-    app.footer("Verdicts: passed; refused (the importer names what it does not support); wrong; crashed (died or hung).\n"
-               "Exit code 0 when nothing is wrong or crashed, else 7.\n"
-               "Examples:\n"
-               "  fusee conform corpora/onnx/node\n"
-               "  fusee conform corpora/onnx/node --filter 'test_softmax*' --verbose\n"
-               "  fusee conform corpora/golden --report golden.json");
+    app.footer(
+        "Verdicts: passed; refused (the importer names what it does not support); wrong; crashed "
+        "(died or hung).\n"
+        "Exit code 0 when nothing is wrong or crashed, else 7.\n"
+        "Examples:\n"
+        "  fusee conform corpora/onnx/node\n"
+        "  fusee conform corpora/onnx/node --filter 'test_softmax*' --verbose\n"
+        "  fusee conform corpora/golden --report golden.json");
   }
 
   Result<ExitCode> Run() override {
     FUSEE_TRY(std::vector<ConformCase> cases, FindCases(dir_));
     if (!filter_.empty()) {
-      std::erase_if(cases, [&](const ConformCase& c) { return ::fnmatch(filter_.c_str(), c.name.c_str(), 0) != 0; });
+      std::erase_if(cases, [&](const ConformCase& c) {
+        return ::fnmatch(filter_.c_str(), c.name.c_str(), 0) != 0;
+      });
     }
-    if (cases.empty()) return NotFound(fmt::format("no cases below '{}'{}", dir_, filter_.empty() ? "" : " match the filter"));
+    if (cases.empty())
+      return NotFound(
+          fmt::format("no cases below '{}'{}", dir_, filter_.empty() ? "" : " match the filter"));
     PrintTolerances();
     options_.measure = false;
     const int cores = UsableCpus();
     GuardOptions guard;
-    guard.jobs = jobs_ > 0 ? jobs_ : std::max(1, std::min<int>(cores, static_cast<int>(cases.size())));
+    guard.jobs =
+        jobs_ > 0 ? jobs_ : std::max(1, std::min<int>(cores, static_cast<int>(cases.size())));
     guard.timeout = std::chrono::seconds(timeout_s_);
     options_.threads = std::max(1, cores / guard.jobs);
     rows_.resize(cases.size());
@@ -96,10 +115,12 @@ class ConformCommand final : public Command {
         cases.size(), guard,
         [&](size_t i) {
           const CaseOutcome outcome = RunCase(cases[i], options_);
-          return std::string(1, static_cast<char>('0' + static_cast<int>(outcome.verdict))) + outcome.message;
+          return std::string(1, static_cast<char>('0' + static_cast<int>(outcome.verdict))) +
+                 outcome.message;
         },
         [&](size_t i, const GuardedResult& result) { Record(cases[i].name, i, result); }));
-    if (!report_.empty()) FUSEE_TRY(WriteFileAtomically(report_, std::string_view(ReportJson(rows_, counts_))));
+    if (!report_.empty())
+      FUSEE_TRY(WriteFileAtomically(report_, std::string_view(ReportJson(rows_, counts_))));
     if (json_) {
       std::fputs(ReportJson(rows_, counts_).c_str(), stdout);
     } else {
@@ -113,8 +134,10 @@ class ConformCommand final : public Command {
     if (json_) return;
     const Tolerance full = DefaultTolerance(DType::kF32);
     const Tolerance half = DefaultTolerance(DType::kF16);
-    fmt::print("tolerances: |got - want| <= atol + rtol * |want|; rtol {} atol {}; f16 and bf16: rtol {} atol {}; integers exact\n",
-               full.rtol, full.atol, half.rtol, half.atol);
+    fmt::print(
+        "tolerances: |got - want| <= atol + rtol * |want|; rtol {} atol {}; f16 and bf16: rtol {} "
+        "atol {}; integers exact\n",
+        full.rtol, full.atol, half.rtol, half.atol);
     std::fflush(stdout);
   }
 
@@ -131,8 +154,8 @@ class ConformCommand final : public Command {
     ++counts_[static_cast<size_t>(row.outcome.verdict)];
     const bool bad = row.outcome.verdict >= Verdict::kWrong;
     if (!json_ && (bad || verbose_)) {
-      fmt::print("{:<8} {}{}{}\n", VerdictName(row.outcome.verdict), name, row.outcome.message.empty() ? "" : ": ",
-                 row.outcome.message);
+      fmt::print("{:<8} {}{}{}\n", VerdictName(row.outcome.verdict), name,
+                 row.outcome.message.empty() ? "" : ": ", row.outcome.message);
       std::fflush(stdout);
     }
     const TimePoint now = SteadyClock().Now();

@@ -22,7 +22,8 @@ std::vector<std::string> DataSets(const fs::path& folder) {
   std::vector<std::string> sets;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.is_directory(ignored) && entry.path().filename().string().starts_with("test_data_set")) {
+    if (entry.is_directory(ignored) &&
+        entry.path().filename().string().starts_with("test_data_set")) {
       sets.push_back(entry.path().string());
     }
   }
@@ -41,7 +42,8 @@ std::vector<std::string> LightOutputs(const fs::path& model) {
   }
 }
 
-void Search(const fs::path& root, const fs::path& folder, int depth, std::vector<ConformCase>* cases) {
+void Search(const fs::path& root, const fs::path& folder, int depth,
+            std::vector<ConformCase>* cases) {
   std::error_code ignored;
   if (fs::exists(folder / "model.onnx", ignored)) {
     const fs::path name = folder == root ? folder.filename() : fs::relative(folder, root, ignored);
@@ -65,13 +67,15 @@ struct DataSet {
   std::string name;
   std::vector<std::pair<std::string, Tensor>> inputs;
   std::vector<Tensor> outputs;
-  Status unreadable;  // a sequence or a string tensor: the importer has to refuse such a model by itself
+  Status unreadable;  // a sequence or a string tensor: the importer has to refuse such a model by
+                      // itself
 };
 
 std::vector<const onnx::ValueDecl*> RealInputs(const onnx::Model& model) {
   std::vector<const onnx::ValueDecl*> inputs;
   for (const onnx::ValueDecl& d : model.graph.inputs) {
-    const bool initialised = std::ranges::any_of(model.graph.initializers, [&](const onnx::TensorRef& t) { return t.name == d.name; });
+    const bool initialised = std::ranges::any_of(
+        model.graph.initializers, [&](const onnx::TensorRef& t) { return t.name == d.name; });
     if (!initialised) inputs.push_back(&d);
   }
   return inputs;
@@ -79,7 +83,8 @@ std::vector<const onnx::ValueDecl*> RealInputs(const onnx::Model& model) {
 
 DataSet ReadDataSet(const onnx::Model& model, const std::string& folder) {
   DataSet data{fs::path(folder).filename().string(), {}, {}, {}};
-  // Files are numbered by the inputs that have no initialiser; a case with more files numbers all declared ones.
+  // Files are numbered by the inputs that have no initialiser; a case with more files numbers all
+  // declared ones.
   std::vector<const onnx::ValueDecl*> inputs = RealInputs(model);
   std::error_code ignored;
   if (fs::exists(fmt::format("{}/input_{}.pb", folder, inputs.size()), ignored)) {
@@ -138,7 +143,8 @@ CaseOutcome FromStatus(const Status& status) {
   return {refused ? Verdict::kRefused : Verdict::kWrong, status.ToString()};
 }
 
-Result<std::shared_ptr<const runtime::LoadedPlan>> BuildFor(const ConformCase& test, const DataSet& data,
+Result<std::shared_ptr<const runtime::LoadedPlan>> BuildFor(const ConformCase& test,
+                                                            const DataSet& data,
                                                             compiler::BuildOptions options) {
   for (const auto& [name, tensor] : data.inputs) {
     const auto dims = tensor.shape().dims();
@@ -150,9 +156,11 @@ Result<std::shared_ptr<const runtime::LoadedPlan>> BuildFor(const ConformCase& t
   return runtime::LoadedPlan::FromBytes(*bytes, bytes);
 }
 
-Result<CaseOutcome> RunDataSet(const ConformCase& test, const DataSet& data, const compiler::BuildOptions& options) {
+Result<CaseOutcome> RunDataSet(const ConformCase& test, const DataSet& data,
+                               const compiler::BuildOptions& options) {
   FUSEE_TRY(auto plan, BuildFor(test, data, options));
-  if (!data.unreadable.ok()) return Internal("the data set cannot be read: " + data.unreadable.message());
+  if (!data.unreadable.ok())
+    return Internal("the data set cannot be read: " + data.unreadable.message());
   ThreadPool pool({.width = options.threads});
   FUSEE_TRY(auto context, runtime::Context::Create(plan, {.parallel = &pool}));
   for (const auto& [name, tensor] : data.inputs) {
@@ -166,8 +174,8 @@ Result<CaseOutcome> RunDataSet(const ConformCase& test, const DataSet& data, con
     const Tensor& want = data.outputs[i];
     const Comparison c = Compare(context->output(i), want.view(), DefaultTolerance(want.dtype()));
     if (!c.passed) {
-      return CaseOutcome{Verdict::kWrong,
-                         fmt::format("{}: output '{}': {}", data.name, plan->plan().outputs[i].name, c.reason)};
+      return CaseOutcome{Verdict::kWrong, fmt::format("{}: output '{}': {}", data.name,
+                                                      plan->plan().outputs[i].name, c.reason)};
     }
   }
   return CaseOutcome{};

@@ -23,7 +23,8 @@ struct Child {
   bool timed_out = false;
 };
 
-[[noreturn]] void ChildMain(int pipe, uint64_t memory_bytes, const std::function<std::string(size_t)>& work, size_t index) {
+[[noreturn]] void ChildMain(int pipe, uint64_t memory_bytes,
+                            const std::function<std::string(size_t)>& work, size_t index) {
   // Sanitizers reserve terabytes of address space; the limit is for ordinary builds.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   if (memory_bytes > 0) {
@@ -40,9 +41,11 @@ struct Child {
   ::_exit(written == static_cast<ssize_t>(answer.size()) ? 0 : 1);
 }
 
-Result<Child> Start(size_t index, const GuardOptions& options, const std::function<std::string(size_t)>& work) {
+Result<Child> Start(size_t index, const GuardOptions& options,
+                    const std::function<std::string(size_t)>& work) {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return Unavailable(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+  if (::pipe2(ends, O_CLOEXEC) != 0)
+    return Unavailable(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
   const pid_t pid = ::fork();
   if (pid < 0) {
     ::close(ends[0]);
@@ -61,7 +64,8 @@ Result<Child> Start(size_t index, const GuardOptions& options, const std::functi
 bool Drain(Child& child) {
   char buffer[4096];
   const ssize_t n = ::read(child.pipe, buffer, sizeof(buffer));
-  if (n > 0 && child.answer.size() < kMaxAnswerBytes) child.answer.append(buffer, static_cast<size_t>(n));
+  if (n > 0 && child.answer.size() < kMaxAnswerBytes)
+    child.answer.append(buffer, static_cast<size_t>(n));
   return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
 }
 
@@ -74,9 +78,11 @@ GuardedResult Reap(Child& child, const GuardOptions& options) {
   result.seconds = std::chrono::duration<double>(SteadyClock().Now() - child.start).count();
   result.answer = std::move(child.answer);
   if (child.timed_out) {
-    result.death = fmt::format("ran longer than {:.0f} s", std::chrono::duration<double>(options.timeout).count());
+    result.death = fmt::format("ran longer than {:.0f} s",
+                               std::chrono::duration<double>(options.timeout).count());
   } else if (WIFSIGNALED(status)) {
-    result.death = fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    result.death =
+        fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   } else if (WEXITSTATUS(status) != 0) {
     result.death = fmt::format("exited with {}", WEXITSTATUS(status));
   } else {
@@ -87,7 +93,8 @@ GuardedResult Reap(Child& child, const GuardOptions& options) {
 
 }  // namespace
 
-Status RunGuarded(size_t count, const GuardOptions& options, const std::function<std::string(size_t)>& work,
+Status RunGuarded(size_t count, const GuardOptions& options,
+                  const std::function<std::string(size_t)>& work,
                   const std::function<void(size_t, const GuardedResult&)>& done) {
   std::vector<Child> running;
   size_t next = 0;

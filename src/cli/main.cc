@@ -30,11 +30,14 @@ bool WantsJson(int argc, char** argv) {
 
 int Main(int argc, char** argv) {
   InitLog("info");
-  CLI::App app("Fusee: verified, reproducible model plans, served under a service-level agreement.", "fusee");
+  CLI::App app("Fusee: verified, reproducible model plans, served under a service-level agreement.",
+               "fusee");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string(compiler::BuilderVersion()));
-  app.footer("`fusee COMMAND --help` has examples. Exit codes: 0 ok, 1 error, 2 usage, 3 unsupported, 4 accuracy budget,\n"
-             "5 latency budget, 6 incompatible plan, 7 verification failed, 8 resource limit.");
+  app.footer(
+      "`fusee COMMAND --help` has examples. Exit codes: 0 ok, 1 error, 2 usage, 3 unsupported, 4 "
+      "accuracy budget,\n"
+      "5 latency budget, 6 incompatible plan, 7 verification failed, 8 resource limit.");
   std::vector<std::unique_ptr<Command>> commands;
   std::vector<CLI::App*> apps;
   for (const Entry& entry : kCommands) {
@@ -46,7 +49,8 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return error.get_exit_code() == 0 ? app.exit(error) : (app.exit(error), static_cast<int>(ExitCode::kUsage));
+    return error.get_exit_code() == 0 ? app.exit(error)
+                                      : (app.exit(error), static_cast<int>(ExitCode::kUsage));
   }
   for (size_t i = 0; i < apps.size(); ++i) {
     if (!apps[i]->parsed()) continue;

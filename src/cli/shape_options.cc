@@ -19,14 +19,18 @@ Result<Tensor> LoadTensor(const std::string& path) {
 
 void ShapeOptions::Add(CLI::App& app) {
   app.add_option("--shape-profile", profiles,
-                 "NAME:SHAPE[,SHAPE...]: the shapes to build input NAME for, ascending; the first is the minimum, the "
+                 "NAME:SHAPE[,SHAPE...]: the shapes to build input NAME for, ascending; the first "
+                 "is the minimum, the "
                  "last the maximum, each a tuned point. Repeat per input")
       ->allow_extra_args(false);
-  app.add_option("--shapes", fixed, "trtexec: NAME:SHAPE[,NAME:SHAPE...], the one shape of each input");
+  app.add_option("--shapes", fixed,
+                 "trtexec: NAME:SHAPE[,NAME:SHAPE...], the one shape of each input");
   app.add_option("--minShapes", min, "trtexec: smallest shape of each input");
   app.add_option("--optShapes", opt, "trtexec: shape of each input to favour");
   app.add_option("--maxShapes", max, "trtexec: largest shape of each input");
-  app.add_option("--pin", pins, "NAME=FILE: fix an input's value at build; FILE is .npy or a serialised TensorProto")
+  app.add_option(
+         "--pin", pins,
+         "NAME=FILE: fix an input's value at build; FILE is .npy or a serialised TensorProto")
       ->allow_extra_args(false);
 }
 
@@ -45,11 +49,15 @@ Status ShapeOptions::Apply(compiler::BuildOptions* options) const {
     return OkStatus();
   };
   using compiler::InputProfile;
-  FUSEE_TRY(add(fixed, "--shapes", [](InputProfile& p, std::vector<int64_t> s) { p.shapes = {std::move(s)}; }));
-  FUSEE_TRY(add(min, "--minShapes", [](InputProfile& p, std::vector<int64_t> s) { p.shapes = {std::move(s)}; }));
-  FUSEE_TRY(add(opt, "--optShapes", [](InputProfile& p, std::vector<int64_t> s) { p.opt = std::move(s); }));
+  FUSEE_TRY(add(fixed, "--shapes",
+                [](InputProfile& p, std::vector<int64_t> s) { p.shapes = {std::move(s)}; }));
+  FUSEE_TRY(add(min, "--minShapes",
+                [](InputProfile& p, std::vector<int64_t> s) { p.shapes = {std::move(s)}; }));
+  FUSEE_TRY(add(opt, "--optShapes",
+                [](InputProfile& p, std::vector<int64_t> s) { p.opt = std::move(s); }));
   FUSEE_TRY(add(max, "--maxShapes", [](InputProfile& p, std::vector<int64_t> s) {
-    if (p.opt && (p.shapes.empty() || *p.opt != p.shapes.back()) && *p.opt != s) p.shapes.push_back(*p.opt);
+    if (p.opt && (p.shapes.empty() || *p.opt != p.shapes.back()) && *p.opt != s)
+      p.shapes.push_back(*p.opt);
     if (p.shapes.empty() || p.shapes.back() != s) p.shapes.push_back(std::move(s));
   }));
   for (auto& [name, profile] : options->profiles) {
@@ -58,7 +66,8 @@ Status ShapeOptions::Apply(compiler::BuildOptions* options) const {
   }
   for (const std::string& pin : pins) {
     const size_t equals = pin.find('=');
-    if (equals == std::string::npos || equals == 0) return InvalidArgument(fmt::format("--pin '{}' is not NAME=FILE", pin));
+    if (equals == std::string::npos || equals == 0)
+      return InvalidArgument(fmt::format("--pin '{}' is not NAME=FILE", pin));
     FUSEE_TRY(Tensor tensor, LoadTensor(pin.substr(equals + 1)));
     options->pins[pin.substr(0, equals)] = std::move(tensor);
   }

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <optional>
 
+#include "compiler/difference.h"
 #include "compiler/emit.h"
 #include "compiler/import.h"
 #include "compiler/latency.h"
 #include "compiler/lockfile.h"
 #include "compiler/reference.h"
-#include "compiler/difference.h"
 #include "compiler/sampled.h"
 #include "compiler/select.h"
 #include "compiler/verify.h"
@@ -39,7 +39,8 @@ std::string OptionsText(const BuildOptions& options) {
     if (profile.opt) text += fmt::format(" opt [{}]", fmt::join(*profile.opt, "x"));
     text += ";";
   }
-  for (const auto& [name, tensor] : options.pins) text += fmt::format("pin {}={};", name, ToHex(Sha256(tensor.bytes())));
+  for (const auto& [name, tensor] : options.pins)
+    text += fmt::format("pin {}={};", name, ToHex(Sha256(tensor.bytes())));
   for (const std::string& pass : options.disabled_passes) text += fmt::format("disable {};", pass);
   if (options.reference_tactics) text += "reference-tactics;";
   if (!options.verify) text += "no-verify;";
@@ -49,7 +50,10 @@ std::string OptionsText(const BuildOptions& options) {
 class Builder {
  public:
   Builder(const std::string& path, const BuildOptions& options, const Clock& clock)
-      : path_(path), options_(options), clock_(clock), pool_(std::make_unique<ThreadPool>(ThreadPoolOptions{.width = options.threads})) {}
+      : path_(path),
+        options_(options),
+        clock_(clock),
+        pool_(std::make_unique<ThreadPool>(ThreadPoolOptions{.width = options.threads})) {}
 
   Result<BuildResult> Run() {
     FUSEE_TRY(Phase("read", [&] { return Read(); }));
@@ -71,7 +75,8 @@ class Builder {
     if (options_.progress) options_.progress(name);
     const TimePoint start = clock_.Now();
     Status status = body();
-    result_.report.phases.push_back({std::string(name), std::chrono::duration<double>(clock_.Now() - start).count()});
+    result_.report.phases.push_back(
+        {std::string(name), std::chrono::duration<double>(clock_.Now() - start).count()});
     return status;
   }
 
@@ -91,8 +96,8 @@ class Builder {
     result_.report.operators = imported_.operators;
     result_.report.notes = imported_.notes;
     if (lock_) {
-      FUSEE_TRY(CheckLockfileFits(*lock_, BuilderVersion(), ToHex(model_digest_), OptionsText(options_),
-                                  imported_.buckets.size()));
+      FUSEE_TRY(CheckLockfileFits(*lock_, BuilderVersion(), ToHex(model_digest_),
+                                  OptionsText(options_), imported_.buckets.size()));
     }
     return OkStatus();
   }
@@ -114,7 +119,8 @@ class Builder {
 
   Status Select() {
     SelectOptions select;
-    select.max_isa = lock_ ? std::min(lock_->isa, options_.max_isa) : std::min(HostCpu().isa, options_.max_isa);
+    select.max_isa =
+        lock_ ? std::min(lock_->isa, options_.max_isa) : std::min(HostCpu().isa, options_.max_isa);
     select.reference_only = options_.reference_tactics;
     if (lock_) select.locked = &lock_->tactics;
     FUSEE_TRY(selection_, SelectKernels(*imported_.graph, select));
@@ -126,19 +132,24 @@ class Builder {
     plan_.provenance.builder_version = std::string(BuilderVersion());
     plan_.provenance.model_name = ModelName(path_);
     plan_.provenance.model_digest = model_digest_;
-    for (const auto& [domain, version] : model_->opset_imports) plan_.provenance.opsets.emplace_back(std::string(domain), version);
+    for (const auto& [domain, version] : model_->opset_imports)
+      plan_.provenance.opsets.emplace_back(std::string(domain), version);
     plan_.provenance.options = OptionsText(options_);
     for (const passes::Rewrite& r : passes_.rewrites) {
-      plan_.fusions.push_back({r.pass, r.made, fmt::format("{}", fmt::join(r.nodes, " + ")), r.what});
+      plan_.fusions.push_back(
+          {r.pass, r.made, fmt::format("{}", fmt::join(r.nodes, " + ")), r.what});
     }
     return OkStatus();
   }
 
-  std::shared_ptr<const plan::Plan> Snapshot() const { return std::make_shared<const plan::Plan>(plan_); }
+  std::shared_ptr<const plan::Plan> Snapshot() const {
+    return std::make_shared<const plan::Plan>(plan_);
+  }
 
   Status Verify() {
     plan::Certificate& c = plan_.certificate;
-    c.figures_from_lockfile = true;  // in every plan: they lie in its PLAN.lock, whose digest the plan carries
+    c.figures_from_lockfile =
+        true;  // in every plan: they lie in its PLAN.lock, whose digest the plan carries
     if (!options_.verify) {
       c.reason = "built with --no-verify";
       result_.report.verdict = "NOT VERIFIED: built with --no-verify";
@@ -149,7 +160,8 @@ class Builder {
     reference_.reset();  // its weights are a second copy of the model's
     if (!outcome.passed) return VerificationFailed(outcome.failure);
     for (const std::vector<int64_t>& values : outcome.too_expensive) {
-      FUSEE_TRY(SampledOutcome sampled, VerifySteps(imported_, *imported_.graph, selection_, values, pool_.get()));
+      FUSEE_TRY(SampledOutcome sampled,
+                VerifySteps(imported_, *imported_.graph, selection_, values, pool_.get()));
       if (!sampled.passed) return VerificationFailed(sampled.failure);
       outcome.corners.push_back(std::move(sampled.corner));
     }
@@ -167,9 +179,10 @@ class Builder {
   }
 
   static Status VerificationFailed(std::string_view failure) {
-    return Status(StatusCode::kAborted,
-                  fmt::format("verification failed, no plan is written: {}. To bisect, name passes with --disable-pass, "
-                              "or use --reference-tactics", failure));
+    return Status(StatusCode::kAborted, fmt::format("verification failed, no plan is written: {}. "
+                                                    "To bisect, name passes with --disable-pass, "
+                                                    "or use --reference-tactics",
+                                                    failure));
   }
 
   // A locked rebuild takes the lockfile's figures, and must give the lockfile's bits.
@@ -179,9 +192,11 @@ class Builder {
     const auto& got = plan_.certificate.golden;
     for (size_t i = 0; i < std::max(want.size(), got.size()); ++i) {
       if (i >= want.size() || i >= got.size() || want[i].output_digests != got[i].output_digests) {
-        return FailedPrecondition(fmt::format(
-            "golden outputs {} are not those of the lockfile: this machine or build computes other bits; rebuild "
-            "without --locked and compare the two lockfiles", i));
+        return FailedPrecondition(
+            fmt::format("golden outputs {} are not those of the lockfile: this machine or build "
+                        "computes other bits; rebuild "
+                        "without --locked and compare the two lockfiles",
+                        i));
       }
     }
     plan_.certificate = lock_->certificate;
@@ -191,11 +206,14 @@ class Builder {
 
   void WordVerdict(const VerifyOutcome& outcome) {
     double worst = 0;
-    for (const plan::VerifiedCorner& corner : plan_.certificate.corners) worst = std::max(worst, corner.max_abs_error);
+    for (const plan::VerifiedCorner& corner : plan_.certificate.corners)
+      worst = std::max(worst, corner.max_abs_error);
     const plan::Certificate& c = plan_.certificate;
-    result_.report.verdict = fmt::format(
-        "verified: {} comparisons with the reference kernels, max abs error {:.3g}; {}", c.corners.size(), worst,
-        c.batch_checked ? "a row's bits do not depend on the batch" : "batch rows not checked: " + outcome.batch_note);
+    result_.report.verdict =
+        fmt::format("verified: {} comparisons with the reference kernels, max abs error {:.3g}; {}",
+                    c.corners.size(), worst,
+                    c.batch_checked ? "a row's bits do not depend on the batch"
+                                    : "batch rows not checked: " + outcome.batch_note);
   }
 
   Status Measure() {
@@ -203,7 +221,8 @@ class Builder {
     if (lock_) {
       latencies = lock_->latencies;
     } else if (options_.measure) {
-      FUSEE_TRY(latencies, MeasureBuckets(Snapshot(), options_.timing_budget_s, clock_, pool_.get()));
+      FUSEE_TRY(latencies,
+                MeasureBuckets(Snapshot(), options_.timing_budget_s, clock_, pool_.get()));
     }
     for (size_t i = 0; i < plan_.buckets.size(); ++i) plan_.buckets[i].latency = latencies[i];
 
@@ -216,7 +235,8 @@ class Builder {
     lock.certificate = plan_.certificate;
     for (const SelectedNode& s : selection_) {
       if (s.kernel == nullptr) continue;
-      lock.tactics[LockName(*imported_.graph, imported_.graph->node(s.node))] = std::string(s.kernel->id);
+      lock.tactics[LockName(*imported_.graph, imported_.graph->node(s.node))] =
+          std::string(s.kernel->id);
     }
     result_.lockfile = WriteLockfile(lock);
     plan_.provenance.lockfile_digest = Sha256(std::as_bytes(std::span(result_.lockfile)));
@@ -260,9 +280,11 @@ class Builder {
 
 std::string_view BuilderVersion() { return FUSEE_VERSION; }
 
-Result<BuildResult> Build(const std::string& model_path, const BuildOptions& options, const Clock& clock) {
+Result<BuildResult> Build(const std::string& model_path, const BuildOptions& options,
+                          const Clock& clock) {
   if (!HostCpu().supported) {
-    return FailedPrecondition("this CPU lacks AVX2, FMA or F16C, which Fusee needs; `fusee doctor` shows what it has");
+    return FailedPrecondition(
+        "this CPU lacks AVX2, FMA or F16C, which Fusee needs; `fusee doctor` shows what it has");
   }
   return Builder(model_path, options, clock).Run();
 }

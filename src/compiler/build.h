@@ -1,4 +1,5 @@
-// From ONNX to a verified plan: the driver that runs the phases in order. See docs/life_of_a_model.md.
+// From ONNX to a verified plan: the driver that runs the phases in order. See
+// docs/life_of_a_model.md.
 #pragma once
 
 #include <cstddef>
@@ -28,12 +29,12 @@ struct BuildReport {
   std::map<std::string, size_t> operators;
   std::vector<std::string> notes;
   std::vector<PhaseTime> phases;
-  std::map<std::string, size_t> kernels;     // kernel id -> steps
+  std::map<std::string, size_t> kernels;  // kernel id -> steps
   uint64_t plan_bytes = 0;
   uint64_t arena_lower_bound_bytes = 0;
-  std::string verdict;                       // "verified: ..." or why not
+  std::string verdict;  // "verified: ..." or why not
   size_t comparisons_skipped = 0;
-  std::string plan_digest;                   // SHA-256 of the file, hexadecimal
+  std::string plan_digest;  // SHA-256 of the file, hexadecimal
 };
 
 struct BuildResult {
@@ -44,9 +45,10 @@ struct BuildResult {
 };
 
 // Reads model_path and builds. Writes nothing. Blocking; uses options.threads threads.
-// Errors: kNotFound; kInvalidArgument (model, profile, lockfile); kUnimplemented (naming node and remedy);
-// kFailedPrecondition (lockfile does not fit, or its golden digests are not met here); kAborted: verification failed,
-// the message names the first step that differs; kResourceExhausted.
-Result<BuildResult> Build(const std::string& model_path, const BuildOptions& options, const Clock& clock = SteadyClock());
+// Errors: kNotFound; kInvalidArgument (model, profile, lockfile); kUnimplemented (naming node and
+// remedy); kFailedPrecondition (lockfile does not fit, or its golden digests are not met here);
+// kAborted: verification failed, the message names the first step that differs; kResourceExhausted.
+Result<BuildResult> Build(const std::string& model_path, const BuildOptions& options,
+                          const Clock& clock = SteadyClock());
 
 }  // namespace fusee::compiler

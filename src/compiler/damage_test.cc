@@ -1,5 +1,6 @@
-// A real plan, damaged in every way a disk or a network damages files: no single-bit flip and no truncation of the
-// digits plan may load, and nothing may crash (the suite also runs under AddressSanitizer).
+// A real plan, damaged in every way a disk or a network damages files: no single-bit flip and no
+// truncation of the digits plan may load, and nothing may crash (the suite also runs under
+// AddressSanitizer).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -53,7 +54,8 @@ TEST_F(DamagedPlan, EverySampledBitFlipIsRefused) {
 
 TEST_F(DamagedPlan, EveryTruncationIsRefused) {
   for (size_t n = 0; n < bytes_->size(); ++n) {
-    ASSERT_FALSE(Load(std::span(*bytes_).first(n)).ok()) << n << " of " << bytes_->size() << " bytes";
+    ASSERT_FALSE(Load(std::span(*bytes_).first(n)).ok())
+        << n << " of " << bytes_->size() << " bytes";
   }
 }
 

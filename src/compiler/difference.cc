@@ -13,7 +13,8 @@ struct Allowance {
   double relative, norm;
 };
 
-// bf16 and f16 keep 8 and 11 bits; the norm term then covers a few units in the last place of the largest element.
+// bf16 and f16 keep 8 and 11 bits; the norm term then covers a few units in the last place of the
+// largest element.
 Allowance AllowanceOf(DType dtype) {
   switch (dtype) {
     case DType::kBF16: return {2e-2, 2e-2};
@@ -25,7 +26,8 @@ Allowance AllowanceOf(DType dtype) {
 bool Passes(double got, double want, double norm, Allowance allowed) {
   if (got == want || (std::isnan(got) && std::isnan(want))) return true;
   if (!std::isfinite(want) || std::abs(want) > kHuge) return !(std::abs(got) < kHuge / 2);
-  return std::abs(got - want) <= allowed.relative * std::abs(want) + allowed.norm * norm + kVerifyFloor;
+  return std::abs(got - want) <=
+         allowed.relative * std::abs(want) + allowed.norm * norm + kVerifyFloor;
 }
 
 }  // namespace

@@ -70,7 +70,8 @@ class DimTable {
   Result<uint32_t> BuildAtom(const ir::DimAtom& atom) {
     if (!atom.symbol.empty()) {
       const auto it = symbol_index_.find(atom.symbol);
-      if (it == symbol_index_.end()) return Internal(fmt::format("no input determines dimension '{}'", atom.symbol));
+      if (it == symbol_index_.end())
+        return Internal(fmt::format("no input determines dimension '{}'", atom.symbol));
       const std::string key = atom.symbol;
       if (const auto known = known_.find(key); known != known_.end()) return known->second;
       return known_[key] = Push(plan::DimOp::kSymbol, it->second);
@@ -121,8 +122,12 @@ class WeightsBlob {
 
 class Emitter {
  public:
-  Emitter(const ImportedModel& model, const ir::Graph& graph, const std::vector<SelectedNode>& selection)
-      : model_(model), graph_(graph), selection_(selection), dims_(plan_, model.symbols),
+  Emitter(const ImportedModel& model, const ir::Graph& graph,
+          const std::vector<SelectedNode>& selection)
+      : model_(model),
+        graph_(graph),
+        selection_(selection),
+        dims_(plan_, model.symbols),
         tensor_of_(graph.value_count(), plan::kNoTensor) {}
 
   Result<plan::Plan> Run(const EmitOptions& options) {
@@ -144,7 +149,8 @@ class Emitter {
   void EmitSymbols() {
     for (const SymbolSource& s : model_.symbols) {
       const ir::DimRange range = graph_.symbols().at(s.name);
-      plan_.symbols.push_back({s.name, range.min, model_.opt.values.at(s.name), range.max, s.input, s.axis, 0});
+      plan_.symbols.push_back(
+          {s.name, range.min, model_.opt.values.at(s.name), range.max, s.input, s.axis, 0});
     }
   }
 
@@ -169,7 +175,8 @@ class Emitter {
         const Storage& s = storage_.storages[i];
         if (s.kind != kind) continue;
         offsets_[i] = plan_.io_bytes;
-        plan_.io_bytes += std::max<uint64_t>(kTensorAlignment, AlignUp(s.lifetime.size_bytes, kTensorAlignment));
+        plan_.io_bytes +=
+            std::max<uint64_t>(kTensorAlignment, AlignUp(s.lifetime.size_bytes, kTensorAlignment));
       }
     }
     return OkStatus();
@@ -228,12 +235,15 @@ class Emitter {
     step.sources = node.sources;
     step.tried = s.tried;
     step.workspace_bytes = s.workspace_bytes;
-    plan_.workspace_bytes = std::max(plan_.workspace_bytes, AlignUp(s.workspace_bytes, kTensorAlignment));
+    plan_.workspace_bytes =
+        std::max(plan_.workspace_bytes, AlignUp(s.workspace_bytes, kTensorAlignment));
     plan_.target.isa = std::max(plan_.target.isa, static_cast<uint8_t>(s.kernel->isa));
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      const auto packed = std::ranges::find_if(s.packed, [&](const ops::PackedConstant& p) { return p.input == i; });
-      FUSEE_TRY(uint32_t tensor, packed != s.packed.end() ? PackedTensor(*packed, graph_.value(node.inputs[i]).name)
-                                                          : TensorOf(node.inputs[i]));
+      const auto packed = std::ranges::find_if(
+          s.packed, [&](const ops::PackedConstant& p) { return p.input == i; });
+      FUSEE_TRY(uint32_t tensor, packed != s.packed.end()
+                                     ? PackedTensor(*packed, graph_.value(node.inputs[i]).name)
+                                     : TensorOf(node.inputs[i]));
       step.inputs.push_back(tensor);
     }
     for (ir::ValueId id : node.outputs) {
@@ -275,13 +285,15 @@ class Emitter {
   Status EmitBuckets() {
     for (const ProfilePoint& point : model_.buckets) {
       plan::Bucket bucket;
-      for (const SymbolSource& s : model_.symbols) bucket.symbol_values.push_back(point.values.at(s.name));
+      for (const SymbolSource& s : model_.symbols)
+        bucket.symbol_values.push_back(point.values.at(s.name));
       std::vector<Lifetime> lifetimes;
       for (const Storage& s : storage_.storages) {
         if (s.kind != StorageKind::kActivation) continue;
         FUSEE_TRY(Shape shape, ir::Evaluate(graph_.value(s.root).info.shape, point.values));
         Lifetime l = s.lifetime;
-        l.size_bytes = static_cast<uint64_t>(ConstTensorView{graph_.value(s.root).info.dtype, shape, nullptr}.size_bytes());
+        l.size_bytes = static_cast<uint64_t>(
+            ConstTensorView{graph_.value(s.root).info.dtype, shape, nullptr}.size_bytes());
         lifetimes.push_back(l);
       }
       bucket.arena_bytes = PlanMemory(lifetimes).region_bytes;
@@ -323,14 +335,16 @@ Status SeparateOutputs(ir::Graph& graph) {
     copy.op = "Copy";
     copy.inputs = {graph.outputs()[i]};
     const std::string name = graph.FreshName(graph.output_names()[i]);
-    FUSEE_TRY(std::vector<ir::ValueId> ids, ops::AddInferredNode(graph, std::move(copy), std::span(&name, 1)));
+    FUSEE_TRY(std::vector<ir::ValueId> ids,
+              ops::AddInferredNode(graph, std::move(copy), std::span(&name, 1)));
     graph.SetOutput(i, ids[0]);
   }
   return OkStatus();
 }
 
 Result<plan::Plan> EmitPlan(const ImportedModel& model, const ir::Graph& graph,
-                            const std::vector<SelectedNode>& selection, const EmitOptions& options) {
+                            const std::vector<SelectedNode>& selection,
+                            const EmitOptions& options) {
   return Emitter(model, graph, selection).Run(options);
 }
 

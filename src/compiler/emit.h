@@ -1,5 +1,5 @@
-// Emission: a graph with chosen kernels becomes a plan: steps, tensors at planned offsets, dimension expressions,
-// the weights region.
+// Emission: a graph with chosen kernels becomes a plan: steps, tensors at planned offsets,
+// dimension expressions, the weights region.
 #pragma once
 
 #include <memory>
@@ -13,16 +13,17 @@
 
 namespace fusee::compiler {
 
-// Gives every graph output bytes of its own: inserts Copy where an output is (a view of) a graph input, a constant, or
-// another output. Run before SelectKernels.
+// Gives every graph output bytes of its own: inserts Copy where an output is (a view of) a graph
+// input, a constant, or another output. Run before SelectKernels.
 Status SeparateOutputs(ir::Graph& graph);
 
 struct EmitOptions {
   bool in_place = true;  // let results take over the memory of operands that die
 };
 
-// Everything except provenance, certificate and latencies, which the driver adds. The plan owns its weights
-// (weights_owner). Errors: kResourceExhausted (sizes), kUnimplemented (a size that no input determines).
+// Everything except provenance, certificate and latencies, which the driver adds. The plan owns its
+// weights (weights_owner). Errors: kResourceExhausted (sizes), kUnimplemented (a size that no input
+// determines).
 Result<plan::Plan> EmitPlan(const ImportedModel& model, const ir::Graph& graph,
                             const std::vector<SelectedNode>& selection, const EmitOptions& options);
 

@@ -108,7 +108,8 @@ TEST(Select, ALockedRebuildRecordsTheSameVerdicts) {
   auto free = SelectKernels(**graph, {.max_isa = Isa::kAvx2});
   ASSERT_TRUE(free.ok());
   std::map<std::string, std::string> locked;
-  for (const SelectedNode& s : *free) locked[LockName(**graph, (*graph)->node(s.node))] = std::string(s.kernel->id);
+  for (const SelectedNode& s : *free)
+    locked[LockName(**graph, (*graph)->node(s.node))] = std::string(s.kernel->id);
   auto again = SelectKernels(**graph, {.max_isa = Isa::kAvx2, .locked = &locked});
   ASSERT_TRUE(again.ok());
   for (size_t i = 0; i < free->size(); ++i) {

@@ -15,19 +15,23 @@ namespace {
 constexpr int64_t kOldestOpset = 7;
 constexpr int64_t kNewestOpset = 26;
 
-std::string_view NormalDomain(std::string_view domain) { return domain == "ai.onnx" ? std::string_view() : domain; }
+std::string_view NormalDomain(std::string_view domain) {
+  return domain == "ai.onnx" ? std::string_view() : domain;
+}
 
-// Nodes in an order in which every operand is defined before it is used; file order wherever that already holds.
-// Errors: kInvalidArgument naming a node on a cycle or reading a value that nothing produces.
-Result<std::vector<const onnx::Node*>> TopologicalOrder(const onnx::Graph& graph,
-                                                        const std::set<std::string_view>& known_values) {
+// Nodes in an order in which every operand is defined before it is used; file order wherever that
+// already holds. Errors: kInvalidArgument naming a node on a cycle or reading a value that nothing
+// produces.
+Result<std::vector<const onnx::Node*>> TopologicalOrder(
+    const onnx::Graph& graph, const std::set<std::string_view>& known_values) {
   std::map<std::string_view, size_t> producer;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     for (std::string_view name : graph.nodes[i].outputs) {
       if (name.empty()) continue;
       if (known_values.contains(name) || !producer.emplace(name, i).second) {
-        return InvalidArgument(fmt::format("value '{}' is defined twice, the second time by node '{}'", name,
-                                           graph.nodes[i].DisplayName()));
+        return InvalidArgument(
+            fmt::format("value '{}' is defined twice, the second time by node '{}'", name,
+                        graph.nodes[i].DisplayName()));
       }
     }
   }
@@ -39,7 +43,8 @@ Result<std::vector<const onnx::Node*>> TopologicalOrder(const onnx::Graph& graph
       const auto it = producer.find(name);
       if (it == producer.end()) {
         return InvalidArgument(fmt::format("node '{}' ({}) reads '{}', which nothing defines",
-                                           graph.nodes[i].DisplayName(), graph.nodes[i].op_type, name));
+                                           graph.nodes[i].DisplayName(), graph.nodes[i].op_type,
+                                           name));
       }
       readers[it->second].push_back(i);
       ++waiting[i];
@@ -59,8 +64,10 @@ Result<std::vector<const onnx::Node*>> TopologicalOrder(const onnx::Graph& graph
     }
   }
   if (order.size() != graph.nodes.size()) {
-    const size_t stuck = static_cast<size_t>(std::ranges::find_if(waiting, [](size_t n) { return n > 0; }) - waiting.begin());
-    return InvalidArgument(fmt::format("node '{}' ({}) is part of a cycle", graph.nodes[stuck].DisplayName(),
+    const size_t stuck = static_cast<size_t>(
+        std::ranges::find_if(waiting, [](size_t n) { return n > 0; }) - waiting.begin());
+    return InvalidArgument(fmt::format("node '{}' ({}) is part of a cycle",
+                                       graph.nodes[stuck].DisplayName(),
                                        graph.nodes[stuck].op_type));
   }
   return order;
@@ -68,7 +75,8 @@ Result<std::vector<const onnx::Node*>> TopologicalOrder(const onnx::Graph& graph
 
 class Importer {
  public:
-  Importer(const onnx::Model& model, const BuildOptions& options, const std::map<std::string, Tensor>& pins)
+  Importer(const onnx::Model& model, const BuildOptions& options,
+           const std::map<std::string, Tensor>& pins)
       : model_(model), options_(options), pins_(pins), graph_(std::make_unique<ir::Graph>()) {}
 
   Result<ImportedModel> Run() {
@@ -88,10 +96,12 @@ class Importer {
  private:
   Status CheckOpset() {
     const std::optional<int64_t> opset = model_.OpsetVersion("");
-    if (!opset) return OkStatus();  // a model of other domains only; a node of ai.onnx says so itself
+    if (!opset)
+      return OkStatus();  // a model of other domains only; a node of ai.onnx says so itself
     if (*opset < kOldestOpset || *opset > kNewestOpset) {
-      return Unimplemented(fmt::format("opset {} is outside {} to {}; convert the model with onnx.version_converter",
-                                       *opset, kOldestOpset, kNewestOpset));
+      return Unimplemented(
+          fmt::format("opset {} is outside {} to {}; convert the model with onnx.version_converter",
+                      *opset, kOldestOpset, kNewestOpset));
     }
     opset_ = static_cast<int>(*opset);
     return OkStatus();
@@ -106,7 +116,8 @@ class Importer {
     std::vector<const onnx::ValueDecl*> declared;
     std::set<std::string_view> seen;
     for (const onnx::ValueDecl& d : model_.graph.inputs) {
-      if (!seen.insert(d.name).second) return InvalidArgument(fmt::format("input '{}' is declared twice", d.name));
+      if (!seen.insert(d.name).second)
+        return InvalidArgument(fmt::format("input '{}' is declared twice", d.name));
       // Before IR version 4 every initialiser was also listed as an input.
       if (!initializers_.contains(d.name)) declared.push_back(&d);
     }
@@ -131,10 +142,12 @@ class Importer {
     const auto it = pins_.find(name);
     if (it == pins_.end()) return OkStatus();
     const ir::ValueInfo info = graph_->value(input).info;
-    if (!ir::IsStatic(info.shape) || it->second.dtype() != info.dtype || !(it->second.shape() == ir::ToShape(info.shape))) {
-      return InvalidArgument(fmt::format("the value pinned to input '{}' is {}, the model says {}{}", name,
-                                         Describe(it->second.dtype(), it->second.shape()), DTypeName(info.dtype),
-                                         ir::ToString(info.shape)));
+    if (!ir::IsStatic(info.shape) || it->second.dtype() != info.dtype ||
+        !(it->second.shape() == ir::ToShape(info.shape))) {
+      return InvalidArgument(
+          fmt::format("the value pinned to input '{}' is {}, the model says {}{}", name,
+                      Describe(it->second.dtype(), it->second.shape()), DTypeName(info.dtype),
+                      ir::ToString(info.shape)));
     }
     graph_->pinned_inputs().push_back({input, it->second});
     values_[name] = AddConstant(graph_->FreshName(name + ".pinned"), it->second);
@@ -160,14 +173,17 @@ class Importer {
     return names;
   }
 
-  // The value of an ONNX name; initialisers enter the graph when first used, so that unused ones cost nothing.
+  // The value of an ONNX name; initialisers enter the graph when first used, so that unused ones
+  // cost nothing.
   Result<ir::ValueId> Lookup(std::string_view name) {
     if (const auto it = values_.find(name); it != values_.end()) return it->second;
     const auto it = initializers_.find(name);
-    if (it == initializers_.end()) return InvalidArgument(fmt::format("value '{}' is not defined", name));
+    if (it == initializers_.end())
+      return InvalidArgument(fmt::format("value '{}' is not defined", name));
     const onnx::TensorRef& ref = *it->second;
     if (!ref.tensor.present()) {
-      return Status(ref.problem.code(), ref.problem.message()).Annotate(fmt::format("initialiser '{}'", name));
+      return Status(ref.problem.code(), ref.problem.message())
+          .Annotate(fmt::format("initialiser '{}'", name));
     }
     const ir::ValueId id = AddConstant(std::string(name), ref.tensor);
     values_[std::string(name)] = id;
@@ -179,8 +195,9 @@ class Importer {
     const std::string_view domain = NormalDomain(node.domain);
     int opset = opset_;
     if (domain.empty() && opset == 0) {
-      return InvalidArgument(fmt::format("node '{}' ({}) is of the domain ai.onnx, which the model does not import",
-                                         node.DisplayName(), node.op_type));
+      return InvalidArgument(
+          fmt::format("node '{}' ({}) is of the domain ai.onnx, which the model does not import",
+                      node.DisplayName(), node.op_type));
     }
     if (!domain.empty()) {
       const std::optional<int64_t> version = model_.OpsetVersion(domain);
@@ -189,10 +206,12 @@ class Importer {
     const ops::ImportRule* rule = ops::FindImportRule(domain, node.op_type, opset);
     if (rule == nullptr) {
       const bool other = ops::HasImportRule(domain, node.op_type);
-      return Unimplemented(fmt::format(
-          "node '{}': operator {}{}{} {}; `fusee inspect capability MODEL` lists all that are missing",
-          node.DisplayName(), domain, domain.empty() ? "" : "::", node.op_type,
-          other ? fmt::format("is supported, but not at opset {}", opset) : std::string("is not supported")));
+      return Unimplemented(
+          fmt::format("node '{}': operator {}{}{} {}; `fusee inspect capability MODEL` lists all "
+                      "that are missing",
+                      node.DisplayName(), domain, domain.empty() ? "" : "::", node.op_type,
+                      other ? fmt::format("is supported, but not at opset {}", opset)
+                            : std::string("is not supported")));
     }
     std::vector<ir::ValueId> inputs;
     for (std::string_view name : node.inputs) {
@@ -201,10 +220,13 @@ class Importer {
         continue;
       }
       auto id = Lookup(name);
-      if (!id.ok()) return std::move(id).status().Annotate(fmt::format("node '{}' ({})", node.DisplayName(), node.op_type));
+      if (!id.ok())
+        return std::move(id).status().Annotate(
+            fmt::format("node '{}' ({})", node.DisplayName(), node.op_type));
       inputs.push_back(*id);
     }
-    while (!inputs.empty() && !inputs.back().valid()) inputs.pop_back();  // trailing absent operands say nothing
+    while (!inputs.empty() && !inputs.back().valid())
+      inputs.pop_back();  // trailing absent operands say nothing
     ops::ImportContext context(*graph_, node, opset, std::move(inputs));
     if (Status status = rule->import(context); !status.ok()) {
       if (context.unknown_operand().valid()) CollectInputs(context.unknown_operand());
@@ -216,17 +238,20 @@ class Importer {
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       if (!context.wants_output(i)) continue;
       const ir::ValueId id = context.outputs()[i];
-      if (!id.valid()) return context.Refuse(fmt::format("result {} ('{}') is not supported", i, node.outputs[i]));
+      if (!id.valid())
+        return context.Refuse(fmt::format("result {} ('{}') is not supported", i, node.outputs[i]));
       AdoptName(id, node, std::string(node.outputs[i]));
       values_[std::string(node.outputs[i])] = id;
     }
     return OkStatus();
   }
 
-  // A result built from several IR nodes takes ONNX's name, so that reports and comparisons speak the model's language.
+  // A result built from several IR nodes takes ONNX's name, so that reports and comparisons speak
+  // the model's language.
   void AdoptName(ir::ValueId id, const onnx::Node& node, std::string name) {
     const ir::Value& value = graph_->value(id);
-    const bool internal = value.producer.valid() && value.name.starts_with(node.DisplayName() + "/");
+    const bool internal =
+        value.producer.valid() && value.name.starts_with(node.DisplayName() + "/");
     if (internal && !graph_->FindValue(name)) graph_->Rename(id, std::move(name));
   }
 
@@ -251,16 +276,20 @@ class Importer {
     if (model_.graph.outputs.empty()) return InvalidArgument("the model has no outputs");
     std::set<std::string_view> seen;
     for (const onnx::ValueDecl& decl : model_.graph.outputs) {
-      if (!seen.insert(decl.name).second) return InvalidArgument(fmt::format("output '{}' is declared twice", decl.name));
-      if (decl.kind != onnx::ValueDecl::Kind::kTensor && decl.kind != onnx::ValueDecl::Kind::kUntyped) {
+      if (!seen.insert(decl.name).second)
+        return InvalidArgument(fmt::format("output '{}' is declared twice", decl.name));
+      if (decl.kind != onnx::ValueDecl::Kind::kTensor &&
+          decl.kind != onnx::ValueDecl::Kind::kUntyped) {
         return Unimplemented(fmt::format("model output '{}' is not a dense tensor", decl.name));
       }
       auto id = Lookup(decl.name);
       if (!id.ok()) return std::move(id).status().Annotate("model output");
       const DType dtype = graph_->value(*id).info.dtype;
-      if (decl.kind == onnx::ValueDecl::Kind::kTensor && decl.onnx_type != 0 && DTypeFromOnnx(decl.onnx_type) != dtype) {
-        return InvalidArgument(fmt::format("model output '{}' is declared {}, but the graph computes {}", decl.name,
-                                           OnnxTypeName(decl.onnx_type), DTypeName(dtype)));
+      if (decl.kind == onnx::ValueDecl::Kind::kTensor && decl.onnx_type != 0 &&
+          DTypeFromOnnx(decl.onnx_type) != dtype) {
+        return InvalidArgument(
+            fmt::format("model output '{}' is declared {}, but the graph computes {}", decl.name,
+                        OnnxTypeName(decl.onnx_type), DTypeName(dtype)));
       }
       graph_->MarkOutput(*id, std::string(decl.name));
     }
@@ -284,8 +313,10 @@ Result<ImportedModel> Import(const onnx::Model& model, const BuildOptions& optio
   // Each round pins at least one more input, so there are at most as many rounds as candidates.
   std::map<std::string, Tensor> pins = options.pins;
   for (const auto& [name, tensor] : options.pins) {
-    const bool known = std::ranges::any_of(model.graph.inputs, [&](const onnx::ValueDecl& d) { return d.name == name; });
-    if (!known) return NotFound(fmt::format("--pin names '{}', which is no input of the model", name));
+    const bool known = std::ranges::any_of(
+        model.graph.inputs, [&](const onnx::ValueDecl& d) { return d.name == name; });
+    if (!known)
+      return NotFound(fmt::format("--pin names '{}', which is no input of the model", name));
   }
   for (size_t round = 0;; ++round) {
     Importer importer(model, options, pins);
@@ -305,7 +336,9 @@ std::vector<MissingOperator> FindMissingOperators(const onnx::Model& model) {
   for (const onnx::Node& node : model.graph.nodes) {
     const std::string_view domain = NormalDomain(node.domain);
     const int64_t opset = model.OpsetVersion(domain).value_or(1);
-    if (ops::FindImportRule(domain, node.op_type, static_cast<int>(std::clamp<int64_t>(opset, 1, 1 << 20)))) continue;
+    if (ops::FindImportRule(domain, node.op_type,
+                            static_cast<int>(std::clamp<int64_t>(opset, 1, 1 << 20))))
+      continue;
     MissingOperator& row = missing[{std::string(domain), std::string(node.op_type)}];
     row.domain = std::string(domain);
     row.op = std::string(node.op_type);

@@ -28,20 +28,22 @@ struct SymbolSource {
 
 struct ImportedModel {
   std::unique_ptr<ir::Graph> graph;
-  std::vector<SymbolSource> symbols;     // in order of first appearance
-  std::vector<ProfilePoint> buckets;     // ascending; the last is the maximum; one empty point when all is static
+  std::vector<SymbolSource> symbols;  // in order of first appearance
+  std::vector<ProfilePoint>
+      buckets;  // ascending; the last is the maximum; one empty point when all is static
   ProfilePoint opt;
   size_t node_count = 0;
   std::map<std::string, size_t> operators;  // ONNX operator -> count
-  std::vector<std::string> notes;        // defaults that were taken, for the report
+  std::vector<std::string> notes;           // defaults that were taken, for the report
 };
 
 // Errors: kUnimplemented naming the node, operator and remedy (Fusee does not support something);
-// kInvalidArgument (the model or the profile is wrong). Inputs in options.pin_if_needed are pinned when a rule asks
-// for their value.
+// kInvalidArgument (the model or the profile is wrong). Inputs in options.pin_if_needed are pinned
+// when a rule asks for their value.
 Result<ImportedModel> Import(const onnx::Model& model, const BuildOptions& options);
 
-// One row per operator that has no import rule at the model's opset: what `fusee inspect capability` prints.
+// One row per operator that has no import rule at the model's opset: what `fusee inspect
+// capability` prints.
 struct MissingOperator {
   std::string domain, op;
   int64_t opset = 0;

@@ -25,8 +25,9 @@ plan::Latency Summarise(std::vector<int64_t>& samples_ns) {
   return latency;
 }
 
-Result<std::vector<plan::Latency>> MeasureBuckets(std::shared_ptr<const plan::Plan> plan, double budget_s,
-                                                  const Clock& clock, Parallel* parallel) {
+Result<std::vector<plan::Latency>> MeasureBuckets(std::shared_ptr<const plan::Plan> plan,
+                                                  double budget_s, const Clock& clock,
+                                                  Parallel* parallel) {
   runtime::LoadOptions load;
   load.replay_golden = false;
   load.parallel = parallel;

@@ -11,13 +11,15 @@
 
 namespace fusee::compiler {
 
-// min, P50, P99, P99.9, max of times in nanoseconds; samples is sorted in place. Percentile p is the smallest sample
-// that at least p of all do not exceed (nearest rank).
+// min, P50, P99, P99.9, max of times in nanoseconds; samples is sorted in place. Percentile p is
+// the smallest sample that at least p of all do not exceed (nearest rank).
 plan::Latency Summarise(std::vector<int64_t>& samples_ns);
 
-// Runs each bucket for about budget_s (at least kMinRuns runs after one warm-up) with uniform inputs.
+// Runs each bucket for about budget_s (at least kMinRuns runs after one warm-up) with uniform
+// inputs.
 inline constexpr size_t kMinRuns = 10;
-Result<std::vector<plan::Latency>> MeasureBuckets(std::shared_ptr<const plan::Plan> plan, double budget_s,
-                                                  const Clock& clock, Parallel* parallel);
+Result<std::vector<plan::Latency>> MeasureBuckets(std::shared_ptr<const plan::Plan> plan,
+                                                  double budget_s, const Clock& clock,
+                                                  Parallel* parallel);
 
 }  // namespace fusee::compiler

@@ -14,7 +14,9 @@ using Array = simdjson::dom::array;
 
 constexpr Isa kIsas[] = {Isa::kAvx2, Isa::kAvx512, Isa::kVnni, Isa::kBf16, Isa::kAmx};
 
-void Key(Writer& w, std::string_view key) { w.Key(key.data(), static_cast<rapidjson::SizeType>(key.size())); }
+void Key(Writer& w, std::string_view key) {
+  w.Key(key.data(), static_cast<rapidjson::SizeType>(key.size()));
+}
 void Text(Writer& w, std::string_view key, std::string_view value) {
   Key(w, key);
   w.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
@@ -84,7 +86,9 @@ void WriteCertificate(Writer& w, const plan::Certificate& c) {
 // --- reading: every getter names the key it misses ---
 
 Status Missing(std::string_view key, const char* type) {
-  return InvalidArgument(fmt::format("lockfile: '{}' is missing or not {}; rebuild without --locked to write a new one", key, type));
+  return InvalidArgument(fmt::format(
+      "lockfile: '{}' is missing or not {}; rebuild without --locked to write a new one", key,
+      type));
 }
 template <typename T>
 Result<T> Get(Object object, std::string_view key, const char* type) {
@@ -227,11 +231,13 @@ Result<Lockfile> ReadLockfile(std::string_view text) {
   simdjson::dom::parser parser;
   Object root;
   if (parser.parse(simdjson::padded_string(text)).get(root) != simdjson::SUCCESS) {
-    return InvalidArgument("the lockfile is not a JSON object; rebuild without --locked to write a new one");
+    return InvalidArgument(
+        "the lockfile is not a JSON object; rebuild without --locked to write a new one");
   }
   FUSEE_TRY(int64_t version, Get<int64_t>(root, "fusee_lock", "an integer"));
   if (version != kLockfileVersion) {
-    return InvalidArgument(fmt::format("the lockfile has version {}, this builder reads {}", version, kLockfileVersion));
+    return InvalidArgument(fmt::format("the lockfile has version {}, this builder reads {}",
+                                       version, kLockfileVersion));
   }
   Lockfile lock;
   FUSEE_TRY(lock.builder_version, GetText(root, "builder"));
@@ -264,17 +270,22 @@ Result<Lockfile> ReadLockfile(std::string_view text) {
   return lock;
 }
 
-Status CheckLockfileFits(const Lockfile& lock, std::string_view builder_version, std::string_view model_digest,
-                         std::string_view options, size_t bucket_count) {
+Status CheckLockfileFits(const Lockfile& lock, std::string_view builder_version,
+                         std::string_view model_digest, std::string_view options,
+                         size_t bucket_count) {
   const auto differs = [](std::string_view field, std::string_view has, std::string_view need) {
-    return FailedPrecondition(fmt::format("the lockfile's {} is '{}', this build has '{}'; rebuild without --locked",
-                                          field, has, need));
+    return FailedPrecondition(
+        fmt::format("the lockfile's {} is '{}', this build has '{}'; rebuild without --locked",
+                    field, has, need));
   };
-  if (lock.builder_version != builder_version) return differs("builder version", lock.builder_version, builder_version);
-  if (lock.model_digest != model_digest) return differs("model digest", lock.model_digest, model_digest);
+  if (lock.builder_version != builder_version)
+    return differs("builder version", lock.builder_version, builder_version);
+  if (lock.model_digest != model_digest)
+    return differs("model digest", lock.model_digest, model_digest);
   if (lock.options != options) return differs("options", lock.options, options);
   if (lock.latencies.size() != bucket_count) {
-    return differs("number of tuned points", std::to_string(lock.latencies.size()), std::to_string(bucket_count));
+    return differs("number of tuned points", std::to_string(lock.latencies.size()),
+                   std::to_string(bucket_count));
   }
   return OkStatus();
 }

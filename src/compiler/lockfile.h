@@ -1,7 +1,9 @@
-// The lockfile: everything a build measured, as text beside the plan (PLAN.lock). With it, the same model, options and
-// builder give the same plan bytes on any machine; two of them diff line by line.
+// The lockfile: everything a build measured, as text beside the plan (PLAN.lock). With it, the same
+// model, options and builder give the same plan bytes on any machine; two of them diff line by
+// line.
 //
-// JSON, one fact a line, keys in a fixed order; numbers in the shortest form that reads back exactly.
+// JSON, one fact a line, keys in a fixed order; numbers in the shortest form that reads back
+// exactly.
 #pragma once
 
 #include <map>
@@ -33,7 +35,8 @@ std::string WriteLockfile(const Lockfile& lock);
 Result<Lockfile> ReadLockfile(std::string_view text);
 
 // Errors: kFailedPrecondition naming the field that does not fit, both values, and the remedy.
-Status CheckLockfileFits(const Lockfile& lock, std::string_view builder_version, std::string_view model_digest,
-                         std::string_view options, size_t bucket_count);
+Status CheckLockfileFits(const Lockfile& lock, std::string_view builder_version,
+                         std::string_view model_digest, std::string_view options,
+                         size_t bucket_count);
 
 }  // namespace fusee::compiler

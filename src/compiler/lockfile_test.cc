@@ -32,7 +32,8 @@ TEST(Lockfile, ReadsBackExactlyWhatItWrote) {
   EXPECT_EQ(lock->tactics, Sample().tactics);
   EXPECT_EQ(lock->latencies[0].max_us, 0.1 + 0.2);
   EXPECT_EQ(lock->certificate.corners[0].max_abs_error, 1.0 / 3);
-  EXPECT_EQ(lock->certificate.golden[0].output_digests, Sample().certificate.golden[0].output_digests);
+  EXPECT_EQ(lock->certificate.golden[0].output_digests,
+            Sample().certificate.golden[0].output_digests);
 }
 
 TEST(Lockfile, EveryPrefixIsRefused) {

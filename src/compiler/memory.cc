@@ -30,7 +30,9 @@ MemoryPlan PlanMemory(std::span<const Lifetime> lifetimes, uint64_t alignment) {
   plan.lower_bound_bytes = LowerBound(lifetimes, alignment);
   std::vector<size_t> by_size(lifetimes.size());
   std::iota(by_size.begin(), by_size.end(), size_t{0});
-  std::ranges::stable_sort(by_size, [&](size_t a, size_t b) { return lifetimes[a].size_bytes > lifetimes[b].size_bytes; });
+  std::ranges::stable_sort(by_size, [&](size_t a, size_t b) {
+    return lifetimes[a].size_bytes > lifetimes[b].size_bytes;
+  });
 
   std::vector<size_t> placed;  // by offset
   for (size_t i : by_size) {
@@ -38,14 +40,16 @@ MemoryPlan PlanMemory(std::span<const Lifetime> lifetimes, uint64_t alignment) {
     if (size == 0) continue;
     uint64_t offset = 0;
     for (size_t j : placed) {
-      const bool together = lifetimes[i].first_step <= lifetimes[j].last_step && lifetimes[j].first_step <= lifetimes[i].last_step;
+      const bool together = lifetimes[i].first_step <= lifetimes[j].last_step &&
+                            lifetimes[j].first_step <= lifetimes[i].last_step;
       if (!together) continue;
       if (offset + size <= plan.offsets[j]) break;  // fits in the gap before j
       offset = std::max(offset, plan.offsets[j] + AlignUp(lifetimes[j].size_bytes, alignment));
     }
     plan.offsets[i] = offset;
     plan.region_bytes = std::max(plan.region_bytes, offset + size);
-    placed.insert(std::ranges::upper_bound(placed, offset, {}, [&](size_t j) { return plan.offsets[j]; }), i);
+    placed.insert(
+        std::ranges::upper_bound(placed, offset, {}, [&](size_t j) { return plan.offsets[j]; }), i);
   }
   return plan;
 }

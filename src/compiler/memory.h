@@ -1,12 +1,14 @@
 // The memory planner: turns lifetimes into offsets of one region.
 //
-// A pure function. Intervals are inclusive step indices; two that share a step must not share bytes.
-//   - greedy by size, largest first, each at the lowest offset that fits between those already placed and alive at
-//     the same time (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", MLSys 2020
-//     workshop, https://arxiv.org/abs/2001.03288, "greedy by size").
+// A pure function. Intervals are inclusive step indices; two that share a step must not share
+// bytes.
+//   - greedy by size, largest first, each at the lowest offset that fits between those already
+//   placed and alive at
+//     the same time (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
+//     Inference", MLSys 2020 workshop, https://arxiv.org/abs/2001.03288, "greedy by size").
 // Deterministic: equal input, equal output; ties go to the lower index.
-// Known weakness: optimal packing is NP-hard; see the test PlansWithinTwiceTheLowerBound for how far it may be.
-// Cost: O(n^2) for n intervals.
+// Known weakness: optimal packing is NP-hard; see the test PlansWithinTwiceTheLowerBound for how
+// far it may be. Cost: O(n^2) for n intervals.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +24,8 @@ struct Lifetime {
 };
 
 struct MemoryPlan {
-  std::vector<uint64_t> offsets;  // in input order, multiples of alignment
-  uint64_t region_bytes = 0;      // multiple of alignment
+  std::vector<uint64_t> offsets;   // in input order, multiples of alignment
+  uint64_t region_bytes = 0;       // multiple of alignment
   uint64_t lower_bound_bytes = 0;  // the most that is alive at any one step: no plan can need less
 };
 

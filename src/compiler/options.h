@@ -1,4 +1,5 @@
-// What a build is asked for. Everything here that shapes the plan's bytes is also in Provenance::options.
+// What a build is asked for. Everything here that shapes the plan's bytes is also in
+// Provenance::options.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,8 @@
 
 namespace fusee::compiler {
 
-// Shapes of one input: every entry is one tuned point, ascending; the first is the minimum, the last the maximum.
+// Shapes of one input: every entry is one tuned point, ascending; the first is the minimum, the
+// last the maximum.
 struct InputProfile {
   std::vector<std::vector<int64_t>> shapes;
   std::optional<std::vector<int64_t>> opt;  // the point to favour; default: the middle entry
@@ -20,26 +22,28 @@ struct InputProfile {
 
 struct BuildOptions {
   // --- affects the plan ---
-  std::map<std::string, InputProfile> profiles;   // by input name
+  std::map<std::string, InputProfile> profiles;  // by input name
   // Inputs the plan is specialised on: their value is fixed at build and checked at every run.
   std::map<std::string, Tensor> pins;
-  // Values to pin an input to only if some operator needs it while building (its axes, its target shape).
+  // Values to pin an input to only if some operator needs it while building (its axes, its target
+  // shape).
   std::map<std::string, Tensor> pin_if_needed;
   std::vector<std::string> disabled_passes;
-  bool reference_tactics = false;                 // every step by its reference kernel
-  Isa max_isa = Isa::kAmx;                        // never above this, nor above the host
+  bool reference_tactics = false;  // every step by its reference kernel
+  Isa max_isa = Isa::kAmx;         // never above this, nor above the host
   bool verify = true;
-  std::string lockfile;                           // --locked: rebuild from these measurements; empty: measure
+  std::string lockfile;  // --locked: rebuild from these measurements; empty: measure
 
   // --- affects how long it takes ---
-  double verify_budget_s = 30;                    // reference comparison stops starting new runs after this
-  bool measure = true;                            // false: the plan's latency table says "not measured"
-  double timing_budget_s = 0.25;                  // per bucket
-  int threads = 0;                                // 0: all that the process may use
+  double verify_budget_s = 30;    // reference comparison stops starting new runs after this
+  bool measure = true;            // false: the plan's latency table says "not measured"
+  double timing_budget_s = 0.25;  // per bucket
+  int threads = 0;                // 0: all that the process may use
 
   // --- affects what is written beside the plan ---
-  std::string dump_dir;                           // IR after every pass; empty: none
-  std::function<void(std::string_view phase)> progress;  // called at the start of each phase; may be null
+  std::string dump_dir;  // IR after every pass; empty: none
+  std::function<void(std::string_view phase)>
+      progress;  // called at the start of each phase; may be null
 };
 
 }  // namespace fusee::compiler

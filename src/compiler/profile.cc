@@ -20,13 +20,15 @@ Result<std::vector<int64_t>> ParseShape(std::string_view text) {
     int64_t value = 0;
     const auto [stop, error] = std::from_chars(text.data() + start, text.data() + end, value);
     if (error != std::errc() || stop != text.data() + end || value < 0 || value > INT32_MAX) {
-      return InvalidArgument(fmt::format("'{}' is not a shape; expected numbers joined by x, as in 1x3x224x224", text));
+      return InvalidArgument(fmt::format(
+          "'{}' is not a shape; expected numbers joined by x, as in 1x3x224x224", text));
     }
     dims.push_back(value);
     if (end == text.size()) break;
     start = end + 1;
   }
-  if (dims.size() > kMaxRank) return InvalidArgument(fmt::format("shape '{}' has more than {} axes", text, kMaxRank));
+  if (dims.size() > kMaxRank)
+    return InvalidArgument(fmt::format("shape '{}' has more than {} axes", text, kMaxRank));
   return dims;
 }
 
@@ -41,13 +43,16 @@ std::vector<std::string_view> SplitAt(std::string_view text, char separator) {
   }
 }
 
-std::string ShapeText(std::span<const int64_t> dims) { return dims.empty() ? "[]" : fmt::format("{}", fmt::join(dims, "x")); }
+std::string ShapeText(std::span<const int64_t> dims) {
+  return dims.empty() ? "[]" : fmt::format("{}", fmt::join(dims, "x"));
+}
 
 // Dimension names become identifiers of the IR's text form; ONNX allows any string.
 std::string SymbolName(std::string_view declared, std::string_view input, size_t axis) {
   std::string name = declared.empty() ? fmt::format("{}.{}", input, axis) : std::string(declared);
   for (char& c : name) {
-    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == '.';
     if (!ok) c = '_';
   }
   if (name[0] >= '0' && name[0] <= '9') name.insert(0, "d");
@@ -68,18 +73,21 @@ class Resolver {
 
   Result<ResolvedProfile> Resolve(std::span<const onnx::ValueDecl* const> inputs) {
     for (const auto& [name, profile] : options_.profiles) {
-      const bool known = std::ranges::any_of(inputs, [&](const onnx::ValueDecl* d) { return d->name == name; });
+      const bool known =
+          std::ranges::any_of(inputs, [&](const onnx::ValueDecl* d) { return d->name == name; });
       if (!known) {
         std::vector<std::string_view> names;
         for (const onnx::ValueDecl* d : inputs) names.push_back(d->name);
-        return NotFound(fmt::format("the profile names input '{}', which the model does not have; its inputs are: {}",
-                                    name, fmt::join(names, ", ")));
+        return NotFound(fmt::format(
+            "the profile names input '{}', which the model does not have; its inputs are: {}", name,
+            fmt::join(names, ", ")));
       }
     }
     // Given profiles first, so that a symbol shared with an input that has none is not defaulted.
     for (const onnx::ValueDecl* decl : inputs) FUSEE_TRY(ReadProfile(*decl));
     FUSEE_TRY(CountPoints());
-    for (size_t i = 0; i < inputs.size(); ++i) FUSEE_TRY(AddInput(*inputs[i], static_cast<uint32_t>(i)));
+    for (size_t i = 0; i < inputs.size(); ++i)
+      FUSEE_TRY(AddInput(*inputs[i], static_cast<uint32_t>(i)));
     return Finish();
   }
 
@@ -92,14 +100,16 @@ class Resolver {
   Status ReadProfile(const onnx::ValueDecl& decl) {
     const InputProfile* profile = ProfileOf(decl.name);
     if (profile == nullptr) return OkStatus();
-    if (profile->shapes.empty()) return InvalidArgument(fmt::format("the profile of '{}' lists no shape", decl.name));
+    if (profile->shapes.empty())
+      return InvalidArgument(fmt::format("the profile of '{}' lists no shape", decl.name));
     auto shapes = profile->shapes;
     if (profile->opt) shapes.push_back(*profile->opt);
     const size_t rank = decl.has_shape ? decl.shape.size() : shapes[0].size();
     for (const auto& shape : shapes) {
       if (shape.size() != rank) {
-        return InvalidArgument(fmt::format("the profile of '{}' has shape {} of rank {}, the model says rank {}",
-                                           decl.name, ShapeText(shape), shape.size(), rank));
+        return InvalidArgument(
+            fmt::format("the profile of '{}' has shape {} of rank {}, the model says rank {}",
+                        decl.name, ShapeText(shape), shape.size(), rank));
       }
     }
     for (size_t axis = 0; axis < rank; ++axis) FUSEE_TRY(ReadAxis(decl, *profile, axis));
@@ -111,26 +121,30 @@ class Resolver {
     points.said_by = std::string(decl.name);
     for (const auto& shape : profile.shapes) points.values.push_back(shape[axis]);
     if (!std::ranges::is_sorted(points.values)) {
-      return InvalidArgument(fmt::format("the profile of '{}' is not ascending in axis {}", decl.name, axis));
+      return InvalidArgument(
+          fmt::format("the profile of '{}' is not ascending in axis {}", decl.name, axis));
     }
     points.opt = profile.opt ? (*profile.opt)[axis] : points.values[points.values.size() / 2];
     if (points.opt < points.values.front() || points.opt > points.values.back()) {
-      return InvalidArgument(fmt::format("the profile of '{}': opt {} of axis {} is outside {} to {}", decl.name,
-                                         points.opt, axis, points.values.front(), points.values.back()));
+      return InvalidArgument(
+          fmt::format("the profile of '{}': opt {} of axis {} is outside {} to {}", decl.name,
+                      points.opt, axis, points.values.front(), points.values.back()));
     }
     const std::optional<int64_t> fixed = decl.has_shape ? decl.shape[axis].value : std::nullopt;
     if (fixed) {
       if (points.values.front() != *fixed || points.values.back() != *fixed) {
-        return InvalidArgument(fmt::format("the profile of '{}' gives axis {} the size {} to {}, but the model fixes {}",
-                                           decl.name, axis, points.values.front(), points.values.back(), *fixed));
+        return InvalidArgument(fmt::format(
+            "the profile of '{}' gives axis {} the size {} to {}, but the model fixes {}",
+            decl.name, axis, points.values.front(), points.values.back(), *fixed));
       }
       return OkStatus();
     }
-    const std::string symbol = SymbolName(decl.has_shape ? decl.shape[axis].name : "", decl.name, axis);
+    const std::string symbol =
+        SymbolName(decl.has_shape ? decl.shape[axis].name : "", decl.name, axis);
     const auto [it, fresh] = points_.emplace(symbol, points);
     if (!fresh && it->second.values != points.values) {
-      return InvalidArgument(fmt::format("the profiles of '{}' and '{}' disagree on dimension '{}'", it->second.said_by,
-                                         decl.name, symbol));
+      return InvalidArgument(fmt::format("the profiles of '{}' and '{}' disagree on dimension '{}'",
+                                         it->second.said_by, decl.name, symbol));
     }
     return OkStatus();
   }
@@ -142,8 +156,9 @@ class Resolver {
       const size_t n = points.values.size();
       if (n == 1) continue;
       if (point_count_ != 1 && n != point_count_) {
-        return InvalidArgument(fmt::format("profiles must list equally many shapes; '{}' lists {}, another {}",
-                                           points.said_by, n, point_count_));
+        return InvalidArgument(
+            fmt::format("profiles must list equally many shapes; '{}' lists {}, another {}",
+                        points.said_by, n, point_count_));
       }
       point_count_ = n;
     }
@@ -153,24 +168,29 @@ class Resolver {
   Status AddInput(const onnx::ValueDecl& decl, uint32_t index) {
     const std::optional<DType> dtype = DTypeFromOnnx(decl.onnx_type);
     if (decl.kind != onnx::ValueDecl::Kind::kTensor || !dtype) {
-      const std::string_view what = decl.kind == onnx::ValueDecl::Kind::kTensor ? OnnxTypeName(decl.onnx_type)
-                                                                               : std::string_view("not a dense tensor");
-      return Unimplemented(fmt::format("model input '{}' is {}, which Fusee does not take", decl.name, what));
+      const std::string_view what = decl.kind == onnx::ValueDecl::Kind::kTensor
+                                        ? OnnxTypeName(decl.onnx_type)
+                                        : std::string_view("not a dense tensor");
+      return Unimplemented(
+          fmt::format("model input '{}' is {}, which Fusee does not take", decl.name, what));
     }
     ResolvedInput input{std::string(decl.name), *dtype, {}};
     const InputProfile* profile = ProfileOf(decl.name);
     if (!decl.has_shape && profile == nullptr) {
-      return InvalidArgument(fmt::format("model input '{}' declares no shape; say it with --shape-profile {}:1x3x224x224",
-                                         decl.name, decl.name));
+      return InvalidArgument(fmt::format(
+          "model input '{}' declares no shape; say it with --shape-profile {}:1x3x224x224",
+          decl.name, decl.name));
     }
     const size_t rank = decl.has_shape ? decl.shape.size() : profile->shapes[0].size();
     if (rank > kMaxRank) {
-      return Unimplemented(fmt::format("model input '{}' has rank {}, above the limit of {}", decl.name, rank, kMaxRank));
+      return Unimplemented(fmt::format("model input '{}' has rank {}, above the limit of {}",
+                                       decl.name, rank, kMaxRank));
     }
     for (size_t axis = 0; axis < rank; ++axis) {
       if (decl.has_shape && decl.shape[axis].value) {
         if (*decl.shape[axis].value < 0) {
-          return InvalidArgument(fmt::format("model input '{}' declares a negative dimension {}", decl.name, *decl.shape[axis].value));
+          return InvalidArgument(fmt::format("model input '{}' declares a negative dimension {}",
+                                             decl.name, *decl.shape[axis].value));
         }
         input.shape.push_back(*decl.shape[axis].value);
         continue;
@@ -183,18 +203,21 @@ class Resolver {
   }
 
   Result<ir::Dim> SymbolicAxis(const onnx::ValueDecl& decl, uint32_t index, size_t axis) {
-    const std::string symbol = SymbolName(decl.has_shape ? decl.shape[axis].name : "", decl.name, axis);
+    const std::string symbol =
+        SymbolName(decl.has_shape ? decl.shape[axis].name : "", decl.name, axis);
     auto it = points_.find(symbol);
     if (it == points_.end()) {
       if (axis != 0) {
-        return InvalidArgument(fmt::format(
-            "input '{}' has the dynamic dimension '{}' (axis {}) and no profile says how large it gets; "
-            "say for example --shape-profile {}:MIN,OPT,MAX with shapes such as {}",
-            decl.name, symbol, axis, decl.name, ExampleShape(decl)));
+        return InvalidArgument(
+            fmt::format("input '{}' has the dynamic dimension '{}' (axis {}) and no profile says "
+                        "how large it gets; "
+                        "say for example --shape-profile {}:MIN,OPT,MAX with shapes such as {}",
+                        decl.name, symbol, axis, decl.name, ExampleShape(decl)));
       }
       it = points_.emplace(symbol, DefaultPoints()).first;
-      result_.notes.push_back(fmt::format("dimension '{}' of input '{}' has no profile: built for {}", symbol, decl.name,
-                                          fmt::join(it->second.values, ", ")));
+      result_.notes.push_back(
+          fmt::format("dimension '{}' of input '{}' has no profile: built for {}", symbol,
+                      decl.name, fmt::join(it->second.values, ", ")));
     }
     const SymbolPoints& points = it->second;
     if (points.values.front() == points.values.back()) return ir::Dim(points.values.front());
@@ -211,7 +234,8 @@ class Resolver {
     points.values.assign(std::begin(kDefaultBatchBuckets), std::end(kDefaultBatchBuckets));
     if (point_count_ > 1) {  // join the tuples that other inputs list
       points.values.assign(point_count_, kDefaultBatchBuckets[3]);
-      for (size_t i = 0; i < std::min<size_t>(point_count_, 4); ++i) points.values[i] = kDefaultBatchBuckets[i];
+      for (size_t i = 0; i < std::min<size_t>(point_count_, 4); ++i)
+        points.values[i] = kDefaultBatchBuckets[i];
       std::ranges::sort(points.values);
     } else {
       point_count_ = points.values.size();
@@ -222,7 +246,8 @@ class Resolver {
 
   static std::string ExampleShape(const onnx::ValueDecl& decl) {
     std::vector<int64_t> dims;
-    for (const onnx::DimDecl& d : decl.shape) dims.push_back(d.value.value_or(dims.empty() ? 1 : 128));
+    for (const onnx::DimDecl& d : decl.shape)
+      dims.push_back(d.value.value_or(dims.empty() ? 1 : 128));
     return ShapeText(dims);
   }
 
@@ -233,9 +258,11 @@ class Resolver {
         const SymbolPoints& points = points_.at(s.name);
         point.values[s.name] = points.values[std::min(i, points.values.size() - 1)];
       }
-      if (result_.buckets.empty() || !(result_.buckets.back() == point)) result_.buckets.push_back(std::move(point));
+      if (result_.buckets.empty() || !(result_.buckets.back() == point))
+        result_.buckets.push_back(std::move(point));
     }
-    for (const SymbolSource& s : result_.symbols) result_.opt.values[s.name] = points_.at(s.name).opt;
+    for (const SymbolSource& s : result_.symbols)
+      result_.opt.values[s.name] = points_.at(s.name).opt;
     return std::move(result_);
   }
 
@@ -250,7 +277,8 @@ class Resolver {
 Result<NamedProfile> ParseShapeProfile(std::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) {
-    return InvalidArgument(fmt::format("'{}' is not a profile; expected NAME:SHAPE[,SHAPE...], as in x:1x8,4x8,16x8", text));
+    return InvalidArgument(fmt::format(
+        "'{}' is not a profile; expected NAME:SHAPE[,SHAPE...], as in x:1x8,4x8,16x8", text));
   }
   NamedProfile named{std::string(text.substr(0, colon)), {}};
   for (std::string_view part : SplitAt(text.substr(colon + 1), ',')) {
@@ -260,7 +288,8 @@ Result<NamedProfile> ParseShapeProfile(std::string_view text) {
   return named;
 }
 
-Result<std::vector<std::pair<std::string, std::vector<int64_t>>>> ParseNamedShapes(std::string_view text) {
+Result<std::vector<std::pair<std::string, std::vector<int64_t>>>> ParseNamedShapes(
+    std::string_view text) {
   std::vector<std::pair<std::string, std::vector<int64_t>>> named;
   for (std::string_view part : SplitAt(text, ',')) {
     const size_t colon = part.rfind(':');
@@ -273,7 +302,8 @@ Result<std::vector<std::pair<std::string, std::vector<int64_t>>>> ParseNamedShap
   return named;
 }
 
-Result<ResolvedProfile> ResolveProfile(std::span<const onnx::ValueDecl* const> inputs, const BuildOptions& options) {
+Result<ResolvedProfile> ResolveProfile(std::span<const onnx::ValueDecl* const> inputs,
+                                       const BuildOptions& options) {
   return Resolver(options).Resolve(inputs);
 }
 

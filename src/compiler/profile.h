@@ -1,4 +1,5 @@
-// Profiles: which shapes a plan is built for. Gives every graph input its symbolic shape and every symbol its range.
+// Profiles: which shapes a plan is built for. Gives every graph input its symbolic shape and every
+// symbol its range.
 #pragma once
 
 #include <string>
@@ -19,11 +20,12 @@ struct NamedProfile {
 Result<NamedProfile> ParseShapeProfile(std::string_view text);
 
 // trtexec's spelling: "a:1x3x8x8,b:1x4": one shape for each of several inputs.
-Result<std::vector<std::pair<std::string, std::vector<int64_t>>>> ParseNamedShapes(std::string_view text);
+Result<std::vector<std::pair<std::string, std::vector<int64_t>>>> ParseNamedShapes(
+    std::string_view text);
 
-// Resolves the declared inputs (those that are no initialisers) against the options. Symbols whose minimum equals
-// their maximum become constants. Symbols without a profile: axis 0 gets the default buckets 1, 2, 4, 8 and a note;
-// any other axis is refused with the option that would say it.
+// Resolves the declared inputs (those that are no initialisers) against the options. Symbols whose
+// minimum equals their maximum become constants. Symbols without a profile: axis 0 gets the default
+// buckets 1, 2, 4, 8 and a note; any other axis is refused with the option that would say it.
 struct ResolvedInput {
   std::string name;
   DType dtype = DType::kInvalid;
@@ -37,6 +39,7 @@ struct ResolvedProfile {
   ProfilePoint opt;
   std::vector<std::string> notes;
 };
-Result<ResolvedProfile> ResolveProfile(std::span<const onnx::ValueDecl* const> inputs, const BuildOptions& options);
+Result<ResolvedProfile> ResolveProfile(std::span<const onnx::ValueDecl* const> inputs,
+                                       const BuildOptions& options);
 
 }  // namespace fusee::compiler

@@ -21,7 +21,8 @@ onnx::ValueDecl Input(std::string_view name, std::vector<onnx::DimDecl> shape, i
 onnx::DimDecl Named(std::string_view name) { return {std::nullopt, name}; }
 onnx::DimDecl Fixed(int64_t value) { return {value, ""}; }
 
-Result<ResolvedProfile> Resolve(const std::vector<onnx::ValueDecl>& inputs, const std::vector<std::string>& profiles) {
+Result<ResolvedProfile> Resolve(const std::vector<onnx::ValueDecl>& inputs,
+                                const std::vector<std::string>& profiles) {
   BuildOptions options;
   for (const std::string& text : profiles) {
     FUSEE_TRY(NamedProfile named, ParseShapeProfile(text));
@@ -47,7 +48,8 @@ TEST(ParseShapeProfile, TakesNamesWithColonsAndScalars) {
 }
 
 TEST(ParseShapeProfile, RefusesWhatIsNoShape) {
-  for (const char* bad : {"x", ":1x2", "x:", "x:1x", "x:ax2", "x:-1x2", "x:1,", "x:99999999999x1", "x:1x1x1x1x1x1x1x1x1"}) {
+  for (const char* bad : {"x", ":1x2", "x:", "x:1x", "x:ax2", "x:-1x2", "x:1,", "x:99999999999x1",
+                          "x:1x1x1x1x1x1x1x1x1"}) {
     auto named = ParseShapeProfile(bad);
     ASSERT_FALSE(named.ok()) << bad;
     EXPECT_EQ(named.status().code(), StatusCode::kInvalidArgument) << bad;
@@ -75,7 +77,8 @@ TEST(ResolveProfile, MakesAConstantOfWhatDoesNotVary) {
 }
 
 TEST(ResolveProfile, SharesASymbolBetweenInputs) {
-  auto p = Resolve({Input("ids", {Named("batch"), Named("seq")}, 7), Input("mask", {Named("batch"), Named("seq")}, 7)},
+  auto p = Resolve({Input("ids", {Named("batch"), Named("seq")}, 7),
+                    Input("mask", {Named("batch"), Named("seq")}, 7)},
                    {"ids:1x16,8x128"});
   ASSERT_TRUE(p.ok()) << p.status().ToString();
   EXPECT_EQ(ir::ToString(p->inputs[1].shape), "[batch,seq]");

@@ -24,8 +24,10 @@ Result<Tensor> PinOf(const plan::Plan& plan, const plan::IoDef& io) {
   const std::vector<int64_t> opt = plan::SymbolValues(plan, plan::ProfilePoint::kOpt);
   FUSEE_TRY(std::vector<int64_t> shape, ShapeAt(plan, io, opt));
   TensorView writable;
-  FUSEE_TRY(Tensor tensor, Tensor::Allocate(plan.tensors[io.tensor].dtype, Shape(shape), &writable));
-  if (writable.bytes().size() != io.pinned.size()) return Internal("a pinned input's bytes are not its tensor's");
+  FUSEE_TRY(Tensor tensor,
+            Tensor::Allocate(plan.tensors[io.tensor].dtype, Shape(shape), &writable));
+  if (writable.bytes().size() != io.pinned.size())
+    return Internal("a pinned input's bytes are not its tensor's");
   if (!io.pinned.empty()) std::memcpy(writable.data, io.pinned.data(), io.pinned.size());
   return tensor;
 }
@@ -33,14 +35,17 @@ Result<Tensor> PinOf(const plan::Plan& plan, const plan::IoDef& io) {
 // The comparison binds both plans by position, so names, types and symbols must agree.
 Status CheckSameInterface(const plan::Plan& plan, const plan::Plan& reference) {
   const auto differ = [](std::string what) {
-    return FailedPrecondition(fmt::format("the model gives other {} than the plan has; was the plan built from it with "
-                                          "this version of Fusee?", what));
+    return FailedPrecondition(
+        fmt::format("the model gives other {} than the plan has; was the plan built from it with "
+                    "this version of Fusee?",
+                    what));
   };
   const auto same_io = [&](const std::vector<plan::IoDef>& a, const std::vector<plan::IoDef>& b) {
     if (a.size() != b.size()) return false;
     for (size_t i = 0; i < a.size(); ++i) {
       const plan::TensorDef &x = plan.tensors[a[i].tensor], &y = reference.tensors[b[i].tensor];
-      if (a[i].name != b[i].name || x.dtype != y.dtype || x.shape.size() != y.shape.size()) return false;
+      if (a[i].name != b[i].name || x.dtype != y.dtype || x.shape.size() != y.shape.size())
+        return false;
     }
     return true;
   };
@@ -98,9 +103,10 @@ Result<plan::Plan> ReferenceFor(const plan::Plan& plan, const std::string& model
   FUSEE_TRY(auto model, onnx::Load(model_path));
   const Sha256Digest digest = ModelDigest(*model);
   if (digest != plan.provenance.model_digest) {
-    return FailedPrecondition(fmt::format("the plan was built from another model than '{}': its digest is {}, the plan "
-                                          "says {}; give the plan's own model, or rebuild",
-                                          model_path, ToHex(digest), ToHex(plan.provenance.model_digest)));
+    return FailedPrecondition(
+        fmt::format("the plan was built from another model than '{}': its digest is {}, the plan "
+                    "says {}; give the plan's own model, or rebuild",
+                    model_path, ToHex(digest), ToHex(plan.provenance.model_digest)));
   }
   FUSEE_TRY(BuildOptions options, OptionsOf(plan));
   FUSEE_TRY(ImportedModel imported, Import(*model, options));

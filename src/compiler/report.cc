@@ -16,7 +16,8 @@ constexpr size_t kMaxDeclinedShown = 12;
 
 std::string OperatorList(const std::map<std::string, size_t>& operators) {
   std::string text;
-  for (const auto& [op, count] : operators) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", op, count);
+  for (const auto& [op, count] : operators)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", op, count);
   return text;
 }
 
@@ -37,7 +38,8 @@ void AppendFusions(const plan::Plan& plan, std::string* out) {
   for (const plan::FusionRecord& f : plan.fusions) {
     if (f.made) continue;
     if (++shown > kMaxDeclinedShown) {
-      fmt::format_to(to, "  ... and {} more: `fusee inspect plan --fusions`\n", declined - kMaxDeclinedShown);
+      fmt::format_to(to, "  ... and {} more: `fusee inspect plan --fusions`\n",
+                     declined - kMaxDeclinedShown);
       break;
     }
     fmt::format_to(to, "  declined   {}: {}: {}\n", f.pass, f.nodes, f.reason);
@@ -46,13 +48,13 @@ void AppendFusions(const plan::Plan& plan, std::string* out) {
 
 void AppendLatencies(const plan::Plan& plan, std::string* out) {
   auto to = std::back_inserter(*out);
-  fmt::format_to(to, "{:<28} {:>10} {:>10} {:>10} {:>10} {:>10} {:>12} {:>6}\n", "bucket", "min us", "P50", "P99",
-                 "P99.9", "max", "arena", "runs");
+  fmt::format_to(to, "{:<28} {:>10} {:>10} {:>10} {:>10} {:>10} {:>12} {:>6}\n", "bucket", "min us",
+                 "P50", "P99", "P99.9", "max", "arena", "runs");
   for (const plan::Bucket& b : plan.buckets) {
     const plan::Latency& l = b.latency;
     fmt::format_to(to, "{:<28} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>12} {:>6}\n",
-                   DescribePoint(plan, b.symbol_values), l.min_us, l.p50_us, l.p99_us, l.p999_us, l.max_us,
-                   FormatBytes(b.arena_bytes), l.count);
+                   DescribePoint(plan, b.symbol_values), l.min_us, l.p50_us, l.p99_us, l.p999_us,
+                   l.max_us, FormatBytes(b.arena_bytes), l.count);
   }
 }
 
@@ -92,11 +94,13 @@ std::string ReportText(const BuildResult& result) {
   std::string out;
   auto to = std::back_inserter(out);
   fmt::format_to(to, "model        {}\n", r.model);
-  fmt::format_to(to, "operators    {} nodes, all covered: {}\n", r.onnx_nodes, OperatorList(r.operators));
+  fmt::format_to(to, "operators    {} nodes, all covered: {}\n", r.onnx_nodes,
+                 OperatorList(r.operators));
   AppendFusions(p, &out);
   fmt::format_to(to, "steps        {}: {}\n", p.steps.size(), OperatorList(r.kernels));
-  fmt::format_to(to, "memory       weights {}, arena {}, inputs and outputs {}, workspace {}\n", FormatBytes(p.weights.size()),
-                 FormatBytes(p.activation_bytes), FormatBytes(p.io_bytes), FormatBytes(p.workspace_bytes));
+  fmt::format_to(to, "memory       weights {}, arena {}, inputs and outputs {}, workspace {}\n",
+                 FormatBytes(p.weights.size()), FormatBytes(p.activation_bytes),
+                 FormatBytes(p.io_bytes), FormatBytes(p.workspace_bytes));
   fmt::format_to(to, "plan         {}, sha256 {}\n", FormatBytes(r.plan_bytes), r.plan_digest);
   double total = 0;
   std::string phases;
@@ -105,10 +109,13 @@ std::string ReportText(const BuildResult& result) {
     phases += fmt::format("{}{} {:.2f}", phases.empty() ? "" : ", ", phase.name, phase.seconds);
   }
   fmt::format_to(to, "seconds      {:.2f}: {}\n", total, phases);
-  fmt::format_to(to, "target       cpu {}, kernels need {}\n", HostCpu().brand, IsaName(static_cast<Isa>(p.target.isa)));
+  fmt::format_to(to, "target       cpu {}, kernels need {}\n", HostCpu().brand,
+                 IsaName(static_cast<Isa>(p.target.isa)));
   for (const std::string& note : r.notes) fmt::format_to(to, "note         {}\n", note);
   if (r.comparisons_skipped > 0) {
-    fmt::format_to(to, "note         {} comparisons were not started: time budget spent (--verify-budget)\n", r.comparisons_skipped);
+    fmt::format_to(
+        to, "note         {} comparisons were not started: time budget spent (--verify-budget)\n",
+        r.comparisons_skipped);
   }
   fmt::format_to(to, "verdict      {}\n", r.verdict);
   AppendLatencies(p, &out);
@@ -131,9 +138,12 @@ std::string ReportJson(const BuildResult& result) {
   w.Uint64(p.steps.size());
   w.Key("bytes");
   w.StartObject();
-  for (const auto& [key, value] : std::initializer_list<std::pair<const char*, uint64_t>>{
-           {"plan", r.plan_bytes}, {"weights", p.weights.size()}, {"arena", p.activation_bytes},
-           {"io", p.io_bytes}, {"workspace", p.workspace_bytes}}) {
+  for (const auto& [key, value] :
+       std::initializer_list<std::pair<const char*, uint64_t>>{{"plan", r.plan_bytes},
+                                                               {"weights", p.weights.size()},
+                                                               {"arena", p.activation_bytes},
+                                                               {"io", p.io_bytes},
+                                                               {"workspace", p.workspace_bytes}}) {
     w.Key(key);
     w.Uint64(value);
   }
@@ -175,9 +185,12 @@ std::string ReportJson(const BuildResult& result) {
     w.Uint64(b.arena_bytes);
     w.Key("runs");
     w.Uint64(b.latency.count);
-    for (const auto& [key, value] : std::initializer_list<std::pair<const char*, double>>{
-             {"min_us", b.latency.min_us}, {"p50_us", b.latency.p50_us}, {"p99_us", b.latency.p99_us},
-             {"p999_us", b.latency.p999_us}, {"max_us", b.latency.max_us}}) {
+    for (const auto& [key, value] :
+         std::initializer_list<std::pair<const char*, double>>{{"min_us", b.latency.min_us},
+                                                               {"p50_us", b.latency.p50_us},
+                                                               {"p99_us", b.latency.p99_us},
+                                                               {"p999_us", b.latency.p999_us},
+                                                               {"max_us", b.latency.max_us}}) {
       w.Key(key);
       w.Double(value);
     }

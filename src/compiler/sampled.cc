@@ -17,12 +17,13 @@
 namespace fusee::compiler {
 namespace {
 
-constexpr size_t kRows = 16;      // of a matrix product
+constexpr size_t kRows = 16;  // of a matrix product
 constexpr size_t kColumns = 64;
-constexpr size_t kMatrices = 2;   // of a batch of matrix products
-constexpr size_t kChannels = 8;   // of a convolution
+constexpr size_t kMatrices = 2;  // of a batch of matrix products
+constexpr size_t kChannels = 8;  // of a convolution
 
-// Up to count different indices below limit, ascending, the first and the last among them: edges of tiles lie there.
+// Up to count different indices below limit, ascending, the first and the last among them: edges of
+// tiles lie there.
 std::vector<int64_t> SomeOf(int64_t limit, size_t count, uint64_t seed) {
   std::set<int64_t> chosen;
   if (limit > 0) chosen = {0, limit - 1};
@@ -34,8 +35,8 @@ std::vector<int64_t> SomeOf(int64_t limit, size_t count, uint64_t seed) {
 }
 
 // Chooses along one axis of the result and the axes of operands that carry it.
-void Choose(StepSample& sample, std::vector<std::pair<size_t, int>> carriers, int result_axis, int64_t size,
-            size_t count, uint64_t seed) {
+void Choose(StepSample& sample, std::vector<std::pair<size_t, int>> carriers, int result_axis,
+            int64_t size, size_t count, uint64_t seed) {
   if (size <= static_cast<int64_t>(count)) return;
   const std::vector<int64_t> indices = SomeOf(size, count, seed);
   for (const auto& [operand, axis] : carriers) sample.operands.push_back({operand, axis, indices});
@@ -54,7 +55,8 @@ StepSample SampleMatMul(const std::vector<Shape>& in, const Shape& out, uint64_t
     std::vector<std::pair<size_t, int>> carriers;
     if (const int ia = i - (ro - ra); ia >= 0 && a[ia] == out[i]) carriers.emplace_back(0, ia);
     if (const int ib = i - (ro - rb); ib >= 0 && b[ib] == out[i]) carriers.emplace_back(1, ib);
-    if (!carriers.empty()) Choose(sample, carriers, i, out[i], kMatrices, seed + static_cast<uint64_t>(i));
+    if (!carriers.empty())
+      Choose(sample, carriers, i, out[i], kMatrices, seed + static_cast<uint64_t>(i));
   }
   Choose(sample, {{0, ra - 2}}, ro - 2, a[ra - 2], kRows, seed + 100);
   std::vector<std::pair<size_t, int>> columns = {{1, rb - 1}};
@@ -63,7 +65,8 @@ StepSample SampleMatMul(const std::vector<Shape>& in, const Shape& out, uint64_t
   return sample;
 }
 
-StepSample SampleGemm(const ir::Node& node, const std::vector<Shape>& in, const Shape& out, uint64_t seed) {
+StepSample SampleGemm(const ir::Node& node, const std::vector<Shape>& in, const Shape& out,
+                      uint64_t seed) {
   StepSample sample;
   const auto trans_a = node.attrs.Int("transA", 0);
   const auto trans_b = node.attrs.Int("transB", 0);
@@ -82,12 +85,14 @@ StepSample SampleGemm(const ir::Node& node, const std::vector<Shape>& in, const 
   return sample;
 }
 
-StepSample SampleConv(const ir::Node& node, const std::vector<Shape>& in, const Shape& out, uint64_t seed) {
+StepSample SampleConv(const ir::Node& node, const std::vector<Shape>& in, const Shape& out,
+                      uint64_t seed) {
   StepSample sample;
   const auto group = node.attrs.Int("group", 1);
   const Shape& w = in[1];
   if (!group.ok() || w.rank() < 3 || out.rank() != w.rank()) return sample;
-  const double macs = static_cast<double>(out.elements()) * static_cast<double>(w.elements(1, w.rank()));
+  const double macs =
+      static_cast<double>(out.elements()) * static_cast<double>(w.elements(1, w.rank()));
   if (macs <= kWholeStepMacs) return sample;
   Choose(sample, {{0, 0}}, 0, out[0], 1, seed);
   if (*group == 1) {
@@ -112,11 +117,13 @@ Result<Tensor> Recompute(const ir::Node& node, const std::vector<Tensor>& operan
       copy.inputs.emplace_back();
       continue;
     }
-    copy.inputs.push_back(graph.AddInput(fmt::format("x{}", i), {operands[i].dtype(), ir::ToSymShape(operands[i].shape()), {}}));
+    copy.inputs.push_back(graph.AddInput(
+        fmt::format("x{}", i), {operands[i].dtype(), ir::ToSymShape(operands[i].shape()), {}}));
     inputs.push_back(operands[i]);
   }
   std::vector<std::string> names(node.outputs.size());
-  for (size_t i = 0; i < names.size(); ++i) names[i] = node.outputs[i].valid() ? fmt::format("y{}", i) : "";
+  for (size_t i = 0; i < names.size(); ++i)
+    names[i] = node.outputs[i].valid() ? fmt::format("y{}", i) : "";
   FUSEE_TRY(std::vector<ir::ValueId> ids, ops::AddInferredNode(graph, std::move(copy), names));
   graph.MarkOutput(ids[result], "y");
   FUSEE_TRY(std::vector<Tensor> outputs, passes::Interpret(graph, inputs));
@@ -126,8 +133,8 @@ Result<Tensor> Recompute(const ir::Node& node, const std::vector<Tensor>& operan
 // Recomputes each step as the plan runs it.
 class StepChecker final : public runtime::StepHook {
  public:
-  StepChecker(const plan::Plan& plan, const ir::Graph& graph, const std::vector<SelectedNode>& selection,
-              ir::SymbolValues symbols)
+  StepChecker(const plan::Plan& plan, const ir::Graph& graph,
+              const std::vector<SelectedNode>& selection, ir::SymbolValues symbols)
       : plan_(plan), graph_(graph), symbols_(std::move(symbols)) {
     for (const SelectedNode& s : selection) {
       if (s.kernel != nullptr) nodes_.push_back(s.node);
@@ -156,7 +163,8 @@ class StepChecker final : public runtime::StepHook {
     }
     for (size_t r = 0; r < node.outputs.size(); ++r) {
       if (!node.outputs[r].valid()) continue;
-      const StepSample sample = r == 0 ? ChooseSample(node, shapes, event.outputs[0].shape, event.step) : StepSample{};
+      const StepSample sample =
+          r == 0 ? ChooseSample(node, shapes, event.outputs[0].shape, event.step) : StepSample{};
       FUSEE_TRY(CompareResult(event, node, operands, r, sample));
     }
     return OkStatus();
@@ -169,8 +177,8 @@ class StepChecker final : public runtime::StepHook {
     return constant.present() ? constant : Tensor(view.dtype, view.shape, view.data, nullptr);
   }
 
-  Status CompareResult(const runtime::StepEvent& event, const ir::Node& node, std::vector<Tensor> operands, size_t r,
-                       const StepSample& sample) {
+  Status CompareResult(const runtime::StepEvent& event, const ir::Node& node,
+                       std::vector<Tensor> operands, size_t r, const StepSample& sample) {
     for (const AxisChoice& c : sample.operands) {
       FUSEE_TRY(operands[c.operand], TakeAlong(operands[c.operand].view(), c.axis, c.indices));
     }
@@ -180,10 +188,12 @@ class StepChecker final : public runtime::StepHook {
       FUSEE_TRY(got, TakeAlong(got.view(), c.axis, c.indices));
     }
     auto want = Recompute(node, operands, r, symbols_);
-    if (!want.ok()) return std::move(want).status().Annotate("recomputing " + ir::DescribeNode(node));
+    if (!want.ok())
+      return std::move(want).status().Annotate("recomputing " + ir::DescribeNode(node));
     if (want->dtype() != got.dtype() || !(want->shape() == got.shape())) {
       return Internal(fmt::format("{}: the reference gives {}, the plan {}", ir::DescribeNode(node),
-                                  Describe(want->dtype(), want->shape()), Describe(got.dtype(), got.shape())));
+                                  Describe(want->dtype(), want->shape()),
+                                  Describe(got.dtype(), got.shape())));
     }
     const Difference d = CompareWithReference(got.view(), want->view());
     outcome_.corner.elements += got.elements();
@@ -192,10 +202,11 @@ class StepChecker final : public runtime::StepHook {
     if (d.mismatches > 0) {
       const plan::Step& step = plan_.steps[event.step];
       outcome_.failure = fmt::format(
-          "step {} '{}' (kernel {}, from ONNX nodes {}): {} of {} compared elements differ from the reference on the same "
+          "step {} '{}' (kernel {}, from ONNX nodes {}): {} of {} compared elements differ from "
+          "the reference on the same "
           "operands, the first: expected {:.9g}, got {:.9g}",
-          step.op, graph_.value(node.outputs[r]).name, step.kernel, fmt::join(step.sources, ", "), d.mismatches,
-          got.elements(), d.want, d.got);
+          step.op, graph_.value(node.outputs[r]).name, step.kernel, fmt::join(step.sources, ", "),
+          d.mismatches, got.elements(), d.want, d.got);
     }
     return OkStatus();
   }
@@ -210,7 +221,8 @@ class StepChecker final : public runtime::StepHook {
 
 }  // namespace
 
-StepSample ChooseSample(const ir::Node& node, const std::vector<Shape>& operands, const Shape& result, uint64_t seed) {
+StepSample ChooseSample(const ir::Node& node, const std::vector<Shape>& operands,
+                        const Shape& result, uint64_t seed) {
   if (operands.size() < 2) return {};
   if (node.op == "MatMul") return SampleMatMul(operands, result, seed);
   if (node.op == "Gemm") return SampleGemm(node, operands, result, seed);
@@ -218,13 +230,15 @@ StepSample ChooseSample(const ir::Node& node, const std::vector<Shape>& operands
   return {};
 }
 
-Result<Tensor> TakeAlong(const ConstTensorView& tensor, int axis, const std::vector<int64_t>& indices) {
+Result<Tensor> TakeAlong(const ConstTensorView& tensor, int axis,
+                         const std::vector<int64_t>& indices) {
   Shape shape = tensor.shape;
   shape[axis] = static_cast<int64_t>(indices.size());
   TensorView out;
   FUSEE_TRY(Tensor taken, Tensor::Allocate(tensor.dtype, shape, &out));
   const int64_t outer = tensor.shape.elements(0, axis);
-  const int64_t run = tensor.shape.elements(axis + 1, tensor.shape.rank()) * BytesPerElement(tensor.dtype);
+  const int64_t run =
+      tensor.shape.elements(axis + 1, tensor.shape.rank()) * BytesPerElement(tensor.dtype);
   const auto* src = static_cast<const char*>(tensor.data);
   auto* dst = static_cast<char*>(out.data);
   for (int64_t o = 0; o < outer; ++o) {
@@ -237,15 +251,17 @@ Result<Tensor> TakeAlong(const ConstTensorView& tensor, int axis, const std::vec
 }
 
 Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& graph,
-                                   const std::vector<SelectedNode>& selection, const std::vector<int64_t>& symbol_values,
-                                   Parallel* parallel) {
+                                   const std::vector<SelectedNode>& selection,
+                                   const std::vector<int64_t>& symbol_values, Parallel* parallel) {
   // Operands must survive their step to be read again, so nothing is taken over in place.
   FUSEE_TRY(plan::Plan emitted, EmitPlan(model, graph, selection, {.in_place = false}));
   const auto plan = std::make_shared<const plan::Plan>(std::move(emitted));
-  FUSEE_TRY(auto loaded, runtime::LoadedPlan::FromPlan(plan, {.replay_golden = false, .parallel = parallel}));
+  FUSEE_TRY(auto loaded,
+            runtime::LoadedPlan::FromPlan(plan, {.replay_golden = false, .parallel = parallel}));
   FUSEE_TRY(auto context, runtime::Context::Create(loaded, {.parallel = parallel}));
   ir::SymbolValues symbols;
-  for (size_t i = 0; i < model.symbols.size(); ++i) symbols[model.symbols[i].name] = symbol_values[i];
+  for (size_t i = 0; i < model.symbols.size(); ++i)
+    symbols[model.symbols[i].name] = symbol_values[i];
   StepChecker checker(*plan, graph, selection, symbols);
   FUSEE_TRY(runtime::FillInputs(*context, symbol_values, Fill::kUniform, kVerifySeed));
   context->SetStepHook(&checker);

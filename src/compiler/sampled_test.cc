@@ -36,7 +36,8 @@ TEST(TakeAlong, KeepsTheChosenPlacesInOrder) {
   auto taken = TakeAlong(t.view(), 1, {0, 2});
   ASSERT_TRUE(taken.ok());
   EXPECT_EQ(taken->shape(), (Shape{2, 2, 2}));
-  EXPECT_THAT(std::vector<int32_t>(taken->as<int32_t>(), taken->as<int32_t>() + 8), testing::ElementsAre(0, 1, 4, 5, 6, 7, 10, 11));
+  EXPECT_THAT(std::vector<int32_t>(taken->as<int32_t>(), taken->as<int32_t>() + 8),
+              testing::ElementsAre(0, 1, 4, 5, 6, 7, 10, 11));
 }
 
 TEST(ChooseSample, SmallStepsAreComparedWhole) {
@@ -48,20 +49,23 @@ TEST(ChooseSample, SmallStepsAreComparedWhole) {
 TEST(ChooseSample, LargeMatMulKeepsEdgesOfRowsAndColumns) {
   ir::Node node;
   node.op = "MatMul";
-  const StepSample sample = ChooseSample(node, {Shape{4, 512, 768}, Shape{768, 3072}, Shape{3072}}, Shape{4, 512, 3072}, 1);
+  const StepSample sample = ChooseSample(node, {Shape{4, 512, 768}, Shape{768, 3072}, Shape{3072}},
+                                         Shape{4, 512, 3072}, 1);
   ASSERT_EQ(sample.result.size(), 3u);  // matrices, rows, columns
   for (const AxisChoice& c : sample.result) {
     EXPECT_EQ(c.indices.front(), 0);
     EXPECT_EQ(c.indices.back(), (Shape{4, 512, 3072})[c.axis] - 1);
   }
-  EXPECT_TRUE(std::ranges::any_of(sample.operands, [](const AxisChoice& c) { return c.operand == 2; }));
+  EXPECT_TRUE(
+      std::ranges::any_of(sample.operands, [](const AxisChoice& c) { return c.operand == 2; }));
 }
 
 TEST(ChooseSample, DepthwiseConvolutionsKeepAllChannels) {
   ir::Node node;
   node.op = "Conv";
   node.attrs.Set("group", int64_t{64});
-  const StepSample sample = ChooseSample(node, {Shape{8, 64, 224, 224}, Shape{64, 1, 3, 3}}, Shape{8, 64, 224, 224}, 1);
+  const StepSample sample =
+      ChooseSample(node, {Shape{8, 64, 224, 224}, Shape{64, 1, 3, 3}}, Shape{8, 64, 224, 224}, 1);
   ASSERT_EQ(sample.result.size(), 1u);
   EXPECT_EQ(sample.result[0].axis, 0);
 }

@@ -25,13 +25,15 @@ std::string DescribeOperands(const ir::Graph& graph, const ir::Node& node) {
   return "(" + text + ")";
 }
 
-// The specs of one node; owns copies of constants whose bytes lie unaligned in the model file, which kernels that
-// read them while binding need not expect.
+// The specs of one node; owns copies of constants whose bytes lie unaligned in the model file,
+// which kernels that read them while binding need not expect.
 struct NodeSpecs {
   std::vector<ops::TensorSpec> inputs, outputs;
   std::vector<Tensor> aligned;
 
-  ops::StepSpec step(const ir::Node& node) const { return {node.op, &node.attrs, inputs, outputs, node.dims.size()}; }
+  ops::StepSpec step(const ir::Node& node) const {
+    return {node.op, &node.attrs, inputs, outputs, node.dims.size()};
+  }
 };
 
 Result<NodeSpecs> MakeSpecs(const ir::Graph& graph, const ir::Node& node) {
@@ -43,10 +45,12 @@ Result<NodeSpecs> MakeSpecs(const ir::Graph& graph, const ir::Node& node) {
     }
     FUSEE_TRY(ops::TensorSpec spec, SpecOf(graph, id));
     const Tensor& constant = graph.value(id).constant;
-    if (constant.present() && reinterpret_cast<uintptr_t>(constant.bytes().data()) % kTensorAlignment != 0) {
+    if (constant.present() &&
+        reinterpret_cast<uintptr_t>(constant.bytes().data()) % kTensorAlignment != 0) {
       TensorView out;
       FUSEE_TRY(Tensor copy, Tensor::Allocate(constant.dtype(), constant.shape(), &out));
-      if (constant.view().size_bytes() > 0) std::memcpy(out.data, constant.bytes().data(), constant.bytes().size());
+      if (constant.view().size_bytes() > 0)
+        std::memcpy(out.data, constant.bytes().data(), constant.bytes().size());
       spec.data = copy.bytes().data();
       specs.aligned.push_back(std::move(copy));
     }
@@ -64,11 +68,13 @@ Result<NodeSpecs> MakeSpecs(const ir::Graph& graph, const ir::Node& node) {
 }
 
 // Packs the constants and binds once more, as the loader will.
-Status Accept(const ops::KernelDef& kernel, const ir::Node& node, NodeSpecs& specs, bool pack, SelectedNode* selected) {
+Status Accept(const ops::KernelDef& kernel, const ir::Node& node, NodeSpecs& specs, bool pack,
+              SelectedNode* selected) {
   if (pack && kernel.pack != nullptr) {
     FUSEE_TRY(selected->packed, kernel.pack(specs.step(node)));
     for (const ops::PackedConstant& p : selected->packed) {
-      specs.inputs[p.input] = {DType::kU8, Shape{static_cast<int64_t>(p.bytes.size())}, true, p.bytes.data()};
+      specs.inputs[p.input] = {DType::kU8, Shape{static_cast<int64_t>(p.bytes.size())}, true,
+                               p.bytes.data()};
     }
   }
   auto bound = kernel.bind(specs.step(node));
@@ -80,12 +86,14 @@ Status Accept(const ops::KernelDef& kernel, const ir::Node& node, NodeSpecs& spe
 
 bool NeedsNoStep(const ir::Graph& graph, const ir::Node& node) {
   const ops::OpDef* op = ops::FindOp(node.op);
-  return op != nullptr && op->kind == ops::OpKind::kView && node.inputs[0].valid() && graph.value(node.inputs[0]).alive;
+  return op != nullptr && op->kind == ops::OpKind::kView && node.inputs[0].valid() &&
+         graph.value(node.inputs[0]).alive;
 }
 
 class Selector {
  public:
-  Selector(const ir::Graph& graph, const SelectOptions& options) : graph_(graph), options_(options) {}
+  Selector(const ir::Graph& graph, const SelectOptions& options)
+      : graph_(graph), options_(options) {}
 
   Result<SelectedNode> Select(ir::NodeId id) {
     const ir::Node& node = graph_.node(id);
@@ -105,7 +113,8 @@ class Selector {
         if (bound.ok() && locked != nullptr && kernel->id != *locked) {
           tried.verdict = "accepted; the lockfile chose another";
         } else {
-          Status status = bound.ok() ? Accept(*kernel, node, specs, options_.pack, &selected) : std::move(bound).status();
+          Status status = bound.ok() ? Accept(*kernel, node, specs, options_.pack, &selected)
+                                     : std::move(bound).status();
           if (!status.ok()) selected.packed.clear();
           tried.verdict = status.ok() ? "chosen" : status.message();
         }
@@ -114,9 +123,10 @@ class Selector {
     }
     if (selected.kernel != nullptr) return selected;
     if (locked != nullptr) {
-      return FailedPrecondition(fmt::format("{}: the lockfile chose kernel '{}', which {}", ir::DescribeNode(node), *locked,
-                                            ops::FindKernel(*locked) ? "does not take this step any more"
-                                                                     : "this build does not have"));
+      return FailedPrecondition(fmt::format(
+          "{}: the lockfile chose kernel '{}', which {}", ir::DescribeNode(node), *locked,
+          ops::FindKernel(*locked) ? "does not take this step any more"
+                                   : "this build does not have"));
     }
     return Refusal(node, selected);
   }
@@ -133,15 +143,18 @@ class Selector {
     if (kernel.isa > options_.max_isa) {
       return fmt::format("needs {}, target has {}", IsaName(kernel.isa), IsaName(options_.max_isa));
     }
-    if (options_.reference_only && !kernel.reference) return "only reference kernels were asked for";
+    if (options_.reference_only && !kernel.reference)
+      return "only reference kernels were asked for";
     return "";
   }
 
   Status Refusal(const ir::Node& node, const SelectedNode& selected) const {
     std::string reasons;
-    for (const plan::TriedTactic& t : selected.tried) reasons += fmt::format("; {}: {}", t.kernel, t.verdict);
+    for (const plan::TriedTactic& t : selected.tried)
+      reasons += fmt::format("; {}: {}", t.kernel, t.verdict);
     if (selected.tried.empty()) reasons = "; the operator has no kernels";
-    return Unimplemented(fmt::format("{}: no kernel takes {}{}", ir::DescribeNode(node), DescribeOperands(graph_, node), reasons));
+    return Unimplemented(fmt::format("{}: no kernel takes {}{}", ir::DescribeNode(node),
+                                     DescribeOperands(graph_, node), reasons));
   }
 
   const ir::Graph& graph_;
@@ -155,13 +168,16 @@ Result<ops::TensorSpec> SpecOf(const ir::Graph& graph, ir::ValueId id) {
   ops::TensorSpec spec;
   spec.dtype = value.info.dtype;
   spec.is_static = ir::IsStatic(value.info.shape);
-  for (const ir::Dim& d : value.info.shape) spec.max_shape.push_back(std::max<int64_t>(0, d.Range(graph.symbols()).max));
+  for (const ir::Dim& d : value.info.shape)
+    spec.max_shape.push_back(std::max<int64_t>(0, d.Range(graph.symbols()).max));
   int64_t elements = 0;
   int64_t bits = 0;
   if (!CheckedProduct(spec.max_shape.dims(), &elements) ||
-      !CheckedMul<int64_t>(elements, BitsPerElement(spec.dtype), &bits) || bits / 8 > kMaxTensorBytes) {
-    return ResourceExhausted(fmt::format("value '{}' may grow to {}, more than the limit of {} bytes for one tensor",
-                                         value.name, Describe(spec.dtype, spec.max_shape), kMaxTensorBytes));
+      !CheckedMul<int64_t>(elements, BitsPerElement(spec.dtype), &bits) ||
+      bits / 8 > kMaxTensorBytes) {
+    return ResourceExhausted(
+        fmt::format("value '{}' may grow to {}, more than the limit of {} bytes for one tensor",
+                    value.name, Describe(spec.dtype, spec.max_shape), kMaxTensorBytes));
   }
   if (value.constant.present()) spec.data = value.constant.bytes().data();
   return spec;
@@ -174,7 +190,8 @@ std::string LockName(const ir::Graph& graph, const ir::Node& node) {
   return "";
 }
 
-Result<std::vector<SelectedNode>> SelectKernels(const ir::Graph& graph, const SelectOptions& options) {
+Result<std::vector<SelectedNode>> SelectKernels(const ir::Graph& graph,
+                                                const SelectOptions& options) {
   std::vector<SelectedNode> selection;
   selection.reserve(graph.order().size());
   Selector selector(graph, options);

@@ -32,7 +32,8 @@ class Assigner {
   }
 
   void AddRoots() {
-    for (uint32_t i = 0; i < graph_.inputs().size(); ++i) New(StorageKind::kInput, graph_.inputs()[i], i);
+    for (uint32_t i = 0; i < graph_.inputs().size(); ++i)
+      New(StorageKind::kInput, graph_.inputs()[i], i);
     for (uint32_t i = 0; i < graph_.value_count(); ++i) {
       const ir::Value& v = graph_.value(ir::ValueId(i));
       if (v.alive && v.constant.present() && result_.of_value[i] == StorageAssignment::kNoStorage) {
@@ -81,8 +82,8 @@ class Assigner {
     }
   }
 
-  // A result takes over an operand's bytes when the kernel allows it, the operand dies here, both always have the
-  // same size, and no other operand reads the same bytes under another shape.
+  // A result takes over an operand's bytes when the kernel allows it, the operand dies here, both
+  // always have the same size, and no other operand reads the same bytes under another shape.
   void TakeOver() {
     int64_t step = 0;
     for (const SelectedNode& s : selection_) {
@@ -100,7 +101,8 @@ class Assigner {
     }
   }
 
-  std::optional<size_t> OperandToReplace(const SelectedNode& s, const ir::Node& node, int64_t step) const {
+  std::optional<size_t> OperandToReplace(const SelectedNode& s, const ir::Node& node,
+                                         int64_t step) const {
     if (node.outputs.empty() || !node.outputs[0].valid()) return std::nullopt;
     const ir::Value& result = graph_.value(node.outputs[0]);
     if (result_.storage(node.outputs[0]).kind != StorageKind::kActivation) return std::nullopt;
@@ -109,8 +111,9 @@ class Assigner {
       const ir::Value& operand = graph_.value(node.inputs[i]);
       const Storage& storage = result_.storage(node.inputs[i]);
       if (storage.kind != StorageKind::kActivation || storage.lifetime.last_step != step) continue;
-      const bool same_size = BitsPerElement(operand.info.dtype) == BitsPerElement(result.info.dtype) &&
-                             operand.info.shape == result.info.shape;
+      const bool same_size =
+          BitsPerElement(operand.info.dtype) == BitsPerElement(result.info.dtype) &&
+          operand.info.shape == result.info.shape;
       if (same_size && !ReadsUnderAnotherShape(node, i)) return i;
     }
     return std::nullopt;
@@ -120,8 +123,10 @@ class Assigner {
     const ir::ValueId id = node.inputs[operand];
     for (size_t j = 0; j < node.inputs.size(); ++j) {
       if (j == operand || !node.inputs[j].valid()) continue;
-      const bool same_bytes = result_.of_value[node.inputs[j].index()] == result_.of_value[id.index()];
-      if (same_bytes && !(graph_.value(node.inputs[j]).info.shape == graph_.value(id).info.shape)) return true;
+      const bool same_bytes =
+          result_.of_value[node.inputs[j].index()] == result_.of_value[id.index()];
+      if (same_bytes && !(graph_.value(node.inputs[j]).info.shape == graph_.value(id).info.shape))
+        return true;
     }
     return false;
   }
@@ -143,8 +148,8 @@ class Assigner {
 
 }  // namespace
 
-Result<StorageAssignment> AssignStorage(const ir::Graph& graph, const std::vector<SelectedNode>& selection,
-                                        bool in_place) {
+Result<StorageAssignment> AssignStorage(const ir::Graph& graph,
+                                        const std::vector<SelectedNode>& selection, bool in_place) {
   return Assigner(graph, selection).Run(in_place);
 }
 

@@ -33,7 +33,8 @@ inline Result<Emitted> EmitText(std::string_view text, EmitTextOptions options =
   e.model.buckets = {point};
   e.model.opt = point;
   FUSEE_TRY(SeparateOutputs(*e.model.graph));
-  FUSEE_TRY(e.selection, SelectKernels(*e.model.graph, {.max_isa = Isa::kAvx2, .reference_only = options.reference_only}));
+  FUSEE_TRY(e.selection, SelectKernels(*e.model.graph, {.max_isa = Isa::kAvx2,
+                                                        .reference_only = options.reference_only}));
   FUSEE_TRY(e.plan, EmitPlan(e.model, *e.model.graph, e.selection, {.in_place = options.in_place}));
   return e;
 }

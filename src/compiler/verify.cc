@@ -52,13 +52,15 @@ std::vector<std::vector<int64_t>> Corners(const plan::Plan& plan) {
   return corners;
 }
 
-// Ordinary values everywhere first, then adversarial ones from the cheapest corner on: what a short budget buys.
+// Ordinary values everywhere first, then adversarial ones from the cheapest corner on: what a short
+// budget buys.
 std::vector<Corner> Schedule(const plan::Plan& plan) {
   std::vector<Corner> schedule;
   const auto corners = Corners(plan);
   for (const auto& c : corners) schedule.push_back({c, Fill::kUniform});
   for (const auto& c : corners) {
-    for (Fill fill : {Fill::kSignedZeros, Fill::kTiny, Fill::kLarge, Fill::kConstant}) schedule.push_back({c, fill});
+    for (Fill fill : {Fill::kSignedZeros, Fill::kTiny, Fill::kLarge, Fill::kConstant})
+      schedule.push_back({c, fill});
   }
   return schedule;
 }
@@ -71,7 +73,8 @@ class Trace final : public runtime::StepHook {
     const plan::Step& step = plan_.steps[event.step];
     for (size_t i = 0; i < event.outputs.size(); ++i) {
       const TensorView& view = event.outputs[i];
-      if (!view.present() || bytes_ + static_cast<size_t>(view.size_bytes()) > kMaxTraceBytes) continue;
+      if (!view.present() || bytes_ + static_cast<size_t>(view.size_bytes()) > kMaxTraceBytes)
+        continue;
       TensorView copy;
       auto tensor = Tensor::Allocate(view.dtype, view.shape, &copy);
       if (!tensor.ok()) continue;
@@ -98,7 +101,9 @@ class Trace final : public runtime::StepHook {
 class Verifier {
  public:
   Verifier(Subject candidate, Subject reference, const Clock& clock, double budget_s)
-      : candidate_(std::move(candidate)), reference_(std::move(reference)), clock_(clock),
+      : candidate_(std::move(candidate)),
+        reference_(std::move(reference)),
+        clock_(clock),
         budget_(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(budget_s))) {}
 
   Result<VerifyOutcome> Run() {
@@ -112,12 +117,15 @@ class Verifier {
       const auto predicted = Duration(static_cast<int64_t>(ns_per_element * elements));
       if (i > 0 && before - start + predicted > budget_) {
         ++outcome_.skipped;
-        if (schedule[i].fill == Fill::kUniform) outcome_.too_expensive.push_back(schedule[i].values);
+        if (schedule[i].fill == Fill::kUniform)
+          outcome_.too_expensive.push_back(schedule[i].values);
         continue;  // a later corner may be cheaper
       }
       Status status = CompareCorner(schedule[i]);
       if (!status.ok()) return std::move(status).Annotate(Describe(schedule[i]));
-      ns_per_element = std::max(ns_per_element, static_cast<double>((clock_.Now() - before).count()) / std::max(elements, 1.0));
+      ns_per_element =
+          std::max(ns_per_element,
+                   static_cast<double>((clock_.Now() - before).count()) / std::max(elements, 1.0));
     }
     if (outcome_.passed) FUSEE_TRY(CheckBatchRows());
     return std::move(outcome_);
@@ -125,7 +133,8 @@ class Verifier {
 
  private:
   std::string Describe(const Corner& corner) const {
-    return fmt::format("{} inputs at {}", FillName(corner.fill), DescribePoint(*candidate_.plan, corner.values));
+    return fmt::format("{} inputs at {}", FillName(corner.fill),
+                       DescribePoint(*candidate_.plan, corner.values));
   }
 
   // Elements of all tensors at a corner: what the time of a run grows with.
@@ -159,15 +168,18 @@ class Verifier {
       const ConstTensorView b = reference_.context->output(i);
       const std::string& name = candidate_.plan->outputs[i].name;
       if (a.dtype != b.dtype || !(a.shape == b.shape)) {
-        return Fail(fmt::format("{}: output '{}' is {}, the reference gives {}", Describe(corner), name,
-                                fusee::Describe(a.dtype, a.shape), fusee::Describe(b.dtype, b.shape)));
+        return Fail(fmt::format("{}: output '{}' is {}, the reference gives {}", Describe(corner),
+                                name, fusee::Describe(a.dtype, a.shape),
+                                fusee::Describe(b.dtype, b.shape)));
       }
       const Difference d = CompareWithReference(a, b);
-      outcome_.corners.push_back({corner.values, corner.fill, name, false, b.elements(), d.max_abs, d.max_rel});
+      outcome_.corners.push_back(
+          {corner.values, corner.fill, name, false, b.elements(), d.max_abs, d.max_rel});
       if (d.mismatches > 0) {
-        const std::string where = fmt::format("{}: output '{}' differs in {} of {} elements, first at flat index {}: "
-                                              "expected {:.9g}, got {:.9g}",
-                                              Describe(corner), name, d.mismatches, b.elements(), d.first, d.want, d.got);
+        const std::string where = fmt::format(
+            "{}: output '{}' differs in {} of {} elements, first at flat index {}: "
+            "expected {:.9g}, got {:.9g}",
+            Describe(corner), name, d.mismatches, b.elements(), d.first, d.want, d.got);
         FUSEE_TRY(std::string guilty, FirstDifferingStep(corner));
         return Fail(where + guilty);
       }
@@ -181,8 +193,8 @@ class Verifier {
     return OkStatus();
   }
 
-  // Runs both once more, keeping every result, and names the first step of the plan whose result differs from the
-  // reference's value of the same name (passes keep ONNX's names).
+  // Runs both once more, keeping every result, and names the first step of the plan whose result
+  // differs from the reference's value of the same name (passes keep ONNX's names).
   Result<std::string> FirstDifferingStep(const Corner& corner) {
     Trace got(*candidate_.plan), want(*reference_.plan);
     candidate_.context->SetStepHook(&got);
@@ -196,19 +208,21 @@ class Verifier {
     for (const auto& [name, step_index] : got.order()) {
       const Tensor* mine = got.Find(name);
       const Tensor* theirs = want.Find(name);
-      if (theirs == nullptr || mine->dtype() != theirs->dtype() || !(mine->shape() == theirs->shape())) continue;
+      if (theirs == nullptr || mine->dtype() != theirs->dtype() ||
+          !(mine->shape() == theirs->shape()))
+        continue;
       if (CompareWithReference(mine->view(), theirs->view()).mismatches == 0) continue;
       const plan::Step& step = candidate_.plan->steps[step_index];
-      return fmt::format("; the first step that differs is {} '{}' (kernel {}, from ONNX nodes {})", step.op, name,
-                         step.kernel, fmt::join(step.sources, ", "));
+      return fmt::format("; the first step that differs is {} '{}' (kernel {}, from ONNX nodes {})",
+                         step.op, name, step.kernel, fmt::join(step.sources, ", "));
     }
     return std::string("; no single step could be named");
   }
 
   // --- batch rows ---
 
-  // True when every unpinned input and every output has the same symbol as its leading dimension, and all others are
-  // independent of it. Sets the note otherwise.
+  // True when every unpinned input and every output has the same symbol as its leading dimension,
+  // and all others are independent of it. Sets the note otherwise.
   bool HasBatchSymbol(size_t* symbol) {
     const plan::Plan& p = *candidate_.plan;
     std::set<size_t> leading;
@@ -219,7 +233,8 @@ class Verifier {
       leading.insert(static_cast<size_t>(p.dims[t.shape[0]].a));
       for (size_t axis = 1; axis < t.shape.size(); ++axis) {
         const plan::DimExpr& d = p.dims[t.shape[axis]];
-        if (d.op == plan::DimOp::kSymbol && leading.contains(static_cast<size_t>(d.a))) return false;
+        if (d.op == plan::DimOp::kSymbol && leading.contains(static_cast<size_t>(d.a)))
+          return false;
       }
       return true;
     };
@@ -236,8 +251,10 @@ class Verifier {
     std::vector<std::vector<std::byte>> outputs;
   };
 
-  // Runs at `values` with uniform inputs whose rows are rotated by `shift`; returns outputs rotated back.
-  static Result<Rows> RunRotated(Subject& subject, const std::vector<int64_t>& values, int64_t batch, int64_t shift) {
+  // Runs at `values` with uniform inputs whose rows are rotated by `shift`; returns outputs rotated
+  // back.
+  static Result<Rows> RunRotated(Subject& subject, const std::vector<int64_t>& values,
+                                 int64_t batch, int64_t shift) {
     FUSEE_TRY(runtime::FillInputs(*subject.context, values, Fill::kUniform, kVerifySeed));
     for (size_t i = 0; i < subject.context->input_count(); ++i) {
       if (subject.plan->inputs[i].is_pinned) continue;
@@ -281,40 +298,48 @@ class Verifier {
     const int64_t batch = values[symbol];
     const int64_t small = candidate_.plan->symbols[symbol].min;
     if (small < 1 || small == batch) return OkStatus();
-    // Row i of a fill depends on its position only, so the small batch holds the large one's first rows.
+    // Row i of a fill depends on its position only, so the small batch holds the large one's first
+    // rows.
     values[symbol] = small;
     FUSEE_TRY(Rows rows, RunRotated(candidate_, values, small, 0));
     for (size_t i = 0; i < rows.outputs.size(); ++i) {
       const auto& a = rows.outputs[i];
-      if (!std::equal(a.begin(), a.end(), large.outputs[i].begin())) outcome_.batch_invariant = false;
+      if (!std::equal(a.begin(), a.end(), large.outputs[i].begin()))
+        outcome_.batch_invariant = false;
     }
     if (outcome_.batch_invariant) return OkStatus();
-    return Fail(fmt::format("rows of output bits depend on the batch size: {} of batch {} and of batch {} differ", small,
-                            small, batch));
+    return Fail(fmt::format(
+        "rows of output bits depend on the batch size: {} of batch {} and of batch {} differ",
+        small, small, batch));
   }
 
-  // Bits moved with position. If, in the reference, row 0 changes when only other rows do, the model itself mixes rows
-  // and nothing is promised; else it is a fault of the plan.
+  // Bits moved with position. If, in the reference, row 0 changes when only other rows do, the
+  // model itself mixes rows and nothing is promised; else it is a fault of the plan.
   Status JudgeVariance(const std::vector<int64_t>& values, int64_t batch) {
     FUSEE_TRY(Rows straight, RunRotated(reference_, values, batch, 0));
     std::vector<std::vector<std::byte>> row0;
     for (size_t i = 0; i < reference_.context->input_count(); ++i) {
       const auto bytes = reference_.context->input(i).bytes();
-      row0.emplace_back(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(bytes.size()) / batch);
+      row0.emplace_back(bytes.begin(),
+                        bytes.begin() + static_cast<ptrdiff_t>(bytes.size()) / batch);
     }
     FUSEE_TRY(runtime::FillInputs(*reference_.context, values, Fill::kUniform, kVerifySeed + 1));
     for (size_t i = 0; i < row0.size(); ++i) {
-      if (!reference_.plan->inputs[i].is_pinned) std::ranges::copy(row0[i], reference_.context->input(i).bytes().begin());
+      if (!reference_.plan->inputs[i].is_pinned)
+        std::ranges::copy(row0[i], reference_.context->input(i).bytes().begin());
     }
     FUSEE_TRY(reference_.context->Run());
     for (size_t i = 0; i < straight.outputs.size(); ++i) {
       const auto bytes = reference_.context->output(i).bytes();
-      if (std::equal(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(bytes.size()) / batch, straight.outputs[i].begin())) continue;
+      if (std::equal(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(bytes.size()) / batch,
+                     straight.outputs[i].begin()))
+        continue;
       outcome_.batch_checked = false;
       outcome_.batch_note = "the model itself mixes rows of a batch";
       return OkStatus();
     }
-    return Fail(fmt::format("rows of output bits depend on their position in a batch of {}", batch));
+    return Fail(
+        fmt::format("rows of output bits depend on their position in a batch of {}", batch));
   }
 
   Subject candidate_, reference_;
@@ -346,22 +371,24 @@ std::string DescribePoint(const plan::Plan& plan, std::span<const int64_t> symbo
 }
 
 Result<VerifyOutcome> VerifyPlan(std::shared_ptr<const plan::Plan> candidate,
-                                 std::shared_ptr<const plan::Plan> reference, double budget_s, const Clock& clock,
-                                 Parallel* parallel) {
+                                 std::shared_ptr<const plan::Plan> reference, double budget_s,
+                                 const Clock& clock, Parallel* parallel) {
   FUSEE_TRY(Subject mine, Open(std::move(candidate), parallel));
   auto theirs = Open(std::move(reference), parallel);
   if (!theirs.ok()) return std::move(theirs).status().Annotate("the reference plan");
   return Verifier(std::move(mine), std::move(theirs).value(), clock, budget_s).Run();
 }
 
-Result<std::vector<plan::Golden>> RecordGolden(std::shared_ptr<const plan::Plan> candidate, Parallel* parallel) {
+Result<std::vector<plan::Golden>> RecordGolden(std::shared_ptr<const plan::Plan> candidate,
+                                               Parallel* parallel) {
   FUSEE_TRY(Subject subject, Open(std::move(candidate), parallel));
   std::vector<plan::Golden> golden;
   const auto corners = Corners(*subject.plan);
   // The minimum, and the maximum when it differs (Corners lists it second).
   for (size_t i = 0; i < std::min<size_t>(corners.size(), 2); ++i) {
     plan::Golden g{corners[i], Fill::kUniform, kVerifySeed + i, {}};
-    FUSEE_TRY(g.output_digests, runtime::RunGolden(*subject.context, g.symbol_values, g.fill, g.seed));
+    FUSEE_TRY(g.output_digests,
+              runtime::RunGolden(*subject.context, g.symbol_values, g.fill, g.seed));
     golden.push_back(std::move(g));
   }
   return golden;

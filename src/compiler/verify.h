@@ -1,13 +1,14 @@
 // Verification: a plan against the reference kernels.
 //
-// The reference is the imported graph before any pass, every node by its plain double-accumulating kernel, no memory
-// shared, run by the same runtime. Both get the same seeded inputs (runtime/golden.h) at the profile's corners
-// (minimum, maximum, optimum) with ordinary and adversarial values (large, tiny, signed zeros and denormals, constant).
+// The reference is the imported graph before any pass, every node by its plain double-accumulating
+// kernel, no memory shared, run by the same runtime. Both get the same seeded inputs
+// (runtime/golden.h) at the profile's corners (minimum, maximum, optimum) with ordinary and
+// adversarial values (large, tiny, signed zeros and denormals, constant).
 //
 // When an element passes: difference.h.
 //
-// Then batch-row invariance: when every input and output has the same leading dimension, a row must give the same bits
-// in every position of the largest batch, and in the smallest batch.
+// Then batch-row invariance: when every input and output has the same leading dimension, a row must
+// give the same bits in every position of the largest batch, and in the smallest batch.
 #pragma once
 
 #include <memory>
@@ -25,25 +26,27 @@ inline constexpr uint64_t kVerifySeed = 2026;
 
 struct VerifyOutcome {
   bool passed = false;
-  std::string failure;                 // what differed first: corner, output, element, and the guilty step
+  std::string failure;  // what differed first: corner, output, element, and the guilty step
   std::vector<plan::VerifiedCorner> corners;
   bool batch_checked = false;
   bool batch_invariant = false;
-  std::string batch_note;              // why it was not checked
-  size_t skipped = 0;                  // comparisons not started because they would not fit the time budget
+  std::string batch_note;  // why it was not checked
+  size_t skipped = 0;      // comparisons not started because they would not fit the time budget
   // Of those, the corners with ordinary values: the caller samples them step by step (sampled.h).
   std::vector<std::vector<int64_t>> too_expensive;
 };
 
-// Candidate and reference have the same symbols, inputs and outputs. Runs at least one comparison, then those of the
-// rest that are predicted to fit budget_s of clock time. Errors: a run that failed (annotated with the corner); a comparison that
-// failed is not an error but outcome.passed == false.
+// Candidate and reference have the same symbols, inputs and outputs. Runs at least one comparison,
+// then those of the rest that are predicted to fit budget_s of clock time. Errors: a run that
+// failed (annotated with the corner); a comparison that failed is not an error but outcome.passed
+// == false.
 Result<VerifyOutcome> VerifyPlan(std::shared_ptr<const plan::Plan> candidate,
-                                 std::shared_ptr<const plan::Plan> reference, double budget_s, const Clock& clock,
-                                 Parallel* parallel);
+                                 std::shared_ptr<const plan::Plan> reference, double budget_s,
+                                 const Clock& clock, Parallel* parallel);
 
 // Digests of the candidate's outputs at the profile's minimum and maximum, for replay at load.
-Result<std::vector<plan::Golden>> RecordGolden(std::shared_ptr<const plan::Plan> candidate, Parallel* parallel);
+Result<std::vector<plan::Golden>> RecordGolden(std::shared_ptr<const plan::Plan> candidate,
+                                               Parallel* parallel);
 
 // "image=uniform, batch=32" style: a corner in words.
 std::string DescribePoint(const plan::Plan& plan, std::span<const int64_t> symbol_values);

@@ -29,13 +29,16 @@ std::string Rows(double k) {
   %moved : f32[batch,4] = Add(%scaled, %one)
   %y : f32[batch,4] = Tanh(%moved)
   output %y as "y"
-}})", k);
+}})",
+                     k);
 }
 
 class Verify : public testing::Test {
  protected:
-  Result<VerifyOutcome> Run(const std::string& candidate, const std::string& reference, double budget_s = 60) {
-    return VerifyPlan(PlanOf(candidate), PlanOf(reference, {.in_place = false, .reference_only = true}), budget_s,
+  Result<VerifyOutcome> Run(const std::string& candidate, const std::string& reference,
+                            double budget_s = 60) {
+    return VerifyPlan(PlanOf(candidate),
+                      PlanOf(reference, {.in_place = false, .reference_only = true}), budget_s,
                       clock_, &serial_);
   }
   FakeClock clock_;
@@ -46,7 +49,8 @@ TEST_F(Verify, AcceptsAPlanThatAgreesEverywhere) {
   auto outcome = Run(Rows(0.5), Rows(0.5));
   ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
   EXPECT_TRUE(outcome->passed) << outcome->failure;
-  EXPECT_EQ(outcome->corners.size(), 10u);  // smallest and largest batch (the optimum is the largest), five fills
+  EXPECT_EQ(outcome->corners.size(),
+            10u);  // smallest and largest batch (the optimum is the largest), five fills
   EXPECT_TRUE(outcome->batch_checked);
   EXPECT_TRUE(outcome->batch_invariant);
 }

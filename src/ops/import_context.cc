@@ -7,18 +7,19 @@
 namespace fusee::ops {
 
 Status ImportContext::Error(std::string_view message) const {
-  return InvalidArgument(
-      fmt::format("node '{}' ({}, opset {}): {}", node_.DisplayName(), node_.op_type, opset_, message));
+  return InvalidArgument(fmt::format("node '{}' ({}, opset {}): {}", node_.DisplayName(),
+                                     node_.op_type, opset_, message));
 }
 
 Status ImportContext::Refuse(std::string_view message) const {
-  return Unimplemented(
-      fmt::format("node '{}' ({}, opset {}): {}", node_.DisplayName(), node_.op_type, opset_, message));
+  return Unimplemented(fmt::format("node '{}' ({}, opset {}): {}", node_.DisplayName(),
+                                   node_.op_type, opset_, message));
 }
 
 Result<int> ImportContext::Axis(int64_t axis, int limit) const {
   if (axis < -limit || axis >= limit) {
-    return Error(fmt::format("axis {} is out of range, expected {} to {}", axis, -limit, limit - 1));
+    return Error(
+        fmt::format("axis {} is out of range, expected {} to {}", axis, -limit, limit - 1));
   }
   return static_cast<int>(axis < 0 ? axis + limit : axis);
 }
@@ -34,7 +35,8 @@ Result<Tensor> ImportContext::ConstInput(size_t i, std::string_view meaning) {
     for (const ir::Dim& d : *value.info.elements) known = known && d.is_constant();
     if (known) {
       TensorView out;
-      FUSEE_TRY(Tensor tensor, Tensor::Allocate(value.info.dtype, ir::ToShape(value.info.shape), &out));
+      FUSEE_TRY(Tensor tensor,
+                Tensor::Allocate(value.info.dtype, ir::ToShape(value.info.shape), &out));
       for (size_t k = 0; k < value.info.elements->size(); ++k) {
         StoreInt(out, static_cast<int64_t>(k), (*value.info.elements)[k].constant());
       }
@@ -42,19 +44,22 @@ Result<Tensor> ImportContext::ConstInput(size_t i, std::string_view meaning) {
     }
   }
   unknown_operand_ = inputs_[i];
-  return Refuse(fmt::format(
-      "operand {} ('{}', {}) must be known while building, but depends on the model's inputs; if it is an input, fix "
-      "its value with --pin {}=FILE",
-      i, value.name, meaning, value.name));
+  return Refuse(
+      fmt::format("operand {} ('{}', {}) must be known while building, but depends on the model's "
+                  "inputs; if it is an input, fix "
+                  "its value with --pin {}=FILE",
+                  i, value.name, meaning, value.name));
 }
 
 Result<std::vector<int64_t>> ImportContext::ConstInts(size_t i, std::string_view meaning) {
   FUSEE_TRY(Tensor tensor, ConstInput(i, meaning));
   if (!IsInt(tensor.dtype()) && tensor.dtype() != DType::kBool) {
-    return Error(fmt::format("operand {} ({}) should hold integers, got {}", i, meaning, DTypeName(tensor.dtype())));
+    return Error(fmt::format("operand {} ({}) should hold integers, got {}", i, meaning,
+                             DTypeName(tensor.dtype())));
   }
   std::vector<int64_t> values(static_cast<size_t>(tensor.elements()));
-  for (size_t k = 0; k < values.size(); ++k) values[k] = IntAt(tensor.view(), static_cast<int64_t>(k));
+  for (size_t k = 0; k < values.size(); ++k)
+    values[k] = IntAt(tensor.view(), static_cast<int64_t>(k));
   return values;
 }
 
@@ -68,7 +73,9 @@ Result<std::vector<ir::Dim>> ImportContext::DimInput(size_t i, std::string_view 
 
 // --- attributes ---
 
-bool ImportContext::HasAttr(std::string_view name) const { return node_.FindAttribute(name) != nullptr; }
+bool ImportContext::HasAttr(std::string_view name) const {
+  return node_.FindAttribute(name) != nullptr;
+}
 
 const onnx::Attribute* ImportContext::Find(std::string_view name) {
   read_.insert(std::string(name));
@@ -107,7 +114,8 @@ Result<std::string> ImportContext::Str(std::string_view name, std::string fallba
   return std::string(a->s);
 }
 
-Result<std::vector<int64_t>> ImportContext::Ints(std::string_view name, std::vector<int64_t> fallback) {
+Result<std::vector<int64_t>> ImportContext::Ints(std::string_view name,
+                                                 std::vector<int64_t> fallback) {
   const onnx::Attribute* a = Find(name);
   if (a == nullptr) return fallback;
   // An empty list may come typed as ints or with no payload of any kind.
@@ -115,7 +123,8 @@ Result<std::vector<int64_t>> ImportContext::Ints(std::string_view name, std::vec
   return a->ints;
 }
 
-Result<std::vector<double>> ImportContext::Floats(std::string_view name, std::vector<double> fallback) {
+Result<std::vector<double>> ImportContext::Floats(std::string_view name,
+                                                  std::vector<double> fallback) {
   const onnx::Attribute* a = Find(name);
   if (a == nullptr) return fallback;
   if (a->type != onnx::AttrType::kFloats) return Error(WrongType(name, "a list of floats"));
@@ -125,11 +134,13 @@ Result<std::vector<double>> ImportContext::Floats(std::string_view name, std::ve
 Result<Tensor> ImportContext::TensorAttr(std::string_view name) {
   const onnx::Attribute* a = Find(name);
   if (a == nullptr) return Error(fmt::format("attribute '{}' is required", name));
-  if (a->type != onnx::AttrType::kTensor || a->tensors.size() != 1) return Error(WrongType(name, "a tensor"));
+  if (a->type != onnx::AttrType::kTensor || a->tensors.size() != 1)
+    return Error(WrongType(name, "a tensor"));
   const onnx::TensorRef& ref = a->tensors[0];
   if (!ref.tensor.present()) {
     return Status(ref.problem.code(), ref.problem.message())
-        .Annotate(fmt::format("node '{}' ({}), attribute '{}'", node_.DisplayName(), node_.op_type, name));
+        .Annotate(fmt::format("node '{}' ({}), attribute '{}'", node_.DisplayName(), node_.op_type,
+                              name));
   }
   return ref.tensor;
 }
@@ -150,8 +161,10 @@ std::vector<std::string> ImportContext::UnreadAttrs() const {
 
 // --- results ---
 
-Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op, std::vector<ir::ValueId> inputs,
-                                                         size_t results, Attrs attrs, std::vector<ir::Dim> dims) {
+Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op,
+                                                         std::vector<ir::ValueId> inputs,
+                                                         size_t results, Attrs attrs,
+                                                         std::vector<ir::Dim> dims) {
   ir::Node node;
   node.op = std::string(op);
   node.inputs = std::move(inputs);
@@ -159,15 +172,17 @@ Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op, st
   node.dims = std::move(dims);
   node.sources = {node_.DisplayName()};
   std::vector<std::string> names(results);
-  // Intermediate results of a decomposition are named after the node; SetOutput's values get ONNX's names in the
-  // importer, which knows them.
-  for (size_t i = 0; i < results; ++i) names[i] = graph_.FreshName(fmt::format("{}/{}", node_.DisplayName(), op));
+  // Intermediate results of a decomposition are named after the node; SetOutput's values get ONNX's
+  // names in the importer, which knows them.
+  for (size_t i = 0; i < results; ++i)
+    names[i] = graph_.FreshName(fmt::format("{}/{}", node_.DisplayName(), op));
   return AddInferredNode(graph_, std::move(node), names);
 }
 
-Result<ir::ValueId> ImportContext::Emit(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
-                                        std::vector<ir::Dim> dims) {
-  FUSEE_TRY(std::vector<ir::ValueId> ids, EmitMany(op, std::move(inputs), 1, std::move(attrs), std::move(dims)));
+Result<ir::ValueId> ImportContext::Emit(std::string_view op, std::vector<ir::ValueId> inputs,
+                                        Attrs attrs, std::vector<ir::Dim> dims) {
+  FUSEE_TRY(std::vector<ir::ValueId> ids,
+            EmitMany(op, std::move(inputs), 1, std::move(attrs), std::move(dims)));
   return ids[0];
 }
 

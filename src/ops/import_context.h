@@ -1,7 +1,7 @@
 // What an operator's import rule sees of the ONNX node it translates, and how it writes the result.
 //
-// Every attribute of the node must be read, or named to Ignore: one that nobody looked at makes the importer refuse
-// the node, so that an option is never silently without effect.
+// Every attribute of the node must be read, or named to Ignore: one that nobody looked at makes the
+// importer refuse the node, so that an option is never silently without effect.
 #pragma once
 
 #include <set>
@@ -19,8 +19,13 @@ namespace fusee::ops {
 class ImportContext {
  public:
   // inputs: one id per ONNX input, invalid where the name is empty. Everything is borrowed.
-  ImportContext(ir::Graph& graph, const onnx::Node& node, int opset, std::vector<ir::ValueId> inputs)
-      : graph_(graph), node_(node), opset_(opset), inputs_(std::move(inputs)), outputs_(node.outputs.size()) {}
+  ImportContext(ir::Graph& graph, const onnx::Node& node, int opset,
+                std::vector<ir::ValueId> inputs)
+      : graph_(graph),
+        node_(node),
+        opset_(opset),
+        inputs_(std::move(inputs)),
+        outputs_(node.outputs.size()) {}
 
   ir::Graph& graph() { return graph_; }
   const onnx::Node& node() const { return node_; }
@@ -36,14 +41,16 @@ class ImportContext {
   const ir::ValueInfo& info(size_t i) const { return graph_.value(inputs_[i]).info; }
   int rank(size_t i) const { return static_cast<int>(info(i).shape.size()); }
 
-  // An operand that must be known while building (axes, scales): its bytes, or a refusal that names the operand and
-  // the way out (--pin).
+  // An operand that must be known while building (axes, scales): its bytes, or a refusal that names
+  // the operand and the way out (--pin).
   Result<Tensor> ConstInput(size_t i, std::string_view meaning);
   Result<std::vector<int64_t>> ConstInts(size_t i, std::string_view meaning);
-  // An integer operand whose elements are known at least symbolically (a target shape, pads, starts).
+  // An integer operand whose elements are known at least symbolically (a target shape, pads,
+  // starts).
   Result<std::vector<ir::Dim>> DimInput(size_t i, std::string_view meaning);
 
-  // The operand whose value the last refusal of ConstInput or DimInput asked for; invalid when none was.
+  // The operand whose value the last refusal of ConstInput or DimInput asked for; invalid when none
+  // was.
   ir::ValueId unknown_operand() const { return unknown_operand_; }
 
   // --- attributes: typed, with ONNX's default ---
@@ -65,14 +72,18 @@ class ImportContext {
   // --- results ---
   size_t output_count() const { return node_.outputs.size(); }
   // False when the node leaves the optional result i unnamed or does not list it.
-  bool wants_output(size_t i) const { return i < node_.outputs.size() && !node_.outputs[i].empty(); }
+  bool wants_output(size_t i) const {
+    return i < node_.outputs.size() && !node_.outputs[i].empty();
+  }
 
-  // Adds a node with one result, inferring its shape; it carries the ONNX node's name as its source.
+  // Adds a node with one result, inferring its shape; it carries the ONNX node's name as its
+  // source.
   Result<ir::ValueId> Emit(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs = {},
                            std::vector<ir::Dim> dims = {});
   // The same with `results` results, all wanted.
-  Result<std::vector<ir::ValueId>> EmitMany(std::string_view op, std::vector<ir::ValueId> inputs, size_t results,
-                                            Attrs attrs = {}, std::vector<ir::Dim> dims = {});
+  Result<std::vector<ir::ValueId>> EmitMany(std::string_view op, std::vector<ir::ValueId> inputs,
+                                            size_t results, Attrs attrs = {},
+                                            std::vector<ir::Dim> dims = {});
   // A constant operand.
   ir::ValueId Constant(Tensor tensor);
   // A scalar constant of the given type, rounded from value.
@@ -83,7 +94,8 @@ class ImportContext {
   // Shorthand for the usual rule: one IR node of the same operands, all results in order.
   Status EmitAs(std::string_view op, Attrs attrs = {}, std::vector<ir::Dim> dims = {});
   // The same with the operands given.
-  Status EmitAs(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs, std::vector<ir::Dim> dims = {});
+  Status EmitAs(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
+                std::vector<ir::Dim> dims = {});
 
   // kInvalidArgument / kUnimplemented "node 'x' (Op, opset 17): <message>".
   Status Error(std::string_view message) const;

@@ -14,7 +14,8 @@ Status InferContext::Refuse(std::string_view message) const {
 
 Result<int> InferContext::Axis(int64_t axis, int limit) const {
   if (axis < -limit || axis >= limit) {
-    return Error(fmt::format("axis {} is out of range, expected {} to {}", axis, -limit, limit - 1));
+    return Error(
+        fmt::format("axis {} is out of range, expected {} to {}", axis, -limit, limit - 1));
   }
   return static_cast<int>(axis < 0 ? axis + limit : axis);
 }
@@ -27,7 +28,8 @@ Status InferContext::RequireEqual(const ir::Dim& a, const ir::Dim& b, std::strin
     return Error(fmt::format("{} must agree, got {} and {}", what, a.ToString(), b.ToString()));
   }
   if (constraints_ != nullptr) {
-    constraints_->push_back({a, b, fmt::format("{}: {} must agree", ir::DescribeNode(node_), what)});
+    constraints_->push_back(
+        {a, b, fmt::format("{}: {} must agree", ir::DescribeNode(node_), what)});
   }
   return OkStatus();
 }
@@ -61,11 +63,15 @@ Status Infer(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Const
   for (size_t i = 0; i < context.outputs().size(); ++i) {
     ir::ValueInfo& info = context.outputs()[i];
     if (node.outputs[i].valid() || !node.outputs.empty()) {
-      if (info.dtype == DType::kInvalid) return Internal(ir::DescribeNode(node) + ": inference left a result untyped");
-      if (info.shape.size() > kMaxRank) return context.Refuse(fmt::format("rank {} is above the limit of {}", info.shape.size(), kMaxRank));
+      if (info.dtype == DType::kInvalid)
+        return Internal(ir::DescribeNode(node) + ": inference left a result untyped");
+      if (info.shape.size() > kMaxRank)
+        return context.Refuse(
+            fmt::format("rank {} is above the limit of {}", info.shape.size(), kMaxRank));
     }
     // Tracking is for shapes; larger tensors are data.
-    if (info.elements && (info.elements->size() > static_cast<size_t>(ir::kMaxTrackedElements) || IsFloat(info.dtype))) {
+    if (info.elements && (info.elements->size() > static_cast<size_t>(ir::kMaxTrackedElements) ||
+                          IsFloat(info.dtype))) {
       info.elements.reset();
     }
   }
@@ -74,12 +80,14 @@ Status Infer(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Const
 }
 
 Result<std::vector<ir::ValueId>> AddInferredNode(ir::Graph& graph, ir::Node node,
-                                                 std::span<const std::string> result_names, ir::NodeId before) {
+                                                 std::span<const std::string> result_names,
+                                                 ir::NodeId before) {
   node.outputs.assign(result_names.size(), ir::ValueId());
   std::vector<ir::ValueInfo> infos;
   FUSEE_TRY(Infer(graph, node, &graph.constraints(), &infos));
-  const ir::NodeId id = before.valid() ? graph.InsertNode(before, std::move(node), result_names, infos)
-                                       : graph.AddNode(std::move(node), result_names, infos);
+  const ir::NodeId id = before.valid()
+                            ? graph.InsertNode(before, std::move(node), result_names, infos)
+                            : graph.AddNode(std::move(node), result_names, infos);
   return graph.node(id).outputs;
 }
 

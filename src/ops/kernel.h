@@ -1,13 +1,15 @@
-// What the runtime knows of an operator: kernels. One KernelDef per tactic; each family's tactics.inc lists its
-// tactics in preference order, reference last. Kernels see tensor and device only.
+// What the runtime knows of an operator: kernels. One KernelDef per tactic; each family's
+// tactics.inc lists its tactics in preference order, reference last. Kernels see tensor and device
+// only.
 //
-// Life of a kernel: the compiler (select) and the loader (validate) both call bind with a StepSpec. Bind either
-// returns a BoundKernel, which holds the decoded parameters, or says why not. At every change of run-time shapes the
-// runtime calls CheckShapes; then Run, as often as it likes.
+// Life of a kernel: the compiler (select) and the loader (validate) both call bind with a StepSpec.
+// Bind either returns a BoundKernel, which holds the decoded parameters, or says why not. At every
+// change of run-time shapes the runtime calls CheckShapes; then Run, as often as it likes.
 //
-// Safety: plans are untrusted. After Bind and CheckShapes succeeded, Run must stay within its operands for any
-// operand contents (indices out of range are a Status). CheckShapes must therefore re-derive what the output shapes
-// have to be from the operand shapes and dims, and refuse anything else.
+// Safety: plans are untrusted. After Bind and CheckShapes succeeded, Run must stay within its
+// operands for any operand contents (indices out of range are a Status). CheckShapes must therefore
+// re-derive what the output shapes have to be from the operand shapes and dims, and refuse anything
+// else.
 #pragma once
 
 #include <cstddef>
@@ -52,40 +54,49 @@ struct RunArgs {
   std::span<const ConstTensorView> inputs;  // absent operands have dtype kInvalid
   std::span<const TensorView> outputs;      // unwanted results have dtype kInvalid and null data
   std::span<const int64_t> dims;
-  std::span<std::byte> workspace;           // workspace_bytes() of it, aligned to kTensorAlignment, content undefined
-  Parallel* parallel = nullptr;             // never null in Run
+  std::span<std::byte>
+      workspace;  // workspace_bytes() of it, aligned to kTensorAlignment, content undefined
+  Parallel* parallel = nullptr;  // never null in Run
 
   bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present(); }
 };
 
-// Immutable after bind; Run is const and keeps all scratch in RunArgs, so one bound kernel serves many contexts.
+// Immutable after bind; Run is const and keeps all scratch in RunArgs, so one bound kernel serves
+// many contexts.
 class BoundKernel {
  public:
   virtual ~BoundKernel() = default;
   // Upper bound over the profile. Default: none.
   virtual size_t workspace_bytes() const { return 0; }
-  // Do these exact shapes fit together? Reads shapes, dims and dtypes only, never data. No allocation when ok.
+  // Do these exact shapes fit together? Reads shapes, dims and dtypes only, never data. No
+  // allocation when ok.
   virtual Status CheckShapes(const RunArgs& args) const = 0;
-  // Computes the results. Precondition: CheckShapes accepted these shapes. No allocation when ok, no locks, no clock.
+  // Computes the results. Precondition: CheckShapes accepted these shapes. No allocation when ok,
+  // no locks, no clock.
   virtual Status Run(const RunArgs& args) const = 0;
 };
 
-// A weight rewritten for a kernel, at build. Replaces operand `input` in the plan by opaque bytes (a u8 tensor).
+// A weight rewritten for a kernel, at build. Replaces operand `input` in the plan by opaque bytes
+// (a u8 tensor).
 struct PackedConstant {
   size_t input = 0;
   std::vector<std::byte> bytes;
 };
 
 struct KernelDef {
-  // Stable name with version: "conv_f32_nchw_cpu.1". Plans store it; a change of results or packing needs a new one.
+  // Stable name with version: "conv_f32_nchw_cpu.1". Plans store it; a change of results or packing
+  // needs a new one.
   std::string_view id;
-  std::string_view op;                 // the IR operator it implements
-  Isa isa = Isa::kAvx2;                // lowest CPU level that can run it
-  bool reference = false;              // the plain double-accumulating kernel
-  uint32_t in_place_inputs = 0;        // bit i: result 0 may share operand i's memory when their sizes are equal
-  // kUnimplemented with the reason when this tactic does not take such a step; kInvalidArgument when no kernel could.
+  std::string_view op;     // the IR operator it implements
+  Isa isa = Isa::kAvx2;    // lowest CPU level that can run it
+  bool reference = false;  // the plain double-accumulating kernel
+  uint32_t in_place_inputs =
+      0;  // bit i: result 0 may share operand i's memory when their sizes are equal
+  // kUnimplemented with the reason when this tactic does not take such a step; kInvalidArgument
+  // when no kernel could.
   Result<std::unique_ptr<BoundKernel>> (*bind)(const StepSpec& spec) = nullptr;
-  // Null, or what to do to constant operands at build. The spec given to bind afterwards has the packed operands.
+  // Null, or what to do to constant operands at build. The spec given to bind afterwards has the
+  // packed operands.
   Result<std::vector<PackedConstant>> (*pack)(const StepSpec& spec) = nullptr;
 };
 
@@ -97,8 +108,9 @@ std::span<const KernelDef* const> KernelsFor(std::string_view op);
 const KernelDef* FindKernel(std::string_view id);
 
 // Helpers for bind and CheckShapes, so that refusals read alike.
-Status RefuseTactic(const StepSpec& spec, std::string_view reason);      // kUnimplemented
-Status BadStep(const StepSpec& spec, std::string_view reason);           // kInvalidArgument
-Status ShapeMismatch(std::string_view op, std::string_view what, const Shape& want, const Shape& got);
+Status RefuseTactic(const StepSpec& spec, std::string_view reason);  // kUnimplemented
+Status BadStep(const StepSpec& spec, std::string_view reason);       // kInvalidArgument
+Status ShapeMismatch(std::string_view op, std::string_view what, const Shape& want,
+                     const Shape& got);
 
 }  // namespace fusee::ops

@@ -1,4 +1,5 @@
-// Runs one kernel on given tensors, the way the runtime would: bind, CheckShapes, Run, workspace included.
+// Runs one kernel on given tensors, the way the runtime would: bind, CheckShapes, Run, workspace
+// included.
 #pragma once
 
 #include <string_view>
@@ -12,18 +13,20 @@ namespace fusee::ops {
 struct KernelCall {
   std::string_view op;
   Attrs attrs;
-  std::vector<Tensor> inputs;                            // absent operands: Tensor()
-  std::vector<std::pair<DType, Shape>> outputs;          // kInvalid: unwanted result
+  std::vector<Tensor> inputs;                    // absent operands: Tensor()
+  std::vector<std::pair<DType, Shape>> outputs;  // kInvalid: unwanted result
   std::vector<int64_t> dims;
-  uint32_t constant_inputs = 0;                          // bit i: operand i is a constant (may be packed)
+  uint32_t constant_inputs = 0;  // bit i: operand i is a constant (may be packed)
 };
 
-// Runs the kernel with this id, or an error (a refusal keeps its code kUnimplemented). Outputs are filled with 0xAB
-// before, and guarded by canaries behind: an overrun is kInternal.
-Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call, Parallel* parallel = nullptr);
+// Runs the kernel with this id, or an error (a refusal keeps its code kUnimplemented). Outputs are
+// filled with 0xAB before, and guarded by canaries behind: an overrun is kInternal.
+Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call,
+                                      Parallel* parallel = nullptr);
 
-// Runs every tactic of call.op and compares each with the reference (the last). Returns the ids that ran; an error
-// names the tactic that differed. Tactics that refuse are skipped.
-Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol, double atol);
+// Runs every tactic of call.op and compares each with the reference (the last). Returns the ids
+// that ran; an error names the tactic that differed. Tactics that refuse are skipped.
+Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol,
+                                                     double atol);
 
 }  // namespace fusee::ops

@@ -1,8 +1,10 @@
-// What the compiler knows of an operator: its name, shape inference, how ONNX nodes become it, and its traits.
+// What the compiler knows of an operator: its name, shape inference, how ONNX nodes become it, and
+// its traits.
 //
-// Each operator is one `<op>_def.cc` in its family folder with one function `OpDef Define<Op>()`, and one line
-// FUSEE_OP(<Op>) in the family's ops.inc. An operator that ONNX has but that is spelled by others here (Sum as a
-// chain of Add) has a definition with import rules only (`infer` null).
+// Each operator is one `<op>_def.cc` in its family folder with one function `OpDef Define<Op>()`,
+// and one line FUSEE_OP(<Op>) in the family's ops.inc. An operator that ONNX has but that is
+// spelled by others here (Sum as a chain of Add) has a definition with import rules only (`infer`
+// null).
 //
 // Layer: definitions see ir and onnx, never kernels. Kernels (kernel.h) see neither.
 #pragma once
@@ -22,7 +24,8 @@ namespace fusee::ops {
 // Shape inference of one node. Reads operands and attributes, writes one ValueInfo per result.
 class InferContext {
  public:
-  InferContext(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Constraint>* constraints)
+  InferContext(const ir::Graph& graph, const ir::Node& node,
+               std::vector<ir::Constraint>* constraints)
       : graph_(graph), node_(node), constraints_(constraints), outputs_(node.outputs.size()) {}
 
   const ir::Node& node() const { return node_; }
@@ -42,10 +45,13 @@ class InferContext {
 
   // Results. The vector has one entry per result of the node, wanted or not.
   std::vector<ir::ValueInfo>& outputs() { return outputs_; }
-  void SetOutput(size_t i, DType dtype, ir::SymShape shape) { outputs_[i] = {dtype, std::move(shape), {}}; }
+  void SetOutput(size_t i, DType dtype, ir::SymShape shape) {
+    outputs_[i] = {dtype, std::move(shape), {}};
+  }
 
-  // Both dimensions must be equal. Equal constants or expressions: ok. Two different constants, or ranges that do
-  // not meet: kInvalidArgument. Otherwise a run-time constraint is recorded. `what` completes "... must agree".
+  // Both dimensions must be equal. Equal constants or expressions: ok. Two different constants, or
+  // ranges that do not meet: kInvalidArgument. Otherwise a run-time constraint is recorded. `what`
+  // completes "... must agree".
   Status RequireEqual(const ir::Dim& a, const ir::Dim& b, std::string_view what);
   // Numpy broadcasting of two dimensions, with the rule above for two that are not known to be 1.
   Result<ir::Dim> BroadcastDim(const ir::Dim& a, const ir::Dim& b);
@@ -55,8 +61,8 @@ class InferContext {
   Status Error(std::string_view message) const;
   // kUnimplemented, the same form: valid ONNX that Fusee does not support.
   Status Refuse(std::string_view message) const;
-  // Normalises a possibly negative axis into [0, rank). Errors: kInvalidArgument. For an axis that may equal rank
-  // (Unsqueeze, Flatten) pass rank + 1 as limit.
+  // Normalises a possibly negative axis into [0, rank). Errors: kInvalidArgument. For an axis that
+  // may equal rank (Unsqueeze, Flatten) pass rank + 1 as limit.
   Result<int> Axis(int64_t axis, int limit) const;
 
  private:
@@ -77,7 +83,8 @@ struct ImportRule {
 
 enum class OpKind : uint8_t {
   kCompute,  // needs a kernel
-  kView,     // result 0 has the bytes of operand 0 under another shape: no step, the memory planner aliases
+  kView,     // result 0 has the bytes of operand 0 under another shape: no step, the memory planner
+             // aliases
 };
 
 struct OpDef {
@@ -97,7 +104,8 @@ const ImportRule* FindImportRule(std::string_view domain, std::string_view onnx_
 // True if some rule imports the operator at any opset (to word the refusal).
 bool HasImportRule(std::string_view domain, std::string_view onnx_op);
 
-// Runs the operator's inference on a node that is not in the graph yet. infos gets one entry per result.
+// Runs the operator's inference on a node that is not in the graph yet. infos gets one entry per
+// result.
 Status Infer(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Constraint>* constraints,
              std::vector<ir::ValueInfo>* infos);
 

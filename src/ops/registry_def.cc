@@ -25,12 +25,12 @@ struct Table {
 Table BuildTable() {
   Table table;
 #define FUSEE_OP(Name) table.ops.push_back(Define##Name());
-#include "ops/pointwise/ops.inc"
 #include "ops/movement/ops.inc"
 #include "ops/nn/ops.inc"
-#include "ops/reduce/ops.inc"
 #include "ops/norm/ops.inc"
+#include "ops/pointwise/ops.inc"
 #include "ops/quant/ops.inc"
+#include "ops/reduce/ops.inc"
 #undef FUSEE_OP
   return table;
 }
@@ -40,7 +40,8 @@ const Table& GetTable() {
     auto* t = new Table(BuildTable());
     for (const OpDef& op : t->ops) {
       FUSEE_CHECK(t->by_name.emplace(op.name, &op).second, "two operators of one name");
-      for (const ImportRule& rule : op.imports) t->rules.emplace(std::pair(rule.domain, rule.onnx_op), &rule);
+      for (const ImportRule& rule : op.imports)
+        t->rules.emplace(std::pair(rule.domain, rule.onnx_op), &rule);
     }
     return t;
   }();
@@ -61,7 +62,9 @@ const ImportRule* FindImportRule(std::string_view domain, std::string_view onnx_
   const auto [first, last] = GetTable().rules.equal_range(std::pair(domain, onnx_op));
   for (auto it = first; it != last; ++it) {
     const ImportRule* rule = it->second;
-    if (rule->since <= opset && opset <= rule->until && (best == nullptr || rule->since > best->since)) best = rule;
+    if (rule->since <= opset && opset <= rule->until &&
+        (best == nullptr || rule->since > best->since))
+      best = rule;
   }
   return best;
 }

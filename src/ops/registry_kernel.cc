@@ -27,12 +27,12 @@ const Table& GetTable() {
   static const Table* const table = [] {
     auto* t = new Table;
 #define FUSEE_TACTIC(name) t->all.push_back(&name);
-#include "ops/pointwise/tactics.inc"
 #include "ops/movement/tactics.inc"
 #include "ops/nn/tactics.inc"
-#include "ops/reduce/tactics.inc"
 #include "ops/norm/tactics.inc"
+#include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
+#include "ops/reduce/tactics.inc"
 #undef FUSEE_TACTIC
     for (const KernelDef* def : t->all) {
       FUSEE_CHECK(t->by_id.emplace(def->id, def).second, "two kernels of one id");
@@ -66,8 +66,10 @@ Status BadStep(const StepSpec& spec, std::string_view reason) {
   return InvalidArgument(fmt::format("{}: {}", spec.op, reason));
 }
 
-Status ShapeMismatch(std::string_view op, std::string_view what, const Shape& want, const Shape& got) {
-  return InvalidArgument(fmt::format("{}: {} has shape {}, expected {}", op, what, got.ToString(), want.ToString()));
+Status ShapeMismatch(std::string_view op, std::string_view what, const Shape& want,
+                     const Shape& got) {
+  return InvalidArgument(
+      fmt::format("{}: {} has shape {}, expected {}", op, what, got.ToString(), want.ToString()));
 }
 
 }  // namespace fusee::ops

@@ -22,8 +22,12 @@ void Attrs::Erase(std::string_view name) {
   if (const auto it = values_.find(name); it != values_.end()) values_.erase(it);
 }
 
-Result<int64_t> Attrs::Int(std::string_view n, int64_t f) const { return Get<int64_t>(*this, n, f, "an integer"); }
-Result<double> Attrs::Float(std::string_view n, double f) const { return Get<double>(*this, n, f, "a float"); }
+Result<int64_t> Attrs::Int(std::string_view n, int64_t f) const {
+  return Get<int64_t>(*this, n, f, "an integer");
+}
+Result<double> Attrs::Float(std::string_view n, double f) const {
+  return Get<double>(*this, n, f, "a float");
+}
 Result<std::string> Attrs::Str(std::string_view n, std::string f) const {
   return Get<std::string>(*this, n, std::move(f), "a string");
 }

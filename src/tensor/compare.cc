@@ -30,7 +30,8 @@ Comparison Compare(const ConstTensorView& got, const ConstTensorView& want, Tole
   Comparison result;
   if (got.dtype != want.dtype || !(got.shape == want.shape)) {
     result.passed = false;
-    result.reason = "expected " + Describe(want.dtype, want.shape) + ", got " + Describe(got.dtype, got.shape);
+    result.reason =
+        "expected " + Describe(want.dtype, want.shape) + ", got " + Describe(got.dtype, got.shape);
     return result;
   }
   result.elements = want.elements();
@@ -42,7 +43,8 @@ Comparison Compare(const ConstTensorView& got, const ConstTensorView& want, Tole
     const double error = std::abs(a - b);
     if (std::isfinite(error)) {
       result.max_abs_error = std::max(result.max_abs_error, error);
-      if (std::abs(b) > tolerance.atol) result.max_rel_error = std::max(result.max_rel_error, error / std::abs(b));
+      if (std::abs(b) > tolerance.atol)
+        result.max_rel_error = std::max(result.max_rel_error, error / std::abs(b));
       if (result.mismatches == 0 && error > worst) {
         worst = error;
         result.got = a;
@@ -60,9 +62,10 @@ Comparison Compare(const ConstTensorView& got, const ConstTensorView& want, Tole
   if (result.mismatches > 0) {
     result.passed = false;
     result.reason = std::to_string(result.mismatches) + " of " + std::to_string(result.elements) +
-                    " elements differ, first at flat index " + std::to_string(result.first_mismatch) + ": expected " +
-                    Number(result.want) + ", got " + Number(result.got) + " (rtol " + Number(tolerance.rtol) +
-                    ", atol " + Number(tolerance.atol) + ")";
+                    " elements differ, first at flat index " +
+                    std::to_string(result.first_mismatch) + ": expected " + Number(result.want) +
+                    ", got " + Number(result.got) + " (rtol " + Number(tolerance.rtol) + ", atol " +
+                    Number(tolerance.atol) + ")";
   }
   return result;
 }

@@ -30,10 +30,12 @@ constexpr std::array<Row, 13> kRows = {{
 
 // Index = TensorProto.DataType (onnx.proto, IR version 13).
 constexpr std::array<std::string_view, 27> kOnnxNames = {
-    "undefined", "float32", "uint8",     "int8",         "uint16",         "int16",      "int32",
-    "int64",     "string",  "bool",      "float16",      "float64",        "uint32",     "uint64",
-    "complex64", "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
-    "uint4",     "int4",    "float4e2m1", "float8e8m0",  "uint2",          "int2"};
+    "undefined",      "float32",  "uint8",        "int8",           "uint16",
+    "int16",          "int32",    "int64",        "string",         "bool",
+    "float16",        "float64",  "uint32",       "uint64",         "complex64",
+    "complex128",     "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2",
+    "float8e5m2fnuz", "uint4",    "int4",         "float4e2m1",     "float8e8m0",
+    "uint2",          "int2"};
 
 const Row* Find(DType dtype) {
   for (const Row& row : kRows) {
@@ -80,7 +82,8 @@ std::optional<DType> DTypeFromOnnx(int32_t onnx_type) {
 }
 
 std::string_view OnnxTypeName(int32_t onnx_type) {
-  if (onnx_type < 0 || static_cast<size_t>(onnx_type) >= kOnnxNames.size()) return "an unknown element type";
+  if (onnx_type < 0 || static_cast<size_t>(onnx_type) >= kOnnxNames.size())
+    return "an unknown element type";
   return kOnnxNames[static_cast<size_t>(onnx_type)];
 }
 

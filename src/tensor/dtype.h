@@ -1,4 +1,5 @@
-// Element types. The numbers are stored in plans and equal ONNX's TensorProto.DataType; never renumber.
+// Element types. The numbers are stored in plans and equal ONNX's TensorProto.DataType; never
+// renumber.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +40,8 @@ std::optional<DType> ParseDType(std::string_view name);
 std::string_view KserveName(DType dtype);
 std::optional<DType> ParseKserveName(std::string_view name);
 
-// ONNX's TensorProto.DataType number to DType; nullopt for those Fusee has no tensors of (string, complex, fp8, ...).
+// ONNX's TensorProto.DataType number to DType; nullopt for those Fusee has no tensors of (string,
+// complex, fp8, ...).
 std::optional<DType> DTypeFromOnnx(int32_t onnx_type);
 // A name for any ONNX number, "string" or "float8e4m3fn" or "type 99", for refusals.
 std::string_view OnnxTypeName(int32_t onnx_type);

@@ -29,8 +29,8 @@ double FloatValue(Fill fill, uint64_t seed, uint64_t stream, uint64_t i) {
 
 }  // namespace
 
-void FillRandom(const TensorView& tensor, Fill fill, uint64_t seed, uint64_t stream, int64_t int_min,
-                int64_t int_max) {
+void FillRandom(const TensorView& tensor, Fill fill, uint64_t seed, uint64_t stream,
+                int64_t int_min, int64_t int_max) {
   const int64_t n = tensor.elements();
   const uint64_t range = static_cast<uint64_t>(int_max - int_min) + 1;
   for (int64_t i = 0; i < n; ++i) {

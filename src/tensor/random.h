@@ -1,6 +1,7 @@
-// A counter-based generator: element i of stream s is a pure function of (seed, s, i), so that inputs can be made
-// again anywhere, in any order, on any thread, and a plan can name its golden inputs by seed alone.
-// Mixing function: splitmix64 (Steele, Lea, Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
+// A counter-based generator: element i of stream s is a pure function of (seed, s, i), so that
+// inputs can be made again anywhere, in any order, on any thread, and a plan can name its golden
+// inputs by seed alone. Mixing function: splitmix64 (Steele, Lea, Flood, OOPSLA 2014,
+// https://doi.org/10.1145/2660193.2660195).
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,7 @@ enum class Fill : uint8_t {
 };
 
 // Fills tensor from (seed, stream). Integers are drawn from [int_min, int_max].
-void FillRandom(const TensorView& tensor, Fill fill, uint64_t seed, uint64_t stream, int64_t int_min = 0,
-                int64_t int_max = 9);
+void FillRandom(const TensorView& tensor, Fill fill, uint64_t seed, uint64_t stream,
+                int64_t int_min = 0, int64_t int_max = 9);
 
 }  // namespace fusee

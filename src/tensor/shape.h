@@ -38,7 +38,8 @@ class Shape {
     rank_ = rank;
   }
 
-  // Product of the dimensions; 1 for a scalar. Precondition: does not overflow (checked where shapes enter).
+  // Product of the dimensions; 1 for a scalar. Precondition: does not overflow (checked where
+  // shapes enter).
   int64_t elements() const {
     int64_t n = 1;
     for (int64_t d : dims()) n *= d;
@@ -51,7 +52,9 @@ class Shape {
     return n;
   }
 
-  friend bool operator==(const Shape& a, const Shape& b) { return std::ranges::equal(a.dims(), b.dims()); }
+  friend bool operator==(const Shape& a, const Shape& b) {
+    return std::ranges::equal(a.dims(), b.dims());
+  }
 
   // "[1,3,224,224]"; "[]" for a scalar.
   std::string ToString() const;

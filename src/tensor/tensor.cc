@@ -11,7 +11,8 @@ namespace {
 template <typename T>
 T Load(const void* data, int64_t i) {
   T value;
-  std::memcpy(&value, static_cast<const char*>(data) + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  std::memcpy(&value, static_cast<const char*>(data) + i * static_cast<int64_t>(sizeof(T)),
+              sizeof(T));
   return value;
 }
 template <typename T>
@@ -19,7 +20,8 @@ void Store(void* data, int64_t i, T value) {
   std::memcpy(static_cast<char*>(data) + i * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
 }
 
-// Out-of-range conversion from double is undefined in C++; go through int64 with saturation, then wrap.
+// Out-of-range conversion from double is undefined in C++; go through int64 with saturation, then
+// wrap.
 int64_t TruncateToInt64(double v) {
   if (v != v) return 0;
   if (v >= 9223372036854775808.0) return INT64_MAX;
@@ -38,23 +40,29 @@ std::string Shape::ToString() const {
   return text + "]";
 }
 
-std::string Describe(DType dtype, const Shape& shape) { return std::string(DTypeName(dtype)) + shape.ToString(); }
+std::string Describe(DType dtype, const Shape& shape) {
+  return std::string(DTypeName(dtype)) + shape.ToString();
+}
 
 Result<Tensor> Tensor::Allocate(DType dtype, const Shape& shape, TensorView* writable) {
   int64_t elements = 0;
   int64_t bits = 0;
   if (!CheckedProduct(shape.dims(), &elements) ||
       !CheckedMul(elements, static_cast<int64_t>(BitsPerElement(dtype)), &bits)) {
-    return ResourceExhausted("a tensor of " + Describe(dtype, shape) + " overflows the address space");
+    return ResourceExhausted("a tensor of " + Describe(dtype, shape) +
+                             " overflows the address space");
   }
   const size_t size = AlignUp(static_cast<uint64_t>(bits / 8 + 1), kTensorAlignment);
   void* data = std::aligned_alloc(kTensorAlignment, size);
   if (data == nullptr) {
-    return ResourceExhausted("no memory for " + Describe(dtype, shape) + ", " + std::to_string(size) + " bytes");
+    return ResourceExhausted("no memory for " + Describe(dtype, shape) + ", " +
+                             std::to_string(size) + " bytes");
   }
   std::memset(data, 0, size);
   *writable = TensorView{dtype, shape, data};
-  return Tensor(dtype, shape, data, std::shared_ptr<const void>(data, [](const void* p) { std::free(const_cast<void*>(p)); }));
+  return Tensor(dtype, shape, data, std::shared_ptr<const void>(data, [](const void* p) {
+                  std::free(const_cast<void*>(p));
+                }));
 }
 
 int64_t IntAt(const ConstTensorView& t, int64_t i) {
@@ -118,7 +126,8 @@ void StoreDouble(const TensorView& t, int64_t i, double v) {
     case DType::kBool: return Store<uint8_t>(t.data, i, v != 0 ? 1 : 0);
     case DType::kU64:
       if (v >= 9223372036854775808.0) {
-        return Store<uint64_t>(t.data, i, v >= 18446744073709551616.0 ? UINT64_MAX : static_cast<uint64_t>(v));
+        return Store<uint64_t>(t.data, i,
+                               v >= 18446744073709551616.0 ? UINT64_MAX : static_cast<uint64_t>(v));
       }
       return StoreInt(t, i, TruncateToInt64(v));
     default: return StoreInt(t, i, TruncateToInt64(v));

@@ -1,4 +1,5 @@
-// Tensors: TensorView and ConstTensorView borrow memory, Tensor shares it. All are dense and row-major.
+// Tensors: TensorView and ConstTensorView borrow memory, Tensor shares it. All are dense and
+// row-major.
 #pragma once
 
 #include <cstddef>
@@ -20,24 +21,39 @@ inline constexpr size_t kTensorAlignment = 64;
 // dtype of a C++ element type.
 template <typename T>
 constexpr DType DTypeOf() {
-  if constexpr (std::is_same_v<T, float>) return DType::kF32;
-  else if constexpr (std::is_same_v<T, double>) return DType::kF64;
-  else if constexpr (std::is_same_v<T, Half>) return DType::kF16;
-  else if constexpr (std::is_same_v<T, BFloat16>) return DType::kBF16;
-  else if constexpr (std::is_same_v<T, int8_t>) return DType::kI8;
-  else if constexpr (std::is_same_v<T, int16_t>) return DType::kI16;
-  else if constexpr (std::is_same_v<T, int32_t>) return DType::kI32;
-  else if constexpr (std::is_same_v<T, int64_t>) return DType::kI64;
-  else if constexpr (std::is_same_v<T, uint8_t>) return DType::kU8;
-  else if constexpr (std::is_same_v<T, uint16_t>) return DType::kU16;
-  else if constexpr (std::is_same_v<T, uint32_t>) return DType::kU32;
-  else if constexpr (std::is_same_v<T, uint64_t>) return DType::kU64;
-  else if constexpr (std::is_same_v<T, bool>) return DType::kBool;
-  else return DType::kInvalid;
+  if constexpr (std::is_same_v<T, float>)
+    return DType::kF32;
+  else if constexpr (std::is_same_v<T, double>)
+    return DType::kF64;
+  else if constexpr (std::is_same_v<T, Half>)
+    return DType::kF16;
+  else if constexpr (std::is_same_v<T, BFloat16>)
+    return DType::kBF16;
+  else if constexpr (std::is_same_v<T, int8_t>)
+    return DType::kI8;
+  else if constexpr (std::is_same_v<T, int16_t>)
+    return DType::kI16;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return DType::kI32;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return DType::kI64;
+  else if constexpr (std::is_same_v<T, uint8_t>)
+    return DType::kU8;
+  else if constexpr (std::is_same_v<T, uint16_t>)
+    return DType::kU16;
+  else if constexpr (std::is_same_v<T, uint32_t>)
+    return DType::kU32;
+  else if constexpr (std::is_same_v<T, uint64_t>)
+    return DType::kU64;
+  else if constexpr (std::is_same_v<T, bool>)
+    return DType::kBool;
+  else
+    return DType::kInvalid;
 }
 
 // A borrowed, read-only tensor. A null view (dtype kInvalid) stands for an absent optional operand.
-// data need not be aligned when it lies in a file (an ONNX initialiser); planned tensors are, to kTensorAlignment.
+// data need not be aligned when it lies in a file (an ONNX initialiser); planned tensors are, to
+// kTensorAlignment.
 struct ConstTensorView {
   DType dtype = DType::kInvalid;
   Shape shape;
@@ -65,7 +81,9 @@ struct TensorView {
   bool present() const { return dtype != DType::kInvalid; }
   int64_t elements() const { return shape.elements(); }
   int64_t size_bytes() const { return (elements() * BitsPerElement(dtype) + 7) / 8; }
-  std::span<std::byte> bytes() const { return {static_cast<std::byte*>(data), static_cast<size_t>(size_bytes())}; }
+  std::span<std::byte> bytes() const {
+    return {static_cast<std::byte*>(data), static_cast<size_t>(size_bytes())};
+  }
   template <typename T>
   T* as() const {
     FUSEE_DCHECK(DTypeOf<T>() == dtype, "tensor written as another dtype");
@@ -74,9 +92,10 @@ struct TensorView {
   operator ConstTensorView() const { return {dtype, shape, data}; }
 };
 
-// An immutable tensor that shares ownership of its bytes: a constant of a graph, a test input. Copies are cheap.
-// The second owner is whatever the bytes lie in: a heap block, or the mapped model file, which therefore stays
-// mapped while any of its weights is in use. Thread-safe for reading.
+// An immutable tensor that shares ownership of its bytes: a constant of a graph, a test input.
+// Copies are cheap. The second owner is whatever the bytes lie in: a heap block, or the mapped
+// model file, which therefore stays mapped while any of its weights is in use. Thread-safe for
+// reading.
 class Tensor {
  public:
   Tensor() = default;  // absent
@@ -106,7 +125,9 @@ class Tensor {
     return view_.as<T>();
   }
   // The same bytes under another shape. Precondition: equal element count.
-  Tensor Reshaped(const Shape& shape) const { return Tensor(view_.dtype, shape, view_.data, owner_); }
+  Tensor Reshaped(const Shape& shape) const {
+    return Tensor(view_.dtype, shape, view_.data, owner_);
+  }
 
  private:
   ConstTensorView view_;
@@ -117,7 +138,8 @@ template <typename T>
 Tensor Tensor::Of(const Shape& shape, std::span<const T> values) {
   TensorView out;
   auto tensor = Allocate(DTypeOf<T>(), shape, &out);
-  FUSEE_CHECK(tensor.ok() && out.elements() == static_cast<int64_t>(values.size()), "Tensor::Of: wrong count");
+  FUSEE_CHECK(tensor.ok() && out.elements() == static_cast<int64_t>(values.size()),
+              "Tensor::Of: wrong count");
   std::copy(values.begin(), values.end(), static_cast<T*>(out.data));
   return std::move(tensor).value();
 }
@@ -125,11 +147,13 @@ Tensor Tensor::Of(const Shape& shape, std::span<const T> values) {
 // "f32[1,3,224,224]".
 std::string Describe(DType dtype, const Shape& shape);
 
-// Element i of an integer or bool tensor as int64 (unaligned data allowed). Precondition: in range, integer type.
+// Element i of an integer or bool tensor as int64 (unaligned data allowed). Precondition: in range,
+// integer type.
 int64_t IntAt(const ConstTensorView& tensor, int64_t i);
 // Element i of any numeric tensor as double (u64 and i64 beyond 2^53 round).
 double DoubleAt(const ConstTensorView& tensor, int64_t i);
-// Stores value into element i, rounded once to the element type; integers truncate and wrap, bool is value != 0.
+// Stores value into element i, rounded once to the element type; integers truncate and wrap, bool
+// is value != 0.
 void StoreDouble(const TensorView& tensor, int64_t i, double value);
 void StoreInt(const TensorView& tensor, int64_t i, int64_t value);
 
