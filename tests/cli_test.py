@@ -17,7 +17,7 @@ COMMANDS = ["build", "run", "bench", "verify", "inspect", "check", "conform", "s
 USAGE, UNSUPPORTED, INCOMPATIBLE, DIFFERENT, LIMIT = 2, 3, 6, 7, 8
 LOAD_LIMIT_MS = 5
 BENCH_RUNS = 10_000
-TRIES = 5  # of figures that a noisy neighbour can spoil
+TRIES = 40  # of figures that a noisy neighbour can spoil
 
 
 def outcome(*args, env=None):
@@ -134,7 +134,7 @@ class CommandLine(unittest.TestCase):
     def test_run_says_what_is_wrong_with_inputs(self):
         run = ["run", self.plan]
         self.ends(1, *run, says="--input")
-        self.ends(1, *run, "--input", f"nope={self.image}", "--input", f"image={self.image}", says="'nope'.*|shape")
+        self.ends(1, *run, "--input", f"nope={self.image}", "--input", f"image={self.image}", says="no input 'nope'")
         self.ends(1, *run, "--input", f"image={self.image}", says="--shapes image:")
         self.ends(1, *run, "--input", f"image={self.image}", "--shapes", "image:2x1x8x8", says="bytes")
         self.ends(USAGE, *run, "--input", "image", says="NAME=FILE")
@@ -148,26 +148,29 @@ class CommandLine(unittest.TestCase):
         return json.loads(fusee("bench", self.plan, "--json", *args))
 
     def test_bench_keeps_the_promises_of_a_run(self):
-        best_load = float("inf")
-        for _ in range(TRIES):
-            report = self.bench("--iterations", BENCH_RUNS, "--duration", "0")
-            self.assertGreaterEqual(report["runs"], BENCH_RUNS)
-            self.assertEqual(report["allocations"], 0)
-            best_load = min(best_load, report["load_ms"])
-            if best_load <= LOAD_LIMIT_MS:
-                break
-        # Sanitizers and unoptimised checks cost more than the promise allows for.
-        if not os.environ.get("FUSEE_SLOW_BUILD"):
-            self.assertLessEqual(best_load, LOAD_LIMIT_MS)
+        report = self.bench("--iterations", BENCH_RUNS, "--duration", "0")
+        self.assertGreaterEqual(report["runs"], BENCH_RUNS)
+        self.assertEqual((report["allocations"], report["allocated_bytes"]), (0, 0))
         latency = report["latency_ms"]
         figures = [latency[k] for k in ("min", "p50", "p90", "p95", "p99", "p99.9", "max")]
         self.assertEqual(figures, sorted(figures))
         self.assertGreater(report["first_run_ms"], 0)
         self.assertGreater(report["throughput_qps"], 0)
 
+    def test_bench_loads_the_digits_plan_in_milliseconds(self):
+        if json.loads(fusee("doctor", "--canary", "0", "--json"))["build"]["sanitized"]:
+            self.skipTest("a sanitizer's times are not a user's")
+        best = float("inf")
+        for _ in range(TRIES):
+            # One thread: on a busy machine a second one that has no core only makes the first wait.
+            best = min(best, self.bench("--threads=1", "--iterations=1", "--duration=0", "--warmUp=0")["load_ms"])
+            if best <= LOAD_LIMIT_MS:
+                return
+        self.fail(f"best of {TRIES} loads took {best} ms, the limit is {LOAD_LIMIT_MS}")
+
     def test_bench_prints_trtexecs_lines(self):
         text = fusee("bench", self.plan, "--duration=0", "--iterations=20", "--warmUp=1", "--avgRuns=10", "--percentile=80")
-        for line in (r"Throughput: [\d.e+]+ qps", r"Latency: min = .* percentile\(80%\) = .* percentile\(99\.9%\) = ",
+        for line in (r"Throughput: [\d.]+ qps", r"Latency: min = .* percentile\(80%\) = .* percentile\(99\.9%\) = ",
                      r"Average on 10 runs", r"Allocations: 0 in 20 runs", r"first run", r"plan load", r"Canary: "):
             self.assertRegex(text, line)
 

@@ -46,6 +46,9 @@ void InstallHooks() {
   (void)installed;
 }
 }  // namespace
+
+bool HeapIsSanitized() { return true; }
+
 }  // namespace fusee::cli
 
 #else
@@ -54,6 +57,9 @@ namespace fusee::cli {
 namespace {
 void InstallHooks() {}
 }  // namespace
+
+bool HeapIsSanitized() { return false; }
+
 }  // namespace fusee::cli
 
 // glibc's own entry points, exported for replacements such as this one. free needs none: it is not

@@ -23,4 +23,7 @@ class AllocationCounter {
   uint64_t bytes() const;
 };
 
+// True in builds with AddressSanitizer or ThreadSanitizer, whose heap and speed are not a user's.
+bool HeapIsSanitized();
+
 }  // namespace fusee::cli

@@ -98,7 +98,7 @@ std::string BenchText(const BenchReport& r) {
     fmt::format_to(to, "Average on {} runs - latency: {:.6g} ms\n", r.average_runs, ms);
   }
   fmt::format_to(to, "=== Performance summary ===\n");
-  fmt::format_to(to, "Throughput: {:.6g} qps\n", m.runs_per_second());
+  fmt::format_to(to, "Throughput: {:.2f} qps\n", m.runs_per_second());
   fmt::format_to(to, "{}\n", LatencyLine(d, r.percentiles));
   fmt::format_to(to, "Runs: {} in {:.3f} s\n", d.count(), m.seconds);
   fmt::format_to(to, "Allocations: {} in {} runs ({} bytes); page faults: {}\n", m.heap_calls,

@@ -44,7 +44,7 @@ TEST(BenchReport, RollingAveragesLeaveOutAShortRest) {
 
 TEST(BenchReport, TextHasTrtexecsLines) {
   const std::string text = BenchText(Report(1000));
-  EXPECT_THAT(text, HasSubstr("\nThroughput: 1000 qps\n"));
+  EXPECT_THAT(text, HasSubstr("\nThroughput: 1000.00 qps\n"));
   EXPECT_THAT(text, HasSubstr("\nLatency: min = 1 ms, max = 1 ms, mean = 1 ms, median = 1 ms, "
                               "percentile(50%) = 1 ms, "));
   EXPECT_THAT(text, HasSubstr("percentile(99.9%) = 1 ms\n"));

@@ -68,7 +68,9 @@ TEST(Distribution, OrderOfSamplesDoesNotMatter) {
 TEST(Distribution, SaysWhichPercentilesTheSampleResolves) {
   EXPECT_TRUE(Distribution(Milliseconds(1, 100)).Resolves(99));
   EXPECT_FALSE(Distribution(Milliseconds(1, 99)).Resolves(99));
+  EXPECT_TRUE(Distribution(Milliseconds(1, 1000)).Resolves(99.9));
   EXPECT_FALSE(Distribution(Milliseconds(1, 999)).Resolves(99.9));
+  EXPECT_FALSE(Distribution().Resolves(50));
 }
 
 TEST(Canary, RatioIsP99OverMedian) {

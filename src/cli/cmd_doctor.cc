@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/clock.h"
+#include "cli/allocation_counter.h"
 #include "cli/canary.h"
 #include "cli/command.h"
 #include "cli/host.h"
@@ -74,7 +75,7 @@ class DoctorCommand final : public Command {
     json.Object("build")
         .Field("version", compiler::BuilderVersion())
         .Field("plan_format", plan::kFormatVersion);
-    json.Field("compiler", kCompiler).EndObject();
+    json.Field("compiler", kCompiler).Field("sanitized", HeapIsSanitized()).EndObject();
     json.Field("health", HealthName(worst));
     json.Array("examined");
     for (const Examined& e : list) {

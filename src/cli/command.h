@@ -1,5 +1,6 @@
-// The command line: `fusee COMMAND [options]`. Each command is one file cmd_<name>.cc with one function, and one line
-// in commands.inc. Results go to standard output (and are JSON with --json), everything else to standard error.
+// The command line: `fusee COMMAND [options]`. Each command is one file cmd_<name>.cc with one
+// function, and one line in commands.inc. Results go to standard output (and are JSON with --json),
+// everything else to standard error.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -13,9 +14,9 @@ namespace fusee::cli {
 // What the process returns. Stable: scripts depend on them.
 enum class ExitCode : int {
   kOk = 0,
-  kError = 1,               // anything not named below
-  kUsage = 2,               // the command line is wrong
-  kUnsupported = 3,         // the model holds something Fusee does not support
+  kError = 1,        // anything not named below
+  kUsage = 2,        // the command line is wrong
+  kUnsupported = 3,  // the model holds something Fusee does not support
   kAccuracyBudget = 4,
   kLatencyBudget = 5,
   kIncompatiblePlan = 6,    // the plan does not fit this machine or build, or is damaged
@@ -35,11 +36,13 @@ class Command {
 // The exit code of a failed command: by status code, except where a command maps it itself.
 ExitCode ExitCodeFor(const Status& status);
 
-// Prints "error: message" to standard error, or {"error": {"code": ..., "message": ...}} to standard output as JSON.
+// Prints "error: message" to standard error, or {"error": {"code": ..., "message": ...}} to
+// standard output as JSON.
 void PrintError(const Status& status, bool json);
 
-// An error in what the command line says, printed; for what the parser cannot see (values that do not parse, options
-// without effect). kUsage for kInvalidArgument, else as ExitCodeFor (a named file that does not exist).
+// An error in what the command line says, printed; for what the parser cannot see (values that do
+// not parse, options without effect). kUsage for kInvalidArgument, else as ExitCodeFor (a named
+// file that does not exist).
 ExitCode PrintUsageError(const Status& status, bool json);
 
 // One factory per command, defined in cmd_<name>.cc.

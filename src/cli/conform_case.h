@@ -1,5 +1,5 @@
-// One conformance case: a model in ONNX's test layout with inputs and expected outputs, run the whole way: import,
-// plan bytes, loader, runtime.
+// One conformance case: a model in ONNX's test layout with inputs and expected outputs, run the
+// whole way: import, plan bytes, loader, runtime.
 #pragma once
 
 #include <string>
@@ -19,11 +19,11 @@ enum class Verdict : uint8_t {
 std::string_view VerdictName(Verdict verdict);
 
 struct ConformCase {
-  std::string name;                   // path relative to the folder that was searched
-  std::string model;                  // path of the ONNX file
+  std::string name;                    // path relative to the folder that was searched
+  std::string model;                   // path of the ONNX file
   std::vector<std::string> data_sets;  // folders with input_K.pb and output_K.pb
-  // ONNX's "light" models have no inputs of their own: f32 input i holds element k / n, and expected outputs lie in
-  // these files (https://github.com/onnx/onnx, onnx/backend/test/runner).
+  // ONNX's "light" models have no inputs of their own: f32 input i holds element k / n, and
+  // expected outputs lie in these files (https://github.com/onnx/onnx, onnx/backend/test/runner).
   std::vector<std::string> light_outputs;
 };
 
@@ -35,8 +35,9 @@ struct CaseOutcome {
   std::string message;  // why, when not passed
 };
 
-// Runs every data set; the worst verdict wins. Deterministic. Uses the options' threads and tactics; profiles are
-// taken from the data, and an input that some operator needs while building is pinned to its value.
+// Runs every data set; the worst verdict wins. Deterministic. Uses the options' threads and
+// tactics; profiles are taken from the data, and an input that some operator needs while building
+// is pinned to its value.
 CaseOutcome RunCase(const ConformCase& test, const compiler::BuildOptions& options);
 
 }  // namespace fusee::cli

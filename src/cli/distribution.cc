@@ -19,17 +19,20 @@ Distribution::Distribution(std::vector<int64_t> samples_ns) : sorted_ns_(std::mo
   variation_ = std::sqrt(squares / (n - 1)) / mean_ns_;
 }
 
-double Distribution::Percentile(double percent) const {
-  if (sorted_ns_.empty()) return 0;
+size_t Distribution::Rank(double percent) const {
   // The product is rounded first: 99.9 % of 1000 is 999, not the 1000 that ceil makes of
   // 999.0000000000001.
   const double exact = percent * static_cast<double>(sorted_ns_.size()) / 100;
   const auto rank = static_cast<size_t>(std::ceil(std::round(exact * 1e6) / 1e6));
-  return static_cast<double>(sorted_ns_[std::clamp<size_t>(rank, 1, sorted_ns_.size()) - 1]) / 1e6;
+  return std::clamp<size_t>(rank, 1, sorted_ns_.size());
+}
+
+double Distribution::Percentile(double percent) const {
+  return sorted_ns_.empty() ? 0 : static_cast<double>(sorted_ns_[Rank(percent) - 1]) / 1e6;
 }
 
 bool Distribution::Resolves(double percent) const {
-  return static_cast<double>(sorted_ns_.size()) * (100 - percent) >= 100;
+  return !sorted_ns_.empty() && Rank(percent) < sorted_ns_.size();
 }
 
 }  // namespace fusee::cli

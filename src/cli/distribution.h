@@ -26,6 +26,9 @@ class Distribution {
   bool Resolves(double percent) const;
 
  private:
+  // Of a percentile among sorted_ns_, from 1. Precondition: there are samples.
+  size_t Rank(double percent) const;
+
   std::vector<int64_t> sorted_ns_;
   double mean_ns_ = 0;
   double variation_ = 0;

@@ -150,9 +150,7 @@ Result<size_t> Session::FindOutput(std::string_view name) const {
 }
 
 Status Session::SetShape(size_t input, const Shape& shape) {
-  Status status =
-      FromC(fusee_context_set_input_shape(context_, input, shape.dims().data(), shape.rank()));
-  return std::move(status).Annotate(fmt::format("input '{}'", inputs_[input].name));
+  return FromC(fusee_context_set_input_shape(context_, input, shape.dims().data(), shape.rank()));
 }
 
 Status Session::SetInput(size_t input, const Tensor& tensor) {

@@ -58,7 +58,7 @@ class Session {
   Result<size_t> FindInput(std::string_view name) const;
   Result<size_t> FindOutput(std::string_view name) const;
 
-  // Errors: kOutOfRange, kInvalidArgument, annotated with the input's name.
+  // Errors: kOutOfRange, kInvalidArgument, naming the input.
   Status SetShape(size_t input, const Shape& shape);
   // Sets the shape and copies the values into the context's memory. Errors: as above; another dtype
   // than the plan's.

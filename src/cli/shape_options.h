@@ -1,4 +1,5 @@
-// The options that say which shapes a plan is built for, shared by `fusee build` and `fusee bench --onnx`.
+// The options that say which shapes a plan is built for, shared by `fusee build` and `fusee bench
+// --onnx`.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -16,7 +17,8 @@ struct ShapeOptions {
   std::vector<std::string> pins;      // --pin NAME=FILE
 
   void Add(CLI::App& app);
-  // Errors: kInvalidArgument (malformed, or both spellings for one input), kNotFound (a pin's file).
+  // Errors: kInvalidArgument (malformed, or both spellings for one input), kNotFound (a pin's
+  // file).
   Status Apply(compiler::BuildOptions* options) const;
 };
 
