@@ -43,6 +43,7 @@ std::string OptionsText(const BuildOptions& options) {
     text += fmt::format("pin {}={};", name, ToHex(Sha256(tensor.bytes())));
   for (const std::string& pass : options.disabled_passes) text += fmt::format("disable {};", pass);
   if (options.reference_tactics) text += "reference-tactics;";
+  if (options.max_isa != Isa::kAmx) text += fmt::format("isa {};", IsaName(options.max_isa));
   if (!options.verify) text += "no-verify;";
   return text;
 }
@@ -155,14 +156,30 @@ class Builder {
       result_.report.verdict = "NOT VERIFIED: built with --no-verify";
       return OkStatus();
     }
+    if (!RunsHere()) {
+      c = lock_->certificate;
+      c.figures_from_lockfile = true;
+      result_.report.verdict =
+          fmt::format("not run: this machine lacks {}; figures and verdict are the lockfile's",
+                      IsaName(static_cast<Isa>(plan_.target.isa)));
+      return OkStatus();
+    }
     FUSEE_TRY(VerifyOutcome outcome,
               VerifyPlan(Snapshot(), reference_, options_.verify_budget_s, clock_, pool_.get()));
     reference_.reset();  // its weights are a second copy of the model's
     if (!outcome.passed) return VerificationFailed(outcome.failure);
-    for (const std::vector<int64_t>& values : outcome.too_expensive) {
+    for (const VerifyOutcome::Corner& corner : outcome.to_sample) {
       FUSEE_TRY(SampledOutcome sampled,
-                VerifySteps(imported_, *imported_.graph, selection_, values, pool_.get()));
-      if (!sampled.passed) return VerificationFailed(sampled.failure);
+                VerifySteps(imported_, *imported_.graph, selection_, Snapshot(), corner.values,
+                            corner.fill, pool_.get()));
+      if (!sampled.passed) {
+        return VerificationFailed(corner.doubt.empty() ? sampled.failure
+                                                       : corner.doubt + "; " + sampled.failure);
+      }
+      if (!corner.doubt.empty()) {
+        result_.report.notes.push_back(
+            "the model amplifies rounding (every step agrees with the reference): " + corner.doubt);
+      }
       outcome.corners.push_back(std::move(sampled.corner));
     }
     c.verified = true;
@@ -177,6 +194,9 @@ class Builder {
     WordVerdict(outcome);
     return OkStatus();
   }
+
+  // A locked rebuild may be for a machine that this one is not.
+  bool RunsHere() const { return static_cast<Isa>(plan_.target.isa) <= HostCpu().isa; }
 
   static Status VerificationFailed(std::string_view failure) {
     return Status(StatusCode::kAborted, fmt::format("verification failed, no plan is written: {}. "
@@ -246,10 +266,12 @@ class Builder {
   // The bytes are read back by the loader itself, golden replay included, before anybody sees them.
   Status Encode() {
     FUSEE_TRY(result_.bytes, plan::Encode(plan_));
-    runtime::LoadOptions load;
-    load.parallel = pool_.get();
-    auto loaded = runtime::LoadedPlan::FromBytes(result_.bytes, nullptr, load);
-    if (!loaded.ok()) return std::move(loaded).status().Annotate("the new plan does not load");
+    if (RunsHere()) {
+      runtime::LoadOptions load;
+      load.parallel = pool_.get();
+      auto loaded = runtime::LoadedPlan::FromBytes(result_.bytes, nullptr, load);
+      if (!loaded.ok()) return std::move(loaded).status().Annotate("the new plan does not load");
+    }
     result_.report.plan_bytes = result_.bytes.size();
     result_.report.plan_digest = ToHex(Sha256(result_.bytes));
     return OkStatus();

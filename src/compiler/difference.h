@@ -19,7 +19,9 @@ inline constexpr double kVerifyNormTol = 2e-5;
 inline constexpr double kVerifyFloor = 1e-37;
 
 struct Difference {
+  int64_t elements = 0;
   int64_t mismatches = 0;
+  double relative_l2 = 0;    // |got - want| / |want| over finite pairs, as vectors
   int64_t first = -1;        // flat index of the first mismatch
   double got = 0, want = 0;  // there
   double max_abs = 0;        // over finite pairs

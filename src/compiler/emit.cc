@@ -45,6 +45,7 @@ class DimTable {
   }
 
   Result<uint32_t> Build(const ir::Dim& dim) {
+    if (dim.is_unknown()) return Unimplemented("a size cannot be expressed by the inputs' sizes");
     if (dim.is_constant()) return Push(plan::DimOp::kConstant, dim.constant());
     // Sum of terms, each a coefficient times factors.
     std::optional<uint32_t> sum;

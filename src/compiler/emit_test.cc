@@ -6,6 +6,7 @@
 #include "compiler/storage.h"
 #include "compiler/testing.h"
 #include "plan/encode.h"
+#include "runtime/runtime.h"
 
 namespace fusee::compiler {
 namespace {
@@ -56,6 +57,23 @@ TEST(Emit, AnOperandReadAgainLaterIsNotTakenOver) {
 })");
   ASSERT_TRUE(e.ok()) << e.status().ToString();
   EXPECT_NE(TensorNamed(e->plan, "a").offset, TensorNamed(e->plan, "b").offset);
+}
+
+// The kernel lets go of operand 0 only; operand 1 lies on the same bytes.
+TEST(Emit, AnOperandGivenTwiceIsTakenOverOnlyWhereTheKernelAllowsBoth) {
+  for (const char* op : {"Pow", "Mul", "Sub"}) {
+    auto e = EmitText(std::string(R"(graph "g" {
+  input %x : f32[16]
+  %a : f32[16] = Relu(%x)
+  %b : f32[16] = )") + op +
+                      R"((%a, %a)
+  %y : f32[16] = Relu(%b)
+  output %y as "y"
+})");
+    ASSERT_TRUE(e.ok()) << op << e.status().ToString();
+    auto loaded = runtime::LoadedPlan::FromPlan(std::make_shared<const plan::Plan>(e->plan));
+    EXPECT_TRUE(loaded.ok()) << op << ": " << loaded.status().ToString();
+  }
 }
 
 TEST(Emit, AnInputThatIsAnOutputIsCopied) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "compiler/corners.h"
 #include "compiler/difference.h"
 #include "compiler/emit.h"
 #include "compiler/verify.h"
@@ -252,25 +253,33 @@ Result<Tensor> TakeAlong(const ConstTensorView& tensor, int axis,
 
 Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& graph,
                                    const std::vector<SelectedNode>& selection,
-                                   const std::vector<int64_t>& symbol_values, Parallel* parallel) {
+                                   std::shared_ptr<const plan::Plan> candidate,
+                                   const std::vector<int64_t>& symbol_values, Fill fill,
+                                   Parallel* parallel) {
   // Operands must survive their step to be read again, so nothing is taken over in place.
   FUSEE_TRY(plan::Plan emitted, EmitPlan(model, graph, selection, {.in_place = false}));
-  const auto plan = std::make_shared<const plan::Plan>(std::move(emitted));
-  FUSEE_TRY(auto loaded,
-            runtime::LoadedPlan::FromPlan(plan, {.replay_golden = false, .parallel = parallel}));
-  FUSEE_TRY(auto context, runtime::Context::Create(loaded, {.parallel = parallel}));
+  FUSEE_TRY(Subject spread,
+            OpenSubject(std::make_shared<const plan::Plan>(std::move(emitted)), parallel));
   ir::SymbolValues symbols;
   for (size_t i = 0; i < model.symbols.size(); ++i)
     symbols[model.symbols[i].name] = symbol_values[i];
-  StepChecker checker(*plan, graph, selection, symbols);
-  FUSEE_TRY(runtime::FillInputs(*context, symbol_values, Fill::kUniform, kVerifySeed));
-  context->SetStepHook(&checker);
-  FUSEE_TRY(context->Run());
+  StepChecker checker(*spread.plan, graph, selection, symbols);
+  spread.context->SetStepHook(&checker);
+  FUSEE_TRY(std::vector<Sha256Digest> spread_digests,
+            runtime::RunGolden(*spread.context, symbol_values, fill, kVerifySeed));
   FUSEE_TRY(SampledOutcome outcome, checker.Finish());
   outcome.corner.symbol_values = symbol_values;
-  outcome.corner.fill = Fill::kUniform;
+  outcome.corner.fill = fill;
   outcome.corner.output = "every step";
   outcome.corner.sampled = true;
+
+  FUSEE_TRY(Subject real, OpenSubject(std::move(candidate), parallel));
+  FUSEE_TRY(std::vector<Sha256Digest> digests,
+            runtime::RunGolden(*real.context, symbol_values, fill, kVerifySeed));
+  if (outcome.passed && digests != spread_digests) {
+    outcome.passed = false;
+    outcome.failure = "the plan gives other bits than the same kernels without shared memory";
+  }
   return outcome;
 }
 

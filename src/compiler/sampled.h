@@ -8,6 +8,7 @@
 // step at full size.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,10 +29,14 @@ struct SampledOutcome {
   plan::VerifiedCorner corner;  // output "every step", sampled
 };
 
-// graph and selection are those the plan was emitted from. Errors: a run that failed.
+// graph and selection are those candidate was emitted from. The steps are looked at in a run in
+// which nothing is taken over in place; the candidate itself then has to give the same output bits.
+// Errors: a run that failed.
 Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& graph,
                                    const std::vector<SelectedNode>& selection,
-                                   const std::vector<int64_t>& symbol_values, Parallel* parallel);
+                                   std::shared_ptr<const plan::Plan> candidate,
+                                   const std::vector<int64_t>& symbol_values, Fill fill,
+                                   Parallel* parallel);
 
 // --- for tests ---
 

@@ -74,7 +74,9 @@ TEST(VerifySteps, AcceptsStepsThatAgree) {
   auto e = LargeMatMul();
   ASSERT_TRUE(e.ok()) << e.status().ToString();
   SerialParallel serial;
-  auto outcome = VerifySteps(e->model, *e->model.graph, e->selection, {256}, &serial);
+  auto outcome =
+      VerifySteps(e->model, *e->model.graph, e->selection,
+                  std::make_shared<const plan::Plan>(e->plan), {256}, Fill::kUniform, &serial);
   ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
   EXPECT_TRUE(outcome->passed) << outcome->failure;
   EXPECT_TRUE(outcome->corner.sampled);
@@ -93,7 +95,9 @@ TEST(VerifySteps, NamesTheStepThatDiffers) {
   if (e->selection[0].packed.empty()) GTEST_SKIP() << "no tactic for AVX2 packs its weights";
   e->model.graph->value(*e->model.graph->FindValue("w")).constant = Random({8, 2}, 3);
   SerialParallel serial;
-  auto outcome = VerifySteps(e->model, *e->model.graph, e->selection, {}, &serial);
+  auto outcome =
+      VerifySteps(e->model, *e->model.graph, e->selection,
+                  std::make_shared<const plan::Plan>(e->plan), {}, Fill::kUniform, &serial);
   ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
   EXPECT_FALSE(outcome->passed);
   EXPECT_THAT(outcome->failure, testing::HasSubstr("step MatMul 'y'"));

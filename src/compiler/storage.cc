@@ -114,21 +114,22 @@ class Assigner {
       const bool same_size =
           BitsPerElement(operand.info.dtype) == BitsPerElement(result.info.dtype) &&
           operand.info.shape == result.info.shape;
-      if (same_size && !ReadsUnderAnotherShape(node, i)) return i;
+      if (same_size && OthersAllow(s, node, i)) return i;
     }
     return std::nullopt;
   }
 
-  bool ReadsUnderAnotherShape(const ir::Node& node, size_t operand) const {
+  // Every operand on the same bytes must be one the kernel lets go of, read under the same shape.
+  bool OthersAllow(const SelectedNode& s, const ir::Node& node, size_t operand) const {
     const ir::ValueId id = node.inputs[operand];
     for (size_t j = 0; j < node.inputs.size(); ++j) {
       if (j == operand || !node.inputs[j].valid()) continue;
-      const bool same_bytes =
-          result_.of_value[node.inputs[j].index()] == result_.of_value[id.index()];
-      if (same_bytes && !(graph_.value(node.inputs[j]).info.shape == graph_.value(id).info.shape))
-        return true;
+      if (result_.of_value[node.inputs[j].index()] != result_.of_value[id.index()]) continue;
+      const bool permitted = j < 32 && (s.kernel->in_place_inputs >> j & 1u);
+      if (!permitted || !(graph_.value(node.inputs[j]).info.shape == graph_.value(id).info.shape))
+        return false;
     }
-    return false;
+    return true;
   }
 
   Status MeasureSizes() {

@@ -32,13 +32,21 @@ struct VerifyOutcome {
   bool batch_invariant = false;
   std::string batch_note;  // why it was not checked
   size_t skipped = 0;      // comparisons not started because they would not fit the time budget
-  // Of those, the corners with ordinary values: the caller samples them step by step (sampled.h).
-  std::vector<std::vector<int64_t>> too_expensive;
+  // Corners the caller has to verify step by step (sampled.h): too expensive to run the whole
+  // reference at; or their outputs differ in the way of a model that amplifies rounding, then doubt
+  // says how.
+  struct Corner {
+    std::vector<int64_t> values;
+    Fill fill = Fill::kUniform;
+    std::string doubt;
+  };
+  std::vector<Corner> to_sample;
 };
 
-// Candidate and reference have the same symbols, inputs and outputs. Runs at least one comparison,
-// then those of the rest that are predicted to fit budget_s of clock time. Errors: a run that
-// failed (annotated with the corner); a comparison that failed is not an error but outcome.passed
+// Candidate and reference have the same symbols, inputs and outputs. Runs those comparisons
+// that are predicted to fit budget_s of clock time; corners with ordinary values that do not are in
+// to_sample. Errors: a run that failed (annotated with the corner); a comparison that failed is not
+// an error but outcome.passed
 // == false.
 Result<VerifyOutcome> VerifyPlan(std::shared_ptr<const plan::Plan> candidate,
                                  std::shared_ptr<const plan::Plan> reference, double budget_s,

@@ -49,8 +49,7 @@ TEST_F(Verify, AcceptsAPlanThatAgreesEverywhere) {
   auto outcome = Run(Rows(0.5), Rows(0.5));
   ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
   EXPECT_TRUE(outcome->passed) << outcome->failure;
-  EXPECT_EQ(outcome->corners.size(),
-            10u);  // smallest and largest batch (the optimum is the largest), five fills
+  EXPECT_EQ(outcome->corners.size(), 15u);  // smallest, largest and a middle batch; five fills
   EXPECT_TRUE(outcome->batch_checked);
   EXPECT_TRUE(outcome->batch_invariant);
 }
@@ -69,18 +68,59 @@ TEST_F(Verify, SeesADifferenceOfAThousandth) {
   EXPECT_FALSE(outcome->passed);
 }
 
+// Rotating rows commutes with a maximum over the batch, so only other neighbours show that rows
+// mix.
 TEST_F(Verify, PromisesNothingOfRowsThatTheModelMixes) {
-  const std::string mixing = R"(graph "mix" {
-  symbol batch in [2, 6]
+  for (const char* op : {"ReduceMean", "ReduceMax"}) {
+    for (int smallest : {0, 1, 2}) {
+      SCOPED_TRACE(fmt::format("{} from {}", op, smallest));
+      const std::string mixing = fmt::format(R"(graph "mix" {{
+  symbol batch in [{}, 6]
   input %x : f32[batch,4]
-  %mean : f32[1,4] = ReduceMean(%x) {axes = [0], keepdims = 1}
-  %y : f32[batch,4] = Sub(%x, %mean)
+  %all : f32[1,4] = {}(%x) {{axes = [0], keepdims = 1}}
+  %y : f32[batch,4] = Sub(%x, %all)
   output %y as "y"
-})";
-  auto outcome = Run(mixing, mixing);
+}})",
+                                             smallest, op);
+      auto outcome = Run(mixing, mixing);
+      ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
+      EXPECT_TRUE(outcome->passed) << outcome->failure;
+      EXPECT_FALSE(outcome->batch_checked);
+      EXPECT_THAT(outcome->batch_note, HasSubstr("mixes rows"));
+    }
+  }
+}
+
+// A last-bit difference before a Floor is a whole one behind it: few elements may, if every step
+// agrees.
+TEST_F(Verify, LeavesAmplifiedRoundingToTheSteps) {
+  const auto floor = [](double k) {
+    return fmt::format(R"(graph "floor" {{
+  symbol batch in [1, 512]
+  input %x : f32[batch,4]
+  const %k : f32[] = {{{}}}
+  %scaled : f32[batch,4] = Mul(%x, %k)
+  %y : f32[batch,4] = Floor(%scaled)
+  output %y as "y"
+}})",
+                       k);
+  };
+  auto outcome = Run(floor(20.002), floor(20));
   ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
   EXPECT_TRUE(outcome->passed) << outcome->failure;
-  EXPECT_FALSE(outcome->batch_checked && outcome->batch_invariant);
+  EXPECT_FALSE(outcome->to_sample.empty());
+  auto wrong = Run(floor(25), floor(20));
+  ASSERT_TRUE(wrong.ok());
+  EXPECT_FALSE(wrong->passed);
+}
+
+TEST_F(Verify, WithoutBudgetEveryOrdinaryCornerIsLeftToTheSteps) {
+  auto outcome = Run(Rows(0.5), Rows(0.5), 0);
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_TRUE(outcome->passed);
+  EXPECT_TRUE(outcome->corners.empty());
+  EXPECT_EQ(outcome->to_sample.size(), 3u);
+  EXPECT_EQ(outcome->skipped, 15u);
 }
 
 TEST_F(Verify, RecordsGoldenDigestsOfBothEnds) {
@@ -100,6 +140,16 @@ TEST(CompareWithReference, AllowsRoundingBesideLargeElementsOnly) {
   EXPECT_EQ(CompareWithReference(off.view(), want.view()).first, 0);
   const Tensor nan = Tensor::Of<float>({3}, {1000.f, 0.f, NAN});
   EXPECT_EQ(CompareWithReference(nan.view(), want.view()).first, 2);
+}
+
+TEST(CompareWithReference, InfinitiesKeepTheirSign) {
+  const Tensor want = Tensor::Of<float>({1}, {INFINITY});
+  const Tensor near = Tensor::Of<float>({1}, {3e38f});
+  const Tensor minus = Tensor::Of<float>({1}, {-INFINITY});
+  const Tensor nan = Tensor::Of<float>({1}, {NAN});
+  EXPECT_EQ(CompareWithReference(near.view(), want.view()).mismatches, 0);
+  EXPECT_EQ(CompareWithReference(minus.view(), want.view()).mismatches, 1);
+  EXPECT_EQ(CompareWithReference(nan.view(), want.view()).mismatches, 1);
 }
 
 TEST(CompareWithReference, IntegersAreExact) {

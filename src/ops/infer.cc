@@ -59,6 +59,10 @@ Status Infer(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Const
     return Internal(fmt::format("{}: no operator of this name", ir::DescribeNode(node)));
   }
   InferContext context(graph, node, constraints);
+  for (const ir::Dim& d : node.dims) {
+    if (d.is_unknown())
+      return context.Refuse("a size it needs cannot be expressed by its inputs' sizes");
+  }
   FUSEE_TRY(op->infer(context));
   for (size_t i = 0; i < context.outputs().size(); ++i) {
     ir::ValueInfo& info = context.outputs()[i];
@@ -68,6 +72,10 @@ Status Infer(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Const
       if (info.shape.size() > kMaxRank)
         return context.Refuse(
             fmt::format("rank {} is above the limit of {}", info.shape.size(), kMaxRank));
+    }
+    for (const ir::Dim& d : info.shape) {
+      if (d.is_unknown())
+        return context.Refuse("a result's size cannot be expressed by its inputs' sizes");
     }
     // Tracking is for shapes; larger tensors are data.
     if (info.elements && (info.elements->size() > static_cast<size_t>(ir::kMaxTrackedElements) ||
