@@ -101,8 +101,10 @@ struct ThreadPool::State {
     uint32_t seen = 0;
     while (true) {
       WaitWhileEqual(s.epoch, seen, s.parked_workers, s.spin_pauses);
-      if (s.stop.load()) return nullptr;
+      // The epoch first: the destructor stores stop before it publishes, so whoever sees its epoch
+      // sees stop too. The other way round a late worker could take that epoch for a job's.
       seen = s.epoch.load(std::memory_order_acquire);
+      if (s.stop.load()) return nullptr;
       if (s.Claim(self.part, seen)) s.RunPart(self.part);
     }
   }

@@ -68,6 +68,18 @@ TEST(ThreadPool, BuildsAndEndsWithoutWork) {
   for (int i = 0; i < 50; ++i) ThreadPool pool({.width = 4});
 }
 
+// A worker that comes late must not take the destructor's call for the job it has missed.
+TEST(ThreadPool, EndingItRunsNoFinishedJobAgain) {
+  for (int i = 0; i < 2000; ++i) {
+    std::atomic<int> runs{0};
+    {
+      ThreadPool pool({.width = 4, .spin_pauses = i % 2 == 0 ? 0 : 50});
+      pool.Run(8, [&](int64_t) { runs.fetch_add(1); });
+    }
+    ASSERT_EQ(runs.load(), 8) << "round " << i;
+  }
+}
+
 TEST(ThreadPool, DefaultsToUsableCpus) { EXPECT_GE(ThreadPool().width(), 1); }
 
 TEST(ThreadPool, ComputesDenormalsOnEveryThread) {
