@@ -38,13 +38,13 @@ CheckReport Check(const Header& header, const HostFacts& host) {
   }
   if (header.device != host.device) {
     add(Verdict::kIncompatible, "target.device", header.device, host.device,
-        fmt::format("rebuild with --device {}", host.device));
+        fmt::format("build the model again with a fusee that targets '{}'", host.device));
   } else if (!host.cpu_supported) {
     add(Verdict::kIncompatible, "target.isa", IsaText(header.isa), "a CPU below AVX2 with FMA",
         "run on a CPU with AVX2, FMA and F16C (x86-64-v3)");
   } else if (header.isa > host.isa) {
     add(Verdict::kIncompatible, "target.isa", IsaText(header.isa), IsaText(host.isa),
-        fmt::format("rebuild with --isa {}", IsaText(host.isa)));
+        fmt::format("rebuild with fusee build --isa {}", IsaText(host.isa)));
   } else if (header.isa < host.isa) {
     add(Verdict::kOkButRetune, "target.isa", IsaText(header.isa), IsaText(host.isa),
         "runs as it is; rebuild on this machine for faster kernels");

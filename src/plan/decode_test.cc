@@ -180,7 +180,12 @@ TEST(Check, JudgesFromTheHeader) {
   EXPECT_EQ(report.findings[0].field, "target.isa");
   EXPECT_EQ(report.findings[0].need, "bf16");
   EXPECT_EQ(report.findings[0].have, "avx512");
+  EXPECT_EQ(report.findings[0].remedy, "rebuild with fusee build --isa avx512");
   EXPECT_NE(CheckJson(report).find("\"remedy\""), std::string::npos);
+  const CheckReport elsewhere = Check(header, {.device = "gpu", .isa = 4});
+  EXPECT_EQ(elsewhere.verdict, Verdict::kIncompatible);
+  EXPECT_EQ(elsewhere.findings[0].field, "target.device");
+  EXPECT_EQ(elsewhere.findings[0].remedy.find("--"), std::string::npos) << "names no option";
   EXPECT_EQ(Check(header, {.isa = 4, .memory_bytes = 100}).verdict, Verdict::kIncompatible);
 }
 

@@ -50,12 +50,17 @@ Status CheckKernel(const Plan& plan, size_t i, const ops::KernelDef* def,
     return InvalidArgument(
         fmt::format("{}: kernel '{}' computes {}", DescribeStep(plan, i), step.kernel, def->op));
   }
-  if (!HostCpu().supported ||
-      static_cast<uint8_t>(def->isa) > static_cast<uint8_t>(HostCpu().isa)) {
+  if (!HostCpu().supported) {
     return FailedPrecondition(
-        fmt::format("{}: kernel '{}' needs {}, this CPU ({}) has {}; rebuild with --isa {}",
-                    DescribeStep(plan, i), step.kernel, IsaName(def->isa), HostCpu().brand,
-                    IsaName(HostCpu().isa), IsaName(HostCpu().isa)));
+        fmt::format("{}: kernel '{}' needs {}, this CPU ({}) lacks AVX2, FMA or F16C; run on an "
+                    "x86-64-v3 CPU",
+                    DescribeStep(plan, i), step.kernel, IsaName(def->isa), HostCpu().brand));
+  }
+  if (static_cast<uint8_t>(def->isa) > static_cast<uint8_t>(HostCpu().isa)) {
+    return FailedPrecondition(fmt::format(
+        "{}: kernel '{}' needs {}, this CPU ({}) has {}; rebuild with fusee build --isa {}",
+        DescribeStep(plan, i), step.kernel, IsaName(def->isa), HostCpu().brand,
+        IsaName(HostCpu().isa), IsaName(HostCpu().isa)));
   }
   for (const InPlacePair& pair : pairs) {
     if (pair.output != 0 || pair.input >= 32 || ((def->in_place_inputs >> pair.input) & 1u) == 0) {
@@ -144,7 +149,8 @@ Result<std::unique_ptr<BoundPlan>> BindPlan(const Plan& plan, const LoadOptions&
   auto bound = std::make_unique<BoundPlan>();
   if (plan.target.device != "cpu") {
     return FailedPrecondition(
-        fmt::format("plan is for device '{}', this runtime drives 'cpu'; rebuild with --device cpu",
+        fmt::format("plan is for device '{}', this runtime drives 'cpu'; build the model again "
+                    "with a fusee that targets 'cpu'",
                     plan.target.device));
   }
   std::vector<bool> is_static;

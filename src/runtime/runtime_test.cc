@@ -325,7 +325,10 @@ TEST(LoadedPlan, RefusesKernelsItCannotTrust) {
   EXPECT_FALSE(LoadStatus(plan).ok());
   plan = SmallPlan();
   plan.target.device = "cuda";
-  EXPECT_EQ(LoadStatus(plan).code(), StatusCode::kFailedPrecondition);
+  status = LoadStatus(plan);
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(status.message().find("'cuda'"), std::string::npos) << status.message();
+  EXPECT_EQ(status.message().find("--"), std::string::npos) << "names no option that is not there";
 }
 
 const ops::KernelDef* FindNotInPlace(std::string_view id) {
@@ -342,8 +345,9 @@ const ops::KernelDef* FindFromTheFuture(std::string_view id) {
 TEST(LoadedPlan, RefusesInPlaceThatTheKernelDoesNotAllowAndInstructionsTheHostLacks) {
   EXPECT_EQ(LoadStatus(SmallPlan(), {.find_kernel = &FindNotInPlace}).code(),
             StatusCode::kInvalidArgument);
-  EXPECT_EQ(LoadStatus(SmallPlan(), {.find_kernel = &FindFromTheFuture}).code(),
-            StatusCode::kFailedPrecondition);
+  const Status future = LoadStatus(SmallPlan(), {.find_kernel = &FindFromTheFuture});
+  EXPECT_EQ(future.code(), StatusCode::kFailedPrecondition);
+  EXPECT_NE(future.message().find("fusee build --isa "), std::string::npos) << future.message();
 }
 
 TEST(LoadedPlan, RefusesUnverifiedOnesWhenAsked) {
