@@ -10,14 +10,15 @@
 #include "cli/command.h"
 #include "cli/host.h"
 #include "cli/measure.h"
-#include "cli/memory_pool_size.h"
 #include "cli/plan_file.h"
 #include "cli/session.h"
 #include "cli/shape_options.h"
 #include "cli/step_profile.h"
 #include "cli/tensor_io.h"
+#include "cli/trtexec_build_options.h"
 #include "compiler/build.h"
 #include "compiler/profile.h"
+#include "device/thread_pool.h"
 #include "tensor/random.h"
 
 namespace fusee::cli {
@@ -89,14 +90,7 @@ class BenchCommand final : public Command {
     app.add_option("--save-plan,--saveEngine", save_plan_,
                    "with --onnx: keep the plan in this file, its lockfile beside it")
         ->needs(onnx);
-    app.add_option(
-           "--timingCacheFile", timing_cache_,
-           "with --onnx: the lockfile with what was measured; read if it is there, else written")
-        ->needs(onnx);
-    app.add_option("--memPoolSize", memory_pools_,
-                   "with --onnx: workspace:SIZE, the most scratch memory the plan may need; SIZE "
-                   "in MiB, or with B, K, M, G")
-        ->needs(onnx);
+    limits_.Add(app, onnx);
     app.add_flag("--no-verify", no_verify_,
                  "with --onnx: time a plan that was not compared with the reference")
         ->needs(onnx);
@@ -117,7 +111,7 @@ class BenchCommand final : public Command {
         ->check(CLI::Range(0.0, 1e5))
         ->capture_default_str();
     app.add_option("--threads", session_options_.threads, "threads to use; 0: all this process may")
-        ->check(CLI::Range(0, 1024))
+        ->check(CLI::Range(0, ThreadPool::kMaxWidth))
         ->capture_default_str();
     app.add_option("--canary-every", canary_every_ms_,
                    "milliseconds between noise canaries; 0: none")
@@ -155,10 +149,8 @@ class BenchCommand final : public Command {
       if (!named.ok()) return std::move(named).status().Annotate("--shapes");
       run_shapes_ = std::move(*named);
     }
-    if (!memory_pools_.empty()) {
-      FUSEE_TRY(workspace_limit_, ParseMemPoolSize(memory_pools_));
-    }
     if (model_.empty()) return OkStatus();
+    FUSEE_TRY(limits_.Prepare(&build_));
     // As trtexec: --shapes alone is also the shape to build for; beside a profile it is only the
     // shape to time.
     ShapeOptions profile = shapes_;
@@ -176,30 +168,14 @@ class BenchCommand final : public Command {
       std::fprintf(stderr, "fusee bench: build: %.*s ...\n", static_cast<int>(phase.size()),
                    phase.data());
     };
-    bool write_cache = false;
-    if (!timing_cache_.empty()) {
-      auto text = ReadSmallFile(timing_cache_);
-      if (!text.ok() && text.status().code() != StatusCode::kNotFound)
-        return std::move(text).status();
-      write_cache = !text.ok();
-      if (text.ok()) build_.lockfile = std::move(*text);
-    }
     // What is kept must serve later builds and servers, which want the latency table too.
-    build_.measure = write_cache || !save_plan_.empty();
+    build_.measure = limits_.writes_cache() || !save_plan_.empty();
     FUSEE_TRY(compiler::BuildResult built, compiler::Build(model_, build_));
-    const uint64_t workspace = built.plan->workspace_bytes;
-    if (workspace_limit_ && workspace > *workspace_limit_) {
-      return ResourceExhausted(
-          fmt::format("the plan needs {} bytes of workspace, --memPoolSize allows {}; raise it, or "
-                      "build for smaller shapes",
-                      workspace, *workspace_limit_));
-    }
+    FUSEE_TRY(limits_.Finish(built));
     if (!save_plan_.empty()) {
       FUSEE_TRY(WriteFileAtomically(save_plan_, std::span<const std::byte>(built.bytes)));
       FUSEE_TRY(WriteFileAtomically(save_plan_ + ".lock", std::string_view(built.lockfile)));
     }
-    if (write_cache)
-      FUSEE_TRY_STATUS(WriteFileAtomically(timing_cache_, std::string_view(built.lockfile)));
     return Session::OpenBytes(built.bytes, session_options_);
   }
 
@@ -294,7 +270,8 @@ class BenchCommand final : public Command {
   }
 
   // As given.
-  std::string plan_, model_, load_inputs_, save_plan_, timing_cache_, memory_pools_;
+  std::string plan_, model_, load_inputs_, save_plan_;
+  TrtexecBuildOptions limits_;
   std::string export_profile_, export_layers_, export_times_;
   std::vector<std::string> inputs_;
   ShapeOptions shapes_;
@@ -307,7 +284,6 @@ class BenchCommand final : public Command {
   compiler::BuildOptions build_;
   std::vector<NamedFile> files_;
   NamedShapes run_shapes_;
-  std::optional<uint64_t> workspace_limit_;
 };
 
 }  // namespace

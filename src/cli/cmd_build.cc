@@ -6,8 +6,10 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/shape_options.h"
+#include "cli/trtexec_build_options.h"
 #include "compiler/build.h"
 #include "compiler/report.h"
+#include "device/thread_pool.h"
 
 namespace fusee::cli {
 namespace {
@@ -21,12 +23,19 @@ class BuildCommand final : public Command {
     shapes_.Add(app);
     app.add_option("--locked", locked_,
                    "rebuild from this PLAN.lock: same tactics, same figures, same bytes");
+    CLI::Option* budget =
+        app.add_option("--verify-budget", options_.verify_budget_s,
+                       "seconds for whole comparisons; what does not fit is verified step by step")
+            ->check(CLI::NonNegativeNumber)
+            ->capture_default_str();
     app.add_flag("--no-verify", no_verify_,
-                 "skip the comparison with the reference; the plan says so, and servers refuse it");
-    app.add_option("--verify-budget", options_.verify_budget_s,
-                   "seconds after which no further comparison is started")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+                 "skip the comparison with the reference; the plan says so, and servers refuse it")
+        ->excludes(budget);
+    app.add_option("--isa", isa_,
+                   "use kernels up to this level: avx2, avx512, vnni, bf16, amx; "
+                   "default: what this CPU has")
+        ->check(CLI::IsMember({"avx2", "avx512", "vnni", "bf16", "amx"}));
+    limits_.Add(app);
     app.add_option("--disable-pass", options_.disabled_passes,
                    "a pass not to run, to bisect; repeat for several")
         ->allow_extra_args(false);
@@ -35,7 +44,7 @@ class BuildCommand final : public Command {
     app.add_option("--dump-dir", options_.dump_dir,
                    "write the graph after every pass to this folder");
     app.add_option("--threads", options_.threads, "threads to use; 0: all this process may")
-        ->check(CLI::NonNegativeNumber);
+        ->check(CLI::Range(0, ThreadPool::kMaxWidth));
     app.add_option("--report", report_file_,
                    "also write the report (JSON) to this file; default: PLAN.report.json");
     app.add_flag("--json", json_, "print the report as JSON");
@@ -49,11 +58,7 @@ class BuildCommand final : public Command {
   }
 
   Result<ExitCode> Run() override {
-    FUSEE_TRY(shapes_.Apply(&options_));
-    options_.verify = !no_verify_;
-    if (!locked_.empty()) {
-      FUSEE_TRY(options_.lockfile, ReadSmallFile(locked_));
-    }
+    if (Status status = ApplyOptions(); !status.ok()) return PrintUsageError(status, json_);
     if (plan_.empty()) plan_ = DefaultPlanPath();
     if (report_file_.empty()) report_file_ = plan_ + ".report.json";
     if (!quiet_) {
@@ -63,6 +68,7 @@ class BuildCommand final : public Command {
       };
     }
     FUSEE_TRY(compiler::BuildResult result, compiler::Build(model_, options_));
+    FUSEE_TRY(limits_.Finish(result));
     FUSEE_TRY(WriteFileAtomically(plan_, std::span<const std::byte>(result.bytes)));
     FUSEE_TRY(WriteFileAtomically(plan_ + ".lock", std::string_view(result.lockfile)));
     FUSEE_TRY(WriteFileAtomically(report_file_, std::string_view(compiler::ReportJson(result))));
@@ -76,6 +82,18 @@ class BuildCommand final : public Command {
   }
 
  private:
+  Status ApplyOptions() {
+    FUSEE_TRY(shapes_.Apply(&options_));
+    options_.verify = !no_verify_;
+    for (Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kVnni, Isa::kBf16, Isa::kAmx}) {
+      if (IsaName(isa) == isa_) options_.max_isa = isa;
+    }
+    if (!locked_.empty()) {
+      FUSEE_TRY(options_.lockfile, ReadSmallFile(locked_));
+    }
+    return limits_.Prepare(&options_);
+  }
+
   std::string DefaultPlanPath() const {
     const size_t dot = model_.rfind('.');
     const size_t slash = model_.rfind('/');
@@ -84,8 +102,9 @@ class BuildCommand final : public Command {
     return (has_suffix ? model_.substr(0, dot) : model_) + ".plan";
   }
 
-  std::string model_, plan_, locked_, report_file_;
+  std::string model_, plan_, locked_, report_file_, isa_;
   ShapeOptions shapes_;
+  TrtexecBuildOptions limits_;
   compiler::BuildOptions options_;
   bool no_verify_ = false, json_ = false, quiet_ = false;
 };

@@ -15,6 +15,7 @@
 #include "cli/session.h"
 #include "cli/tensor_io.h"
 #include "compiler/profile.h"
+#include "device/thread_pool.h"
 
 namespace fusee::cli {
 namespace {
@@ -34,7 +35,7 @@ class RunCommand final : public Command {
         ->allow_extra_args(false);
     app.add_option("--output-dir", output_dir_, "write every output to this folder as NAME.npy");
     app.add_option("--threads", session_.threads, "threads to use; 0: all this process may")
-        ->check(CLI::Range(0, 1024));
+        ->check(CLI::Range(0, ThreadPool::kMaxWidth));
     app.add_flag("--skip-golden", session_.skip_golden,
                  "do not replay the plan's golden inputs before");
     app.add_flag("--json", json_, "print as JSON");

@@ -1,4 +1,5 @@
 #include "cli/serve_flags.h"
+#include "device/thread_pool.h"
 
 #include <fmt/format.h>
 
@@ -35,7 +36,7 @@ void ServeFlags::Add(CLI::App& app) {
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.add_option("--threads", threads, "threads that run models; 0: all this process may")
-      ->check(CLI::Range(0, 1024))
+      ->check(CLI::Range(0, ThreadPool::kMaxWidth))
       ->capture_default_str();
   app.add_option("--http-max-input-size", options.http.body_bytes,
                  "largest request body, bytes; more is 413")

@@ -1,0 +1,35 @@
+// trtexec's options of a build that are about what it may use and keep: shared by `fusee build` and
+// `fusee bench --onnx`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "compiler/build.h"
+
+namespace fusee::cli {
+
+class TrtexecBuildOptions {
+ public:
+  // needs: an option without which these have no effect, or null. Returns the two added.
+  void Add(CLI::App& app, CLI::Option* needs = nullptr);
+
+  // Reads the cache into options->lockfile when its file exists.
+  // Errors: kInvalidArgument (a malformed pool size, or both the cache and another lockfile),
+  // kUnavailable (the file).
+  Status Prepare(compiler::BuildOptions* options);
+  // True when the cache is to be written, which takes a build that measures.
+  bool writes_cache() const { return write_cache_; }
+  // Checks the limit, writes the cache. Errors: kResourceExhausted naming both sizes, kUnavailable.
+  Status Finish(const compiler::BuildResult& built) const;
+
+ private:
+  std::string timing_cache_, memory_pools_;
+  std::optional<uint64_t> workspace_limit_bytes_;
+  bool write_cache_ = false;
+};
+
+}  // namespace fusee::cli
