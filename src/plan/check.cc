@@ -45,8 +45,10 @@ CheckReport Check(const Header& header, const HostFacts& host) {
   } else if (header.isa > host.isa) {
     add(Verdict::kIncompatible, "target.isa", IsaText(header.isa), IsaText(host.isa),
         fmt::format("rebuild with fusee build --isa {}", IsaText(host.isa)));
-  } else if (header.isa < host.isa) {
-    add(Verdict::kOkButRetune, "target.isa", IsaText(header.isa), IsaText(host.isa),
+  } else if (std::max(header.isa, header.available_isa) < host.isa) {
+    // Not the level the chosen kernels need: the builder may have found lower ones faster.
+    add(Verdict::kOkButRetune, "target.available_isa",
+        IsaText(std::max(header.isa, header.available_isa)), IsaText(host.isa),
         "runs as it is; rebuild on this machine for faster kernels");
   }
   uint64_t memory = header.context_bytes();
@@ -61,9 +63,6 @@ CheckReport Check(const Header& header, const HostFacts& host) {
   if (!measured) {
     add(Verdict::kOkButRetune, "latency", "a measured table", "none",
         "build with tuning on, so that deadlines can be kept");
-  } else if (header.figures_from_lockfile) {
-    add(Verdict::kOkButRetune, "latency", "figures of this machine", "figures of the lockfile",
-        "rebuild here without --locked to measure");
   }
   return report;
 }

@@ -187,7 +187,7 @@ Status DecodeProgram(std::span<const std::byte> section, Plan* plan) {
   Reader r(section.size());
   bool valid = true;
   plan->provenance = ToProvenance(r, p->provenance());
-  plan->target = {r.Text(p->device()), p->isa()};
+  plan->target = {r.Text(p->device()), p->isa(), p->available_isa()};
   plan->symbols = r.Tables<Symbol>(p->symbols(), [&](const fb::Symbol& s) {
     return Symbol{r.Text(s.name()), s.min(), s.opt(), s.max(), s.input(), s.axis(), s.element()};
   });
@@ -288,6 +288,7 @@ Status DecodeSummary(std::span<const std::byte> bytes, Header* header) {
   header->model_digest = Reader::ToDigest(s->model_digest());
   header->device = r.Text(s->device());
   header->isa = s->isa();
+  header->available_isa = s->available_isa() == 0 ? s->isa() : s->available_isa();
   header->input_count = s->input_count();
   header->output_count = s->output_count();
   header->symbol_count = s->symbol_count();
@@ -323,6 +324,7 @@ Status DecodeSummary(std::span<const std::byte> bytes, Header* header) {
 Status CheckHeaderAgrees(const Header& header, const Plan& plan) {
   const bool agrees =
       header.device == plan.target.device && header.isa == plan.target.isa &&
+      header.available_isa == plan.target.selected_for() &&
       header.input_count == plan.inputs.size() && header.output_count == plan.outputs.size() &&
       header.step_count == plan.steps.size() && header.symbol_count == plan.symbols.size() &&
       header.bucket_count == plan.buckets.size() && header.weights_bytes == plan.weights.size() &&

@@ -174,6 +174,17 @@ TEST(Check, JudgesFromTheHeader) {
   Header header = ReadHeader(bytes).value();
   EXPECT_EQ(Check(header, {.isa = 1}).verdict, Verdict::kOk);
   EXPECT_EQ(Check(header, {.isa = 3}).verdict, Verdict::kOkButRetune);
+  header.figures_from_lockfile = true;  // as in every plan: no finding by itself
+  EXPECT_EQ(Check(header, {.isa = 1}).verdict, Verdict::kOk);
+  header.available_isa = 3;  // built for vnni, where avx2 kernels were found the fastest
+  EXPECT_EQ(Check(header, {.isa = 3}).verdict, Verdict::kOk);
+  EXPECT_EQ(Check(header, {.isa = 2}).verdict, Verdict::kOk) << "kernels need no more than avx2";
+  const CheckReport newer = Check(header, {.isa = 5});
+  EXPECT_EQ(newer.verdict, Verdict::kOkButRetune);
+  ASSERT_EQ(newer.findings.size(), 1u);
+  EXPECT_EQ(newer.findings[0].field, "target.available_isa");
+  EXPECT_EQ(newer.findings[0].need, "vnni");
+  EXPECT_EQ(newer.findings[0].have, "amx");
   header.isa = 4;
   const CheckReport report = Check(header, {.isa = 2});
   EXPECT_EQ(report.verdict, Verdict::kIncompatible);

@@ -129,7 +129,8 @@ void BuildProgram(FlatBufferBuilder& b, const Plan& plan) {
       b, plan.buckets, [&](const Bucket& bucket) { return MakeBucket(b, bucket); });
   b.Finish(fb::CreateProgram(b, provenance, device, plan.target.isa, symbols, dims, tensors, steps,
                              inputs, outputs, constraints, buckets, plan.activation_bytes,
-                             plan.io_bytes, plan.state_bytes, plan.workspace_bytes));
+                             plan.io_bytes, plan.state_bytes, plan.workspace_bytes,
+                             plan.target.available_isa));
 }
 
 void BuildCertificate(FlatBufferBuilder& b, const Certificate& c) {
@@ -209,12 +210,13 @@ void BuildSummary(FlatBufferBuilder& b, const Plan& plan, const SummaryLimits& l
       });
   const fb::Digest digest = ToFb(plan.provenance.model_digest);
   const auto count = [](const auto& list) { return static_cast<uint32_t>(list.size()); };
-  b.Finish(fb::CreateSummary(
-      b, model, version, &digest, device, plan.target.isa, count(plan.inputs), count(plan.outputs),
-      count(plan.symbols), count(plan.buckets), count(plan.steps), inputs, outputs, symbols,
-      buckets, plan.weights.size(), plan.activation_bytes, plan.io_bytes, plan.state_bytes,
-      plan.workspace_bytes, plan.certificate.verified, reason,
-      plan.certificate.figures_from_lockfile, plan.certificate.batch_invariant));
+  b.Finish(fb::CreateSummary(b, model, version, &digest, device, plan.target.isa,
+                             count(plan.inputs), count(plan.outputs), count(plan.symbols),
+                             count(plan.buckets), count(plan.steps), inputs, outputs, symbols,
+                             buckets, plan.weights.size(), plan.activation_bytes, plan.io_bytes,
+                             plan.state_bytes, plan.workspace_bytes, plan.certificate.verified,
+                             reason, plan.certificate.figures_from_lockfile,
+                             plan.certificate.batch_invariant, plan.target.available_isa));
 }
 
 std::span<const std::byte> BytesOf(const FlatBufferBuilder& b) {

@@ -55,6 +55,26 @@ TEST(Encode, HeaderAnswersWithoutTheRest) {
   EXPECT_NE(HeaderJson(*header).find("\"file_sha256\""), std::string::npos);
 }
 
+TEST(Encode, KeepsTheLevelThatKernelsWereChosenFor) {
+  Plan plan = SmallPlan();
+  const auto unsaid = ReadHeader(EncodeOrDie(plan));
+  ASSERT_TRUE(unsaid.ok()) << unsaid.status().ToString();
+  EXPECT_EQ(unsaid->available_isa, unsaid->isa);
+  plan.target = {"cpu", 2, 5};
+  const auto bytes = EncodeOrDie(plan);
+  const auto header = ReadHeader(bytes);
+  ASSERT_TRUE(header.ok()) << header.status().ToString();
+  EXPECT_EQ(header->isa, 2);
+  EXPECT_EQ(header->available_isa, 5);
+  EXPECT_NE(HeaderText(*header).find("avx512 (kernels chosen for amx)"), std::string::npos);
+  const Tensor file = AlignedCopy(bytes);
+  const auto decoded = Decode(file.bytes(), nullptr);
+  ASSERT_TRUE(decoded.ok()) << decoded.status().ToString();
+  EXPECT_EQ((*decoded)->target.available_isa, 5);
+  plan.target = {"cpu", 5, 2};
+  EXPECT_FALSE(Encode(plan).ok()) << "chosen for less than they need";
+}
+
 TEST(Encode, LongListsAndNamesAreCutToTheHeaderAndCounted) {
   Plan plan = SmallPlan();
   plan.provenance.model_name = std::string(5000, 'm');

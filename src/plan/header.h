@@ -66,8 +66,9 @@ struct Header {
   std::string model_name;
   std::string builder_version;
   Sha256Digest model_digest{};
-  std::string device;  // "cpu"
-  uint8_t isa = 0;     // Isa number; the highest any step needs
+  std::string device;         // "cpu"
+  uint8_t isa = 0;            // Isa number; the highest any step needs
+  uint8_t available_isa = 0;  // the level kernels were chosen for; at least isa
 
   uint32_t input_count = 0, output_count = 0, symbol_count = 0, bucket_count = 0, step_count = 0;
   std::vector<IoSummary> inputs, outputs;

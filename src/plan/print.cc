@@ -249,6 +249,12 @@ void PrintCertificate(const Plan& plan, Out out) {
   }
 }
 
+// "avx2", or "avx2 (kernels chosen for amx)" where the two differ.
+std::string TargetText(uint8_t isa, uint8_t available_isa) {
+  if (available_isa <= isa) return IsaText(isa);
+  return fmt::format("{} (kernels chosen for {})", IsaText(isa), IsaText(available_isa));
+}
+
 }  // namespace
 
 std::string DimText(const Plan& plan, uint32_t dim) {
@@ -272,7 +278,7 @@ std::string HeaderText(const Header& h) {
                  h.format_version, h.minimum_reader);
   fmt::format_to(out, "file         {} in {} sections, sha256 {}\n", BytesText(h.file_bytes),
                  h.sections.size(), ToHex(h.file_digest));
-  fmt::format_to(out, "target       {}, {}\n", Safe(h.device), IsaText(h.isa));
+  fmt::format_to(out, "target       {}, {}\n", Safe(h.device), TargetText(h.isa, h.available_isa));
   const auto ios = [&](const char* label, const std::vector<IoSummary>& list, uint32_t count) {
     for (const IoSummary& io : list) {
       fmt::format_to(out, "{:<12} {} {}{}{}\n", label, Safe(io.name), DTypeName(io.dtype),
@@ -326,6 +332,7 @@ std::string HeaderJson(const Header& h) {
   Put(json, "file_sha256", ToHex(h.file_digest));
   Put(json, "device", h.device);
   Put(json, "isa", IsaText(h.isa));
+  Put(json, "available_isa", IsaText(h.available_isa));
   Put(json, "step_count", uint64_t{h.step_count});
   const auto ios = [&](const char* key, const char* count_key, const std::vector<IoSummary>& list,
                        uint32_t count) {
@@ -382,7 +389,8 @@ std::string PlanText(const Plan& plan, const PrintOptions& options) {
                  ToHex(plan.provenance.model_digest));
   fmt::format_to(out, "builder      {}\noptions      {}\n", Safe(plan.provenance.builder_version),
                  Safe(plan.provenance.options));
-  fmt::format_to(out, "target       {}, {}\n", Safe(plan.target.device), IsaText(plan.target.isa));
+  fmt::format_to(out, "target       {}, {}\n", Safe(plan.target.device),
+                 TargetText(plan.target.isa, plan.target.selected_for()));
   for (const IoDef& io : plan.inputs) {
     fmt::format_to(out, "input        {} {}{}\n", Safe(io.name), OperandText(plan, io.tensor),
                    io.is_pinned ? " (pinned)" : "");
@@ -445,6 +453,7 @@ std::string PlanJson(const Plan& plan, const PrintOptions& options) {
   Put(json, "options", plan.provenance.options);
   Put(json, "device", plan.target.device);
   Put(json, "isa", IsaText(plan.target.isa));
+  Put(json, "available_isa", IsaText(plan.target.selected_for()));
   PutIo(json, plan, "inputs", plan.inputs);
   PutIo(json, plan, "outputs", plan.outputs);
   PutObjects(json, "symbols", plan.symbols, [&](const Symbol& s) {

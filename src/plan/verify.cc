@@ -10,6 +10,7 @@
 
 #include "base/checked_math.h"
 #include "plan/dims.h"
+#include "plan/header.h"
 #include "tensor/tensor.h"
 
 namespace fusee::plan {
@@ -498,9 +499,17 @@ Status CheckIoSlots(const Plan& plan) {
   return OkStatus();
 }
 
+Status CheckTarget(const Plan& plan) {
+  const Target& t = plan.target;
+  if (t.selected_for() >= t.isa) return OkStatus();
+  return InvalidArgument(fmt::format("plan needs {}, but says that its kernels were chosen for {}",
+                                     IsaText(t.isa), IsaText(t.available_isa)));
+}
+
 }  // namespace
 
 Status Verify(const Plan& plan) {
+  FUSEE_TRY(CheckTarget(plan));
   FUSEE_TRY(CheckCounts(plan));
   FUSEE_TRY(CheckDims(plan));
   for (uint32_t i = 0; i < plan.tensors.size(); ++i) FUSEE_TRY(CheckTensor(plan, i));
