@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "base/checked_math.h"
+#include "device/memory_limits.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14; older headers lack it
@@ -36,13 +36,12 @@ void* MapAligned(size_t bytes, size_t alignment) {
 }  // namespace
 
 Result<Arena> Arena::Allocate(size_t bytes, PageAdvice advice) {
-  const auto physical = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                        static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  // Beyond the machine's memory the pre-fault below would end in the out-of-memory killer, not in
-  // an error.
-  if (bytes > physical) {
+  // Beyond what is free the pre-fault below would end in the out-of-memory killer, not in an error.
+  if (const uint64_t usable = UsableMemoryBytes(); bytes > usable) {
     return ResourceExhausted(fmt::format(
-        "cannot take {} bytes: the machine has {}; use smaller maximum shapes", bytes, physical));
+        "cannot take {} bytes: this process may take {} more (available memory and control group's "
+        "limit); free memory, raise the limit or use smaller maximum shapes",
+        bytes, usable));
   }
   const bool huge = advice == PageAdvice::kHuge && bytes >= kHugePage;
   Arena arena;

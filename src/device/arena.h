@@ -17,7 +17,8 @@ enum class PageAdvice : bool { kSmall = false, kHuge = true };
 class Arena {
  public:
   Arena() = default;  // empty: no bytes
-  // Errors: kResourceExhausted when bytes exceeds the machine's memory or the system refuses. 0
+  // Errors: kResourceExhausted when bytes exceeds what is left of the machine's memory and the
+  // control group's limit, or the system refuses. 0
   // bytes are allowed. Blocking: touches every page.
   static Result<Arena> Allocate(size_t bytes, PageAdvice advice = PageAdvice::kHuge);
   ~Arena();

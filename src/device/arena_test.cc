@@ -29,9 +29,12 @@ TEST(Arena, GivesZeroedAlignedWritableMemory) {
 }
 
 TEST(Arena, RefusesMoreThanTheMachineHas) {
-  auto arena = Arena::Allocate(size_t{1} << 60);
-  ASSERT_FALSE(arena.ok());
-  EXPECT_EQ(arena.status().code(), StatusCode::kResourceExhausted);
+  for (size_t bytes : {size_t{1} << 60, SIZE_MAX}) {
+    auto arena = Arena::Allocate(bytes);
+    ASSERT_FALSE(arena.ok());
+    EXPECT_EQ(arena.status().code(), StatusCode::kResourceExhausted);
+    EXPECT_NE(arena.status().message().find("limit"), std::string::npos);
+  }
 }
 
 TEST(Arena, MovesItsBlock) {
