@@ -75,7 +75,7 @@ ContentEncoding ChooseEncoding(std::string_view accept_encoding) {
 }
 
 Result<std::string> Decompress(std::string_view bytes, ContentEncoding encoding,
-                               uint64_t limit_bytes) {
+                               uint64_t limit_bytes, const std::function<bool(uint64_t)>& reserve) {
   if (encoding == ContentEncoding::kIdentity) return std::string(bytes);
   z_stream stream{};
   if (inflateInit2(&stream, Window(encoding)) != Z_OK) return Internal("zlib: inflateInit2 failed");
@@ -83,17 +83,32 @@ Result<std::string> Decompress(std::string_view bytes, ContentEncoding encoding,
   stream.avail_in = static_cast<uInt>(bytes.size());
   std::string out;
   int code = Z_OK;
+  bool granted = true;
+  const uint64_t most = limit_bytes + 1;  // the byte too many, to tell "full" from "more follows"
   while (code == Z_OK && out.size() <= limit_bytes) {
     const size_t before = out.size();
-    out.resize(before + kBlockBytes);
+    if (before == out.capacity() || before == 0) {
+      // The capacity is what is held, hence what is reserved: it grows here and nowhere else.
+      const uint64_t room = std::min<uint64_t>(std::max<uint64_t>(kBlockBytes, 2 * before), most);
+      granted = !reserve || reserve(std::min(room, limit_bytes));
+      if (!granted) break;
+      out.reserve(room);
+    }
+    const size_t block = std::min<uint64_t>({kBlockBytes, out.capacity() - before, most - before});
+    out.resize(before + block);
     stream.next_out = reinterpret_cast<Bytef*>(out.data() + before);
-    stream.avail_out = kBlockBytes;
+    stream.avail_out = static_cast<uInt>(block);
     code = inflate(&stream, Z_NO_FLUSH);
-    out.resize(before + kBlockBytes - stream.avail_out);
-    if (code == Z_OK && stream.avail_in == 0 && stream.avail_out == kBlockBytes) code = Z_BUF_ERROR;
+    out.resize(before + block - stream.avail_out);
+    if (code == Z_OK && stream.avail_in == 0 && stream.avail_out == block) code = Z_BUF_ERROR;
   }
   const bool left = stream.avail_in > 0;
   inflateEnd(&stream);
+  if (!granted) {
+    return Unavailable(
+        "the requests being answered already hold all the memory there is for bodies; try again in "
+        "a moment");
+  }
   if (out.size() > limit_bytes) {
     return InvalidArgument(
         fmt::format("decompressed request exceeds the maximum allowed input size of {} bytes. Use "

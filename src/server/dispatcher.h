@@ -31,7 +31,7 @@ struct InferCall {
   std::vector<TensorView> outputs;     // written when done with an ok Status
   std::shared_ptr<const void> memory;  // whatever inputs and outputs lie in
   RequestShape shape;
-  uint64_t bytes = 0;  // of the inputs
+  uint64_t bytes = 0;  // of the inputs and outputs
   TimePoint arrival, deadline;
   // Called once, on a thread of the executor's or the dispatcher's; must not block and takes the
   // call over. kDeadlineExceeded: the deadline passed in the queue or while running. kUnavailable:

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "server/byte_budget.h"
 
 namespace fusee::server {
 
@@ -28,6 +29,9 @@ struct HttpRequest {
   std::string body;
   // What the peer announced: known before the body is read; nullopt with chunked encoding.
   std::optional<uint64_t> content_length;
+  // Of the listener's HttpLimits::body_bytes_in_flight: the body. Who holds the request holds these
+  // bytes; an endpoint that makes more of the body, or drops it, resizes them.
+  ByteReservation memory;
   TimePoint arrival;  // when the headers were complete: deadlines count from here
 
   // The first header of this name (case does not matter), or nullptr.

@@ -78,7 +78,9 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   std::atomic<bool> draining{false};
   std::atomic<bool> stopped{false};
   std::atomic<uint32_t> in_flight{0};
-  std::atomic<uint64_t> body_bytes{0};  // reserved by requests whose response is not sent yet
+  // Shared with the requests: one may outlive the server.
+  const std::shared_ptr<ByteBudget> body_bytes =
+      std::make_shared<ByteBudget>(options.limits.body_bytes_in_flight);
   std::mutex mutex;
   std::unordered_map<Connection*, std::weak_ptr<Connection>> connections;  // guarded by mutex
 };
@@ -127,7 +129,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void Wait() {
     if (server_->draining) return Close();
-    request_ = {};
     if (buffer_.size() > 0) return ReadHeaders();  // pipelined
     waiting_ = true;
     stream_.expires_after(limits_.idle_timeout);
@@ -158,6 +159,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void OnHeaders() {
     BeginRequest();
+    request_.memory = ByteReservation(server_->body_bytes);
     const auto& message = parser_->get();
     request_.arrival = SteadyClock().Now();
     request_.method = message.method() == http::verb::get    ? HttpMethod::kGet
@@ -244,14 +246,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     return response;
   }
 
-  bool Reserve(uint64_t bytes) {
-    if (server_->body_bytes.fetch_add(bytes) + bytes > limits_.body_bytes_in_flight) {
-      server_->body_bytes -= bytes;
-      return false;
-    }
-    reserved_ += bytes;
-    return true;
-  }
+  // bytes is at most HttpLimits::body_bytes.
+  bool Reserve(uint64_t bytes) { return request_.memory.Resize(request_.memory.bytes() + bytes); }
 
   void OnReadError(const error_code& error) {
     if (error == http::error::end_of_stream || error == beast::error::timeout ||
@@ -314,9 +310,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
     stream_.expires_after(limits_.write_timeout);
     asio::async_write(stream_, buffers_, [self = shared_from_this()](error_code error, size_t) {
-      self->EndRequest();
       const bool close = self->response_.close;
-      self->response_ = {};
+      self->response_ = {};  // and what it keeps alive: the request's memory
+      self->EndRequest();
       if (error) return self->Close();
       if (close) return self->Linger();
       self->Wait();
@@ -345,7 +341,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     server_->metrics->Add(obs::MetricId::kHttpRequests);
   }
   void EndRequest() {
-    server_->body_bytes -= std::exchange(reserved_, 0);
+    parser_.reset();  // with the body of a request that was refused
+    request_ = {};
     if (std::exchange(in_request_, false)) --server_->in_flight;
   }
 
@@ -362,7 +359,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<HttpResponse> refusal_;
   std::string head_;
   std::vector<asio::const_buffer> buffers_;
-  uint64_t chunks_ = 0, chunked_bytes_ = 0, reserved_ = 0;
+  uint64_t chunks_ = 0, chunked_bytes_ = 0;
   bool keep_alive_ = false;
   bool waiting_ = false;
   bool in_request_ = false;

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "obs/metrics.h"
+#include "server/compression.h"
 #include "server/http_server.h"
 #include "server/router.h"
 #include "server/service.h"
@@ -245,7 +246,8 @@ TEST_F(HttpTest, BoundsBodiesBeforeReadingThem) {
 }
 
 TEST_F(HttpTest, BoundsBytesInFlight) {
-  options_.http.body_bytes_in_flight = 100'000;
+  options_.http.body_bytes = 60'000;
+  options_.http.body_bytes_in_flight = 120'000 - 1;
   Start();
   Client holder(port());
   holder.Send(
@@ -262,6 +264,78 @@ TEST_F(HttpTest, BoundsBytesInFlight) {
   while (status == 503)
     status = Client(port()).Post("/v2/models/identity/infer", std::string(60'000, ' ')).status;
   EXPECT_EQ(status, 500);
+}
+
+constexpr size_t kFullBytes = 8 * 1000 * 4;
+
+// The largest tensor that identity takes, as raw bytes behind their JSON.
+std::string FullBinary() {
+  const std::string json = fmt::format(
+      R"({{"inputs":[{{"name":"INPUT","datatype":"FP32","shape":[8,1000],"parameters":{{"binary_data_size":{}}}}}]}})",
+      kFullBytes);
+  return json + std::string(kFullBytes, '\0');
+}
+std::string FullHeaders() {
+  return fmt::format("Inference-Header-Content-Length: {}\r\n", FullBinary().size() - kFullBytes);
+}
+
+TEST_F(HttpTest, BoundsInflatedBytesInFlight) {
+  options_.http.body_bytes = 50'000;
+  options_.http.body_bytes_in_flight = 100'000;
+  Start();
+  executor_.Hold();
+  const std::string plain = FullBinary();
+  const std::span<const std::byte> parts[] = {std::as_bytes(std::span(plain))};
+  const std::string packed = *Compress(parts, ContentEncoding::kGzip);
+  ASSERT_LT(packed.size(), 1000u);
+  const std::string headers = FullHeaders() + "Content-Encoding: gzip\r\n";
+  Client first(port());
+  first.Send(Request(packed, headers));
+  executor_.WaitForBatch();
+  const Reply reply = Client(port()).Post("/v2/models/identity/infer", packed, headers);
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.headers.at("retry-after"), "1");
+  executor_.Release();
+  EXPECT_EQ(first.Read().status, 200);
+}
+
+TEST_F(HttpTest, ABodyThatNoInputLiesInIsDropped) {
+  options_.http.body_bytes = 30'000;
+  options_.http.body_bytes_in_flight = 60'000;
+  Start();
+  executor_.Hold();
+  const std::string padded = kIdentity + std::string(25'000, ' ');
+  std::vector<std::unique_ptr<Client>> clients;
+  for (uint32_t i = 0; i < 5; ++i) {  // together above the limit, one after another below it
+    clients.push_back(std::make_unique<Client>(port()));
+    clients.back()->Send(Request(padded));
+    if (i == 0) executor_.WaitForBatch();
+    while (server_->service().dispatcher().pending() <= i) std::this_thread::yield();
+  }
+  executor_.Release();
+  for (auto& client : clients) EXPECT_EQ(client->Read().status, 200);
+}
+
+TEST_F(HttpTest, OutputsCountAsQueuedBytes) {
+  options_.queue.bytes = 3 * kFullBytes;
+  Start();
+  executor_.Hold();
+  Client first(port());
+  first.Send(Request(FullBinary(), FullHeaders()));
+  executor_.WaitForBatch();
+  const Reply reply = Client(port()).Post("/v2/models/identity/infer", FullBinary(), FullHeaders());
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.body, R"({"error":"Exceeds maximum queue size"})");
+  executor_.Release();
+  EXPECT_EQ(first.Read().status, 200);
+}
+
+TEST_F(HttpTest, ARequestLargerThanTheQueueIsToldSo) {
+  options_.queue.bytes = 2 * kFullBytes - 1;
+  Start();
+  const Reply reply = Client(port()).Post("/v2/models/identity/infer", FullBinary(), FullHeaders());
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_THAT(reply.body, HasSubstr("inputs and outputs take 64000 bytes"));
 }
 
 TEST_F(HttpTest, RefusesALargeRequestAfterItsHeaders) {

@@ -17,8 +17,9 @@ struct HttpLimits {
   uint32_t header_bytes = 16u << 10;  // request line and headers: more is 431
   uint64_t body_bytes =
       64ull << 20;  // one request, compressed or inflated (Triton's --http-max-input-size)
-  uint64_t body_bytes_in_flight = 1ull
-                                  << 30;  // all requests together: more is 503 with Retry-After
+  // All requests together, compressed, inflated and as tensors, until their responses are sent:
+  // more is 503 with Retry-After. At least twice body_bytes: one body, compressed and inflated.
+  uint64_t body_bytes_in_flight = 1ull << 30;
   uint32_t body_chunks =
       65536;                  // chunks of a chunked body: more is 400 and the connection is closed
   uint32_t json_depth = 100;  // nesting of a JSON body
@@ -34,7 +35,7 @@ struct HttpLimits {
 // Bounds on admitted work. Requests beyond them are refused at once with Retry-After.
 struct QueueLimits {
   uint32_t requests = 1024;       // waiting, all models together
-  uint64_t bytes = 256ull << 20;  // input bytes of those waiting
+  uint64_t bytes = 256ull << 20;  // inputs and outputs of those waiting
 };
 
 struct ServeOptions {

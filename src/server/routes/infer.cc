@@ -1,8 +1,10 @@
 // POST .../infer: decode, place a deadline, hand over to the dispatcher, encode.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <functional>
 
 #include "server/compression.h"
 #include "server/infer_request.h"
@@ -14,6 +16,7 @@ namespace fusee::server::routes {
 namespace {
 
 constexpr std::string_view kTimeoutHeader = "Fusee-Timeout-Us";
+constexpr Duration kMemoryRetry = std::chrono::seconds(1);
 
 // Everything one inference needs until its response is on the wire.
 struct Exchange {
@@ -59,17 +62,61 @@ TimePoint DeadlineOf(const ServeOptions& options, TimePoint arrival, uint64_t ti
                        std::min<uint64_t>(timeout_us, static_cast<uint64_t>(ceiling.count())));
 }
 
+// Assigning an empty string would keep the memory.
+void Release(std::string* text) { std::string().swap(*text); }
+
+Status NoMemory(const Exchange& exchange, uint64_t bytes) {
+  if (exchange.http.memory.Possible(bytes)) {
+    return Unavailable(
+        fmt::format("no room for the {} bytes of this request's tensors beside those of the "
+                    "requests being answered; try again in a moment",
+                    bytes));
+  }
+  return InvalidArgument(
+      fmt::format("the request's inputs and outputs take {} bytes, more than all requests together "
+                  "may hold; send fewer rows",
+                  bytes));
+}
+
 Status Decompressed(const ServeOptions& options, Exchange* exchange) {
   const std::string* header = exchange->http.Header("Content-Encoding");
   FUSEE_TRY(const ContentEncoding encoding, ParseContentEncoding(header == nullptr ? "" : *header));
   if (encoding == ContentEncoding::kIdentity) return OkStatus();
-  FUSEE_TRY(exchange->inflated, Decompress(exchange->http.body, encoding, options.http.body_bytes));
-  exchange->http.body = {};
+  ByteReservation& memory = exchange->http.memory;
+  const uint64_t compressed = memory.bytes();
+  FUSEE_TRY(exchange->inflated,
+            Decompress(exchange->http.body, encoding, options.http.body_bytes,
+                       [&](uint64_t bytes) { return memory.Resize(compressed + bytes); }));
+  Release(&exchange->http.body);
+  memory.Resize(memory.bytes() - compressed);
   return OkStatus();
 }
 
-// Shapes within the plan's profile; memory for the outputs.
-Status PlaceTensors(const ServedModel& model, Exchange* exchange, InferCall* call) {
+bool PointsInto(const ConstTensorView& view, std::string_view body) {
+  const auto* data = static_cast<const char*>(view.data);
+  const std::less<const char*> before;
+  return data != nullptr && !before(data, body.data()) && before(data, body.data() + body.size());
+}
+
+// After decoding, only what the inputs lie in is still needed, be it the body or numbers converted
+// from JSON; that much stays reserved.
+Status KeepInputsOnly(std::string_view body, Exchange* exchange) {
+  ByteReservation& memory = exchange->http.memory;
+  const InferRequest& request = exchange->request;
+  const bool body_needed = std::ranges::any_of(
+      request.inputs, [&](const ConstTensorView& input) { return PointsInto(input, body); });
+  if (!body_needed) {
+    Release(&exchange->http.body);
+    Release(&exchange->inflated);
+  }
+  uint64_t bytes = body_needed ? memory.bytes() : 0;
+  for (const auto& converted : request.converted) bytes += converted.size();
+  return memory.Resize(bytes) ? OkStatus() : NoMemory(*exchange, bytes);
+}
+
+// Shapes within the plan's profile; memory for the outputs, counted before it is taken.
+Status PlaceTensors(const ServedModel& model, const QueueLimits& queue, Exchange* exchange,
+                    InferCall* call) {
   const ipc::ModelInfo& info = model.info();
   const InferRequest& request = exchange->request;
   std::vector<Shape> inputs, outputs(info.outputs.size());
@@ -88,6 +135,16 @@ Status PlaceTensors(const ServedModel& model, Exchange* exchange, InferCall* cal
     offsets.push_back(bytes);
     bytes += (static_cast<uint64_t>(call->outputs[i].size_bytes()) + kTensorAlignment - 1) /
              kTensorAlignment * kTensorAlignment;
+  }
+  ByteReservation& memory = exchange->http.memory;
+  if (const uint64_t total = memory.bytes() + bytes; !memory.Resize(total))
+    return NoMemory(*exchange, total);
+  call->bytes += bytes;
+  if (call->bytes > queue.bytes) {
+    return InvalidArgument(
+        fmt::format("{}the request's inputs and outputs take {} bytes, the whole queue may hold "
+                    "{}: send fewer rows, or start the server with a larger --max-queue-bytes",
+                    RequestPrefix(request.id), call->bytes, queue.bytes));
   }
   exchange->output_memory.reset(static_cast<std::byte*>(
       std::aligned_alloc(kTensorAlignment, std::max<uint64_t>(bytes, kTensorAlignment))));
@@ -114,10 +171,11 @@ Status Prepare(Service& service, const ServedModel& model, Exchange* exchange, I
       model.info(), body,
       length == nullptr ? std::nullopt : std::optional<std::string_view>(*length),
       {.input_bytes = limits.body_bytes, .json_depth = limits.json_depth}, &exchange->request));
+  FUSEE_TRY(KeepInputsOnly(body, exchange));
   FUSEE_TRY(const uint64_t timeout_us, TimeoutUs(exchange->http, exchange->request));
   call->arrival = exchange->http.arrival;
   call->deadline = DeadlineOf(service.options(), call->arrival, timeout_us);
-  return PlaceTensors(model, exchange, call);
+  return PlaceTensors(model, service.options().queue, exchange, call);
 }
 
 }  // namespace
@@ -134,7 +192,9 @@ void Infer(Service& service, const RouteParams& params, HttpRequest http, Respon
   call->model = model;
   if (Status status = Prepare(service, *model, exchange.get(), call.get()); !status.ok()) {
     model->metrics->Add(obs::MetricId::kRequestFailure, obs::Reason::kOther);
-    HttpResponse response = FromStatus(status);
+    // The only thing here that another moment can mend is memory.
+    const bool busy = status.code() == StatusCode::kUnavailable;
+    HttpResponse response = FromStatus(status, busy ? kMemoryRetry : Duration(0));
     if (status.code() == StatusCode::kUnimplemented &&
         exchange->http.Header("Content-Encoding") != nullptr) {
       response.headers.emplace_back("Accept-Encoding", "gzip, deflate");
