@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
@@ -287,6 +288,67 @@ TEST(FoldConstants, LeavesWhatWouldGrowOrTakeTooLong) {
   graph = read();
   ASSERT_TRUE(RunPipeline(*graph, options, nullptr).ok());
   EXPECT_THAT(ir::Print(*graph), HasSubstr("Expand("));
+}
+
+// The folds of one run of fold_constants on `%c = <node>` over constants of the given shapes; the
+// declined ones' reasons.
+std::vector<std::string> DeclinedFolds(const std::string& weights, const std::string& type,
+                                       const std::string& node) {
+  const auto graph = Read("graph \"g\" {\n input %x : " + type + "\n const %s : f32[] = {1}\n" +
+                          weights + " %c : " + type + " = " + node + " from(\"c\")\n %y : " + type +
+                          " = Add(%x, %c) from(\"y\")\n output %y as \"y\"\n}\n");
+  if (!graph) return {"no graph"};
+  const auto fold = std::find_if(Pipeline().begin(), Pipeline().end(),
+                                 [](const PassDef& p) { return p.name == "fold_constants"; });
+  PipelineReport report;
+  const Status status = RunPasses(std::span(&*fold, 1), *graph, {}, &report);
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  std::vector<std::string> declined;
+  for (const Rewrite& r : report.rewrites) {
+    if (!r.made) declined.push_back(r.what);
+  }
+  EXPECT_EQ(graph->order().size(), declined.size() + 1);  // the Add stays
+  return declined;
+}
+
+std::string Ones(const std::string& name, const std::string& dims) {
+  return " %" + name + " : f32[" + dims + "] = Expand(%s) dims(" + dims + ") from(\"" + name +
+         "\")\n";
+}
+
+// The operands take some megabytes at most; the slow ones' work is above 2^32 steps.
+TEST(FoldConstants, LeavesWindowsThatWouldTakeTooLong) {
+  const struct {
+    std::string weights, type, node;
+  } slow[] =
+      {
+          {Ones("w", "1,1,200000"), "f32[1,1,100001]", "MaxPool(%w) {kernel_shape = [100000]}"},
+          {Ones("w", "1,1,200000"), "f32[1,1,100001]", "AveragePool(%w) {kernel_shape = [100000]}"},
+          {Ones("w", "1,1,200000") + Ones("v", "1,1,100000"), "f32[1,1,100001]",
+           "Conv(%w, %v) {kernel_shape = [100000]}"},
+          {Ones("w", "1,1,200000") + Ones("v", "1,1,100000"), "f32[1,1,299999]",
+           "ConvTranspose(%w, %v) {kernel_shape = [100000]}"},
+          {Ones("w", "1,200000,1"), "f32[1,200000,1]", "LRN(%w) {size = 199999}"},
+          {Ones("w", "1700,1700"), "f32[1700,1700]", "MatMul(%w, %w)"},
+      },
+    quick[] = {
+        {Ones("w", "1,1,10"), "f32[1,1,9]", "MaxPool(%w) {kernel_shape = [2]}"},
+        {Ones("w", "1,1,10"), "f32[1,1,9]", "AveragePool(%w) {kernel_shape = [2]}"},
+        {Ones("w", "1,1,10") + Ones("v", "1,1,2"), "f32[1,1,9]",
+         "Conv(%w, %v) {kernel_shape = [2]}"},
+        {Ones("w", "1,1,10") + Ones("v", "1,1,2"), "f32[1,1,11]",
+         "ConvTranspose(%w, %v) {kernel_shape = [2]}"},
+        {Ones("w", "1,10,1"), "f32[1,10,1]", "LRN(%w) {size = 199999}"},
+        {Ones("w", "17,17"), "f32[17,17]", "MatMul(%w, %w)"},
+    };
+  for (const auto& c : slow) {
+    EXPECT_THAT(DeclinedFolds(c.weights, c.type, c.node),
+                ElementsAre(HasSubstr("it would take too long to compute while building: ")))
+        << c.node;
+  }
+  for (const auto& c : quick) {
+    EXPECT_THAT(DeclinedFolds(c.weights, c.type, c.node), ElementsAre()) << c.node;
+  }
 }
 
 }  // namespace
