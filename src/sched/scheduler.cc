@@ -34,7 +34,6 @@ struct Scheduler::State {
     uint32_t next = kNone, previous = kNone;
     uint32_t model_next = kNone, model_previous = kNone;
     uint64_t planned_in = 0;  // the planning walk that last took it
-    uint64_t order = 0;       // ties between equal deadlines go to the first come
   };
 
   struct ModelState {

@@ -18,8 +18,13 @@
 // cap: the knee of its latency table, so that nobody waits for rows that add no throughput.
 //
 // No socket, thread, device or clock: the caller passes the time in. No allocation after
-// construction. Cost: Admit and NextBatch walk the queue once (at most QueueLimits requests,
-// microseconds). Thread-safety: none; the owner serialises calls.
+// construction. Thread-safety: none; the owner serialises calls.
+//
+// Cost, of Q queued requests: Admit is O(1) for a request at the tail of a queue of one kind, else
+// it replans. A replan forms batches, each walking its model's list past what earlier batches took:
+// O(Q) when those lie at the front of the list, O(Q^2) at worst, with deadlines interleaved between
+// many shapes. A refusal may replan twice. NextBatch and Expire are O(Q). Whoever sets
+// Limits::requests bounds all of it.
 #pragma once
 
 #include <array>
