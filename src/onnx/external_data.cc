@@ -13,29 +13,12 @@
 #include <optional>
 #include <vector>
 
+#include "base/descriptor.h"
+
 namespace fusee::onnx {
 namespace {
 
 constexpr size_t kMaxLocationBytes = 4096;  // PATH_MAX
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  void Reset(int fd) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 Status OpenError(int error, const std::string& location) {
   const std::string message = fmt::format("external data '{}': {}", location, std::strerror(error));

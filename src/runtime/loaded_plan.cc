@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/descriptor.h"
 #include "base/file.h"
 #include "device/arena.h"
 #include "plan/decode.h"
@@ -42,12 +43,7 @@ Result<Bytes> CopyToArena(std::span<const std::byte> bytes) {
 
 // Reads the file without mapping it: a file cut short meanwhile is an error here, not a signal.
 Result<Bytes> ReadFile(const std::string& path) {
-  struct Descriptor {
-    int fd;
-    ~Descriptor() {
-      if (fd >= 0) ::close(fd);
-    }
-  } file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   const auto failed = [&](const char* what) {
     const std::string message =
         fmt::format("cannot {} plan '{}': {}", what, path, std::strerror(errno));
@@ -55,22 +51,22 @@ Result<Bytes> ReadFile(const std::string& path) {
     if (errno == EACCES || errno == EPERM) return Status(StatusCode::kPermissionDenied, message);
     return Unavailable(message);
   };
-  if (file.fd < 0) return failed("open");
+  if (!file.ok()) return failed("open");
   struct stat info {};
-  if (::fstat(file.fd, &info) != 0) return failed("stat");
+  if (::fstat(file.get(), &info) != 0) return failed("stat");
   if (!S_ISREG(info.st_mode))
     return InvalidArgument(fmt::format("plan '{}' is not a regular file", path));
   const auto size = static_cast<size_t>(info.st_size);
   // The header first: a file that is no plan costs one page, not its size.
   std::vector<std::byte> header(std::min(size, plan::kHeaderBytes));
-  if (::pread(file.fd, header.data(), header.size(), 0) != static_cast<ssize_t>(header.size()))
+  if (::pread(file.get(), header.data(), header.size(), 0) != static_cast<ssize_t>(header.size()))
     return failed("read");
   if (auto preflight = plan::ReadHeader(header, size); !preflight.ok())
     return std::move(preflight).status();
   FUSEE_TRY(Arena arena, Arena::Allocate(size));
   auto owner = std::make_shared<Arena>(std::move(arena));
   for (size_t done = 0; done < size;) {
-    const ssize_t n = ::pread(file.fd, owner->data() + done, size - done, static_cast<off_t>(done));
+    const ssize_t n = ::pread(file.get(), owner->data() + done, size - done, static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return failed("read");
     if (n == 0)
