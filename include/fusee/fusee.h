@@ -23,8 +23,8 @@
  * Memory. fusee_context_create takes everything; after the first run at a shape, a run allocates
  *   nothing.
  * Versions. Structs begin with struct_size, which the caller sets to sizeof: older and newer
- *   libraries then agree on what both know. Functions and fields are only ever added while
- *   FUSEE_ABI_VERSION stays.
+ *   libraries then agree on what both know; a struct_size that was not set is refused. Functions
+ *   and fields are only ever added while FUSEE_ABI_VERSION stays.
  * NULL handles are not allowed unless said so.
  */
 /* clang-format on */

@@ -11,6 +11,7 @@
 #include "capi/handles.h"
 #include "device/arena.h"
 #include "device/cpu_features.h"
+#include "device/memory_limits.h"
 #include "plan/check.h"
 #include "plan/decode.h"
 #include "plan/dims.h"
@@ -33,11 +34,17 @@ fusee_status* Give(Status status) {
   return status.ok() ? nullptr : new (std::nothrow) fusee_status{std::move(status)};
 }
 
-// Reads the caller's options struct: what the caller's version lacks stays at its default.
+// Reads the caller's options struct: what the caller's version lacks stays at its default. A
+// struct_size that was not set is refused: taken as it is, every option would be ignored unsaid.
 template <typename Options>
-Options ReadOptions(const Options* given) {
+Result<Options> ReadOptions(const Options* given) {
   Options options{};
-  if (given != nullptr) std::memcpy(&options, given, std::min(given->struct_size, sizeof(Options)));
+  if (given == nullptr) return options;
+  if (given->struct_size < sizeof(size_t)) {
+    return InvalidArgument(fmt::format(
+        "the options' struct_size is {}; set it to sizeof the struct first", given->struct_size));
+  }
+  std::memcpy(&options, given, std::min(given->struct_size, sizeof(Options)));
   return options;
 }
 
@@ -101,12 +108,10 @@ runtime::LoadOptions ToLoadOptions(const fusee_load_options& o) {
 
 // Everything a plan handle answers from, made once so that its texts can be lent out.
 fusee_status* GivePlan(Result<std::shared_ptr<const runtime::LoadedPlan>> loaded,
-                       Result<plan::Header> header, fusee::TimePoint begin, fusee_plan** out) {
+                       fusee::TimePoint begin, fusee_plan** out) {
   if (!loaded.ok()) return Give(std::move(loaded).status());
-  if (!header.ok()) return Give(std::move(header).status());
   auto handle = std::make_unique<fusee_plan>();
   handle->loaded = std::move(loaded).value();
-  handle->header = std::move(header).value();
   const plan::Plan& p = handle->loaded->plan();
   handle->isa = plan::IsaText(p.target.isa);
   for (const auto& io : p.inputs)
@@ -204,29 +209,23 @@ fusee_status* fusee_plan_load(const char* path, const fusee_load_options* option
                               fusee_plan** out) noexcept {
   if (path == nullptr || out == nullptr) return NullArgument(path == nullptr ? "path" : "out");
   const fusee::TimePoint begin = fusee::SteadyClock().Now();
-  const auto load_options = ToLoadOptions(ReadOptions(options));
-  auto loaded = runtime::LoadedPlan::Load(path, load_options);
-  if (!loaded.ok()) return Give(std::move(loaded).status());
-  auto file = fusee::MappedFile::Open(path);
-  if (!file.ok()) return Give(std::move(file).status());
-  const auto bytes = (*file)->bytes();
-  auto header =
-      plan::ReadHeader(bytes.first(std::min(bytes.size(), plan::kHeaderBytes)), bytes.size());
-  return GivePlan(std::move(loaded), std::move(header), begin, out);
+  auto given = ReadOptions(options);
+  if (!given.ok()) return Give(std::move(given).status());
+  return GivePlan(runtime::LoadedPlan::Load(path, ToLoadOptions(*given)), begin, out);
 }
 
 fusee_status* fusee_plan_load_bytes(const void* bytes, size_t size,
                                     const fusee_load_options* options, fusee_plan** out) noexcept {
   if (bytes == nullptr || out == nullptr) return NullArgument(bytes == nullptr ? "bytes" : "out");
   const fusee::TimePoint begin = fusee::SteadyClock().Now();
+  auto given = ReadOptions(options);
+  if (!given.ok()) return Give(std::move(given).status());
   auto arena = fusee::Arena::Allocate(size);
   if (!arena.ok()) return Give(std::move(arena).status());
   auto owner = std::make_shared<fusee::Arena>(std::move(arena).value());
   if (size > 0) std::memcpy(owner->data(), bytes, size);
-  auto loaded =
-      runtime::LoadedPlan::FromBytes(owner->bytes(), owner, ToLoadOptions(ReadOptions(options)));
-  if (!loaded.ok()) return Give(std::move(loaded).status());
-  return GivePlan(std::move(loaded), plan::ReadHeader(owner->bytes(), size), begin, out);
+  return GivePlan(runtime::LoadedPlan::FromBytes(owner->bytes(), owner, ToLoadOptions(*given)),
+                  begin, out);
 }
 
 void fusee_plan_free(fusee_plan* handle) noexcept { delete handle; }
@@ -245,7 +244,7 @@ fusee_status* fusee_plan_get_info(const fusee_plan* handle, fusee_plan_info* inf
   value.verified = p.certificate.verified ? 1 : 0;
   value.unverified_reason = p.certificate.reason.c_str();
   value.load_ns = handle->load_ns;
-  value.file_bytes = handle->header.file_bytes;
+  value.file_bytes = handle->loaded->header().file_bytes;
   value.weights_bytes = p.weights.size();
   value.activation_bytes = p.activation_bytes;
   value.io_bytes = p.io_bytes;
@@ -306,8 +305,8 @@ fusee_status* fusee_plan_describe(const fusee_plan* handle, fusee_text_kind kind
   if (out == nullptr) return NullArgument("out");
   std::string text;
   switch (kind) {
-    case FUSEE_HEADER_TEXT: text = plan::HeaderText(handle->header); break;
-    case FUSEE_HEADER_JSON: text = plan::HeaderJson(handle->header); break;
+    case FUSEE_HEADER_TEXT: text = plan::HeaderText(handle->loaded->header()); break;
+    case FUSEE_HEADER_JSON: text = plan::HeaderJson(handle->loaded->header()); break;
     case FUSEE_PLAN_TEXT: text = plan::PlanText(handle->loaded->plan()); break;
     case FUSEE_PLAN_JSON: text = plan::PlanJson(handle->loaded->plan()); break;
   }
@@ -329,6 +328,7 @@ fusee_status* fusee_plan_check(const char* path, fusee_verdict* verdict, char** 
   plan::HostFacts host;
   host.cpu_supported = fusee::HostCpu().supported;
   host.isa = static_cast<uint8_t>(fusee::HostCpu().isa);
+  host.memory_bytes = fusee::UsableMemoryBytes();
   host.format_version = plan::kFormatVersion;
   const plan::CheckReport result = plan::Check(*header, host);
   *verdict = static_cast<fusee_verdict>(result.verdict);
@@ -341,10 +341,11 @@ fusee_status* fusee_plan_check(const char* path, fusee_verdict* verdict, char** 
 fusee_status* fusee_context_create(const fusee_plan* handle, const fusee_context_options* options,
                                    fusee_context** out) noexcept {
   if (handle == nullptr || out == nullptr) return NullArgument(handle == nullptr ? "plan" : "out");
-  const fusee_context_options o = ReadOptions(options);
+  auto given = ReadOptions(options);
+  if (!given.ok()) return Give(std::move(given).status());
   auto context = runtime::Context::Create(
-      handle->loaded, {.parallel = o.threads != nullptr ? &o.threads->pool : nullptr,
-                       .huge_pages = o.small_pages == 0});
+      handle->loaded, {.parallel = given->threads != nullptr ? &given->threads->pool : nullptr,
+                       .huge_pages = given->small_pages == 0});
   if (!context.ok()) return Give(std::move(context).status());
   auto result = std::make_unique<fusee_context>();
   result->context = std::move(context).value();

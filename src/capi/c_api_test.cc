@@ -147,6 +147,66 @@ TEST_F(CApi, ErrorsAreValues) {
   EXPECT_STREQ(fusee_status_message(nullptr), "");
 }
 
+// Options whose size nobody set would be ignored unsaid.
+TEST_F(CApi, RefusesOptionsWithoutTheirSize) {
+  const auto bytes = PlanBytes();
+  fusee_plan* plan = nullptr;
+  fusee_context* context = nullptr;
+  for (size_t size : {size_t{0}, sizeof(size_t) - 1}) {
+    fusee_load_options load = {};
+    load.struct_size = size;
+    load.refuse_unverified = 1;
+    const StatusOwner refused(fusee_plan_load_bytes(bytes.data(), bytes.size(), &load, &plan));
+    EXPECT_EQ(refused.code(), FUSEE_INVALID_ARGUMENT);
+    EXPECT_NE(refused.message().find("struct_size"), std::string::npos);
+    EXPECT_EQ(StatusOwner(fusee_plan_load("/nonexistent.plan", &load, &plan)).code(),
+              FUSEE_INVALID_ARGUMENT);
+    fusee_context_options options = {};
+    options.struct_size = size;
+    EXPECT_EQ(StatusOwner(fusee_context_create(plan_, &options, &context)).code(),
+              FUSEE_INVALID_ARGUMENT);
+  }
+  EXPECT_EQ(plan, nullptr);
+  EXPECT_EQ(context, nullptr);
+}
+
+// What a handle tells comes from the bytes that were loaded, not from what the path names later.
+TEST(CApiFiles, DescribesWhatWasLoadedAndChecksMemory) {
+  const std::filesystem::path path =
+      std::filesystem::path(::testing::TempDir()) / "fusee_capi_test.plan";
+  const auto write = [&](const std::vector<std::byte>& bytes) {
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+  };
+  const auto bytes = PlanBytes();
+  write(bytes);
+  fusee_plan* plan = nullptr;
+  ASSERT_FUSEE_OK(fusee_plan_load(path.c_str(), nullptr, &plan));
+  std::filesystem::resize_file(path, 0);
+  char* text = nullptr;
+  ASSERT_FUSEE_OK(fusee_plan_describe(plan, FUSEE_HEADER_TEXT, &text));
+  EXPECT_NE(std::strstr(text, "small"), nullptr);
+  fusee_text_free(text);
+  fusee_plan_info info = {sizeof info};
+  ASSERT_FUSEE_OK(fusee_plan_get_info(plan, &info));
+  EXPECT_EQ(info.file_bytes, bytes.size());
+  fusee_plan_free(plan);
+
+  fusee_verdict verdict = FUSEE_VERDICT_OK;
+  write(bytes);
+  ASSERT_FUSEE_OK(fusee_plan_check(path.c_str(), &verdict, nullptr));
+  EXPECT_NE(verdict, FUSEE_VERDICT_INCOMPATIBLE);
+  // Activations and io of 2^40 rows of 16 bytes: more than any machine has.
+  write(fusee::plan::Encode(fusee::plan::testing::SmallPlan(int64_t{1} << 40)).value());
+  char* report = nullptr;
+  ASSERT_FUSEE_OK(fusee_plan_check(path.c_str(), &verdict, &report));
+  EXPECT_EQ(verdict, FUSEE_VERDICT_INCOMPATIBLE);
+  EXPECT_NE(std::strstr(report, "\"memory\""), nullptr) << report;
+  fusee_text_free(report);
+  std::filesystem::remove(path);
+}
+
 // An older program's smaller struct is filled as far as it goes, and not beyond.
 TEST_F(CApi, RespectsTheCallersStructSize) {
   fusee_plan_info info;

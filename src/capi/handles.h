@@ -8,7 +8,6 @@
 #include "base/status.h"
 #include "device/thread_pool.h"
 #include "fusee/fusee.h"
-#include "plan/header.h"
 #include "runtime/runtime.h"
 
 struct fusee_status {
@@ -21,7 +20,6 @@ struct fusee_threads {
 
 struct fusee_plan {
   std::shared_ptr<const fusee::runtime::LoadedPlan> loaded;  // shared with its contexts
-  fusee::plan::Header header;
   int64_t load_ns = 0;
   std::string isa;
   std::vector<std::string> input_shapes, output_shapes, step_sources;  // texts handed out

@@ -66,7 +66,8 @@ Result<Bytes> ReadFile(const std::string& path) {
   FUSEE_TRY(Arena arena, Arena::Allocate(size));
   auto owner = std::make_shared<Arena>(std::move(arena));
   for (size_t done = 0; done < size;) {
-    const ssize_t n = ::pread(file.get(), owner->data() + done, size - done, static_cast<off_t>(done));
+    const ssize_t n =
+        ::pread(file.get(), owner->data() + done, size - done, static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return failed("read");
     if (n == 0)
@@ -105,7 +106,8 @@ Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::FromBytes(std::span<const 
     FUSEE_TRY(aligned, CopyToArena(bytes));
   }
   FUSEE_TRY(auto plan, plan::Decode(aligned.bytes, aligned.owner, RunnerOf(options.parallel)));
-  return Finish(std::move(plan), options);
+  FUSEE_TRY(plan::Header header, plan::ReadHeader(aligned.bytes, aligned.bytes.size()));
+  return Finish(std::move(plan), std::move(header), aligned.bytes, options);
 }
 
 Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::FromPlan(
@@ -118,10 +120,12 @@ Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::FromPlan(
     copy->weights_owner = weights.owner;
     plan = std::move(copy);
   }
-  return Finish(std::move(plan), options);
+  return Finish(std::move(plan), {}, {}, options);
 }
 
 Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::Finish(std::shared_ptr<const plan::Plan> plan,
+                                                             plan::Header header,
+                                                             std::span<const std::byte> file_bytes,
                                                              const LoadOptions& options) {
   const plan::Certificate& certificate = plan->certificate;
   if (!certificate.verified && !options.allow_unverified) {
@@ -132,6 +136,8 @@ Result<std::shared_ptr<const LoadedPlan>> LoadedPlan::Finish(std::shared_ptr<con
   std::shared_ptr<LoadedPlan> loaded(new LoadedPlan);
   FUSEE_TRY(loaded->bound_, BindPlan(*plan, options));
   loaded->plan_ = std::move(plan);
+  loaded->header_ = std::move(header);
+  loaded->file_bytes_ = file_bytes;
   if (options.replay_golden) FUSEE_TRY(ReplayGolden(loaded, options.parallel));
   return std::shared_ptr<const LoadedPlan>(std::move(loaded));
 }

@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "device/parallel.h"
 #include "ops/kernel.h"
+#include "plan/header.h"
 #include "plan/plan.h"
 
 namespace fusee::runtime {
@@ -73,6 +74,11 @@ class LoadedPlan {
   LoadedPlan& operator=(const LoadedPlan&) = delete;
 
   const plan::Plan& plan() const { return *plan_; }
+  // What the file's first page says, and the whole file as it was read: of the bytes that were
+  // checked and run, whatever lies at the path by now. Both empty after FromPlan. file_bytes lives
+  // as long as this (after FromBytes with a null owner: as long as the caller's bytes).
+  const plan::Header& header() const { return header_; }
+  std::span<const std::byte> file_bytes() const { return file_bytes_; }
   // Bytes one context takes, all of them at Create.
   uint64_t context_bytes() const;
   // Indices by name; nullopt when there is none.
@@ -83,8 +89,12 @@ class LoadedPlan {
   friend class Context;
   LoadedPlan() = default;
   static Result<std::shared_ptr<const LoadedPlan>> Finish(std::shared_ptr<const plan::Plan> plan,
+                                                          plan::Header header,
+                                                          std::span<const std::byte> file_bytes,
                                                           const LoadOptions& options);
   std::shared_ptr<const plan::Plan> plan_;  // shared with a builder that still holds it
+  plan::Header header_;
+  std::span<const std::byte> file_bytes_;  // kept alive by plan_'s weights_owner
   std::unique_ptr<const BoundPlan> bound_;
 };
 

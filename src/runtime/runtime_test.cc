@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -348,6 +349,23 @@ TEST(LoadedPlan, RefusesInPlaceThatTheKernelDoesNotAllowAndInstructionsTheHostLa
   const Status future = LoadStatus(SmallPlan(), {.find_kernel = &FindFromTheFuture});
   EXPECT_EQ(future.code(), StatusCode::kFailedPrecondition);
   EXPECT_NE(future.message().find("fusee build --isa "), std::string::npos) << future.message();
+}
+
+TEST(LoadedPlan, KeepsTheHeaderAndBytesOfWhatItLoaded) {
+  const auto bytes = plan::Encode(SmallPlan()).value();
+  const auto path = std::filesystem::path(::testing::TempDir()) / "fusee_loaded_bytes.plan";
+  for (WeightsMemory weights : {WeightsMemory::kPrivate, WeightsMemory::kMapped}) {
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+    auto loaded = LoadedPlan::Load(path.string(), {.weights = weights});
+    ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+    std::filesystem::remove(path);
+    EXPECT_EQ((*loaded)->header().model_name, "small");
+    EXPECT_EQ((*loaded)->header().file_bytes, bytes.size());
+    EXPECT_TRUE(std::ranges::equal((*loaded)->file_bytes(), bytes));
+  }
+  EXPECT_TRUE(LoadOrDie(SmallPlan())->file_bytes().empty());
 }
 
 TEST(LoadedPlan, RefusesUnverifiedOnesWhenAsked) {

@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "base/digest.h"
-#include "base/file.h"
 #include "worker/plan_metadata.h"
 
 namespace fusee::worker {
@@ -100,12 +99,6 @@ Status LoadedModel::Run(std::span<ipc::BatchItem> items, const Clock& clock,
   return OkStatus();
 }
 
-// SHA-256 of the file, as `fusee build` prints it and sha256sum computes it.
-std::string DigestOf(const std::string& path) {
-  const auto file = MappedFile::Open(path);
-  return file.ok() ? ToHex(Sha256((*file)->bytes())) : "";
-}
-
 }  // namespace
 
 struct InProcessExecutor::State {
@@ -156,7 +149,10 @@ Result<std::shared_ptr<const ipc::Model>> InProcessExecutor::Load(const std::str
                                                .allow_unverified = true,
                                                .parallel = state_->options.parallel});
   if (!plan.ok()) return std::move(plan).status();
-  return Adopt(std::move(*plan), name, version, DigestOf(path));
+  // SHA-256 of the file, as `fusee build` prints it and sha256sum computes it; of the bytes that
+  // were loaded, since the path may name another file by now.
+  std::string digest = ToHex(Sha256((*plan)->file_bytes()));
+  return Adopt(std::move(*plan), name, version, std::move(digest));
 }
 
 Result<std::shared_ptr<const ipc::Model>> InProcessExecutor::Adopt(
