@@ -563,23 +563,45 @@ TEST_F(HttpTest, ABrokenModelIsUnavailableWhenTheServerGoesOn) {
   EXPECT_EQ(client.Post("/v2/models/identity/infer", kIdentity).status, 200);
 }
 
+TEST_F(HttpTest, ABadModelFolderIsUnavailableWhenTheServerGoesOn) {
+  std::filesystem::create_directories(root_ / "empty");
+  std::filesystem::create_directories(root_ / "has space" / "1");
+  std::filesystem::create_directories(root_ / "planless" / "3");
+  Listen();
+  const Status status = server_->LoadModels();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("has no version folder"));
+  options_.exit_on_error = false;
+  Start();
+  Client client(port());
+  EXPECT_EQ(client.Get("/v2/health/ready").status, 400) << "strict readiness";
+  const std::string index = client.Post("/v2/repository/index", "").body;
+  EXPECT_THAT(index, HasSubstr(R"({"name":"empty","state":"UNAVAILABLE","reason":"model folder)"));
+  EXPECT_THAT(index, HasSubstr(R"({"name":"has space","state":"UNAVAILABLE","reason":"model f)"));
+  EXPECT_THAT(index, HasSubstr(R"({"name":"planless","version":"3","state":"UNAVAILABLE")"));
+  EXPECT_EQ(client.Post("/v2/models/planless/infer", "{}").status, 503);
+  EXPECT_EQ(client.Post("/v2/models/identity/infer", kIdentity).status, 200);
+}
+
 TEST(Repository, NamesWhatIsMissing) {
   EXPECT_EQ(ScanRepository("/nonexistent").status().code(), StatusCode::kNotFound);
   const auto root =
       std::filesystem::temp_directory_path() / fmt::format("fusee_repository_test_{}", getpid());
   std::filesystem::create_directories(root / "m");
-  EXPECT_THAT(ScanRepository(root.string()).status().message(), HasSubstr("m/1/model.plan"));
+  const auto fault = [&] { return ScanRepository(root.string())->models.at(0).fault; };
+  EXPECT_THAT(fault().message(), HasSubstr("m/1/model.plan"));
   std::filesystem::create_directories(root / "m" / "1");
-  EXPECT_THAT(ScanRepository(root.string()).status().message(), HasSubstr("no file"));
+  EXPECT_THAT(fault().message(), HasSubstr("no file"));
   std::ofstream(root / "m" / "1" / "model.plan") << "x";
   std::ofstream(root / "m" / "config.pbtxt") << "x";
   const auto scan = ScanRepository(root.string());
   ASSERT_TRUE(scan.ok()) << scan.status().message();
-  EXPECT_EQ(scan->models.size(), 1u);
+  ASSERT_EQ(scan->models.size(), 1u);
+  EXPECT_TRUE(scan->models[0].fault.ok());
   ASSERT_EQ(scan->warnings.size(), 1u);
   EXPECT_THAT(scan->warnings[0], HasSubstr("config.pbtxt"));
-  std::filesystem::create_directories(root / "has space" / "1");
-  EXPECT_EQ(ScanRepository(root.string()).status().code(), StatusCode::kInvalidArgument);
+  std::filesystem::rename(root / "m", root / "has space");
+  EXPECT_EQ(fault().code(), StatusCode::kInvalidArgument);
   std::filesystem::remove_all(root);
 }
 

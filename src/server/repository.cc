@@ -26,8 +26,14 @@ std::optional<int64_t> ParseVersion(std::string_view text) {
   return version;
 }
 
-Result<ModelFolder> ScanModel(const fs::path& folder, std::vector<std::string>* warnings) {
-  ModelFolder model{.name = folder.filename().string()};
+Status ScanModel(const fs::path& folder, ModelFolder* out, std::vector<std::string>* warnings) {
+  ModelFolder& model = *out;
+  if (!IsValidModelName(model.name)) {
+    return InvalidArgument(
+        fmt::format("model folder '{}': a model's name has letters, digits, '.', '_' and '-' "
+                    "only, and at most {} of them; rename it",
+                    folder.string(), kModelNameMax));
+  }
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
@@ -63,7 +69,7 @@ Result<ModelFolder> ScanModel(const fs::path& folder, std::vector<std::string>* 
         "model '{}' version {}: no file '{}'; write it with: fusee build MODEL.onnx --save-plan {}",
         model.name, model.version, model.plan_path, model.plan_path));
   }
-  return model;
+  return OkStatus();
 }
 
 // The bucket time that may be promised: the best-founded high quantile there is.
@@ -111,14 +117,8 @@ Result<RepositoryScan> ScanRepository(const std::string& path) {
   std::sort(folders.begin(), folders.end());
   RepositoryScan scan;
   for (const fs::path& folder : folders) {
-    const std::string name = folder.filename().string();
-    if (!IsValidModelName(name)) {
-      return InvalidArgument(
-          fmt::format("model folder '{}': a model's name has letters, digits, '.', '_' and '-' "
-                      "only, and at most {} of them; rename it",
-                      folder.string(), kModelNameMax));
-    }
-    FUSEE_TRY(ModelFolder model, ScanModel(folder, &scan.warnings));
+    ModelFolder model{.name = folder.filename().string()};
+    model.fault = ScanModel(folder, &model, &scan.warnings);
     scan.models.push_back(std::move(model));
   }
   return scan;

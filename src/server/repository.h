@@ -27,8 +27,9 @@ inline constexpr size_t kModelsMax = 256;
 
 struct ModelFolder {
   std::string name;
-  int64_t version = 0;  // the highest
+  int64_t version = 0;  // the highest; 0 when there is none
   std::string plan_path;
+  Status fault;  // not ok: why it cannot be loaded
 };
 
 struct RepositoryScan {
@@ -39,9 +40,9 @@ struct RepositoryScan {
 // Letters, digits, '.', '_', '-'; not starting with '.'; at most kModelNameMax bytes.
 bool IsValidModelName(std::string_view name);
 
-// Errors: kNotFound, kInvalidArgument: the folder itself, a model's name, a model without a version
-// or plan; each message names the path and what belongs there. kResourceExhausted beyond
-// kModelsMax.
+// A model's own fault (its name, no version, no plan) is in its ModelFolder and hides no other
+// model. Errors: kNotFound, kInvalidArgument: the repository itself; kResourceExhausted beyond
+// kModelsMax. Each message names the path and what belongs there.
 Result<RepositoryScan> ScanRepository(const std::string& path);
 
 // A model ready to serve. Immutable; shared between the catalogue and the requests that use it.

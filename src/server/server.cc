@@ -122,12 +122,16 @@ Status Server::LoadModels() {
   for (const std::string& warning : scan.warnings) spdlog::warn("{}", warning);
   if (scan.models.empty())
     spdlog::warn("model repository '{}' holds no model", impl_->options.model_repository);
+  // A fault that is seen at once ends the process before any model is loaded.
+  for (const ModelFolder& folder : scan.models) {
+    if (impl_->options.exit_on_error) FUSEE_TRY(Status(folder.fault));
+  }
   // All are known before the first is loaded, so that the index shows what is still to come.
   for (const ModelFolder& folder : scan.models)
     impl_->service->catalogue().SetLoading(folder.name, folder.version);
   for (const ModelFolder& folder : scan.models) {
     if (impl_->service->state() == ServerState::kDraining) return OkStatus();
-    Status status = impl_->LoadOne(folder);
+    Status status = folder.fault.ok() ? impl_->LoadOne(folder) : folder.fault;
     if (status.ok()) continue;
     impl_->service->catalogue().SetUnavailable(folder.name, folder.version, status.message());
     if (impl_->options.exit_on_error)

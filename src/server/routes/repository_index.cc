@@ -30,8 +30,10 @@ void RepositoryIndex(Service& service, const RouteParams&, HttpRequest request, 
     json.StartObject();
     json.Key("name");
     json.String(entry.name);
-    json.Key("version");
-    json.String(fmt::format_int(entry.version).str());
+    if (entry.version > 0) {  // a folder without any is listed for its reason only
+      json.Key("version");
+      json.String(fmt::format_int(entry.version).str());
+    }
     json.Key("state");
     json.String(ModelStateName(entry.state));
     if (!entry.reason.empty()) {
