@@ -120,8 +120,7 @@ class Builder {
 
   Status Select() {
     SelectOptions select;
-    select.max_isa =
-        lock_ ? std::min(lock_->isa, options_.max_isa) : std::min(HostCpu().isa, options_.max_isa);
+    select.max_isa = SelectedFor();
     select.reference_only = options_.reference_tactics;
     if (lock_) select.locked = &lock_->tactics;
     FUSEE_TRY(selection_, SelectKernels(*imported_.graph, select));
@@ -130,6 +129,8 @@ class Builder {
 
   Status Emit() {
     FUSEE_TRY(plan_, EmitPlan(imported_, *imported_.graph, selection_, {.in_place = true}));
+    plan_.target.available_isa =
+        static_cast<uint8_t>(std::max(SelectedFor(), static_cast<Isa>(plan_.target.isa)));
     plan_.provenance.builder_version = std::string(BuilderVersion());
     plan_.provenance.model_name = ModelName(path_);
     plan_.provenance.model_digest = model_digest_;
@@ -194,6 +195,9 @@ class Builder {
     WordVerdict(outcome);
     return OkStatus();
   }
+
+  // The level kernels are chosen for.
+  Isa SelectedFor() const { return std::min(lock_ ? lock_->isa : HostCpu().isa, options_.max_isa); }
 
   // A locked rebuild may be for a machine that this one is not.
   bool RunsHere() const { return static_cast<Isa>(plan_.target.isa) <= HostCpu().isa; }
