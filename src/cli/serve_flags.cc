@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace fusee::cli {
 namespace {
 
@@ -33,23 +35,24 @@ void ServeFlags::Add(CLI::App& app) {
                  "write the HTTP port to this file once listening");
   app.add_option("--metrics-port-file", options.metrics_port_file, "the same for the metrics port");
   app.add_option("--http-thread-count", options.http_threads, "event loops of the HTTP server")
-      ->check(CLI::Range(1, 256))
+      ->check(CLI::Range(uint32_t{1}, server::kHttpThreadsMax))
       ->capture_default_str();
   app.add_option("--threads", threads, "threads that run models; 0: all this process may")
       ->check(CLI::Range(0, ThreadPool::kMaxWidth))
       ->capture_default_str();
   app.add_option("--http-max-input-size", options.http.body_bytes,
-                 "largest request body, bytes; more is 413")
-      ->check(CLI::PositiveNumber)
+                 "largest request body, bytes; more is 400")
+      ->check(CLI::Range(uint64_t{1}, server::kBodyBytesMax))
       ->capture_default_str();
   app.add_option("--max-connections", options.http.connections, "connections open at once")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--max-queue-requests", options.queue.requests,
                  "requests waiting, all models together; more is refused with Retry-After")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(uint32_t{1}, server::kQueueRequestsMax))
       ->capture_default_str();
-  app.add_option("--max-queue-bytes", options.queue.bytes, "input bytes of those waiting")
+  app.add_option("--max-queue-bytes", options.queue.bytes,
+                 "inputs and outputs of those waiting, bytes")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--default-deadline-ms", default_deadline_ms_,
@@ -109,6 +112,9 @@ Status ServeFlags::Apply() {
     return InvalidArgument(fmt::format("--default-deadline-ms {} is above --max-deadline-ms {}",
                                        default_deadline_ms_, max_deadline_ms_));
   }
+  // The largest body, compressed and inflated, must fit when nothing else is in flight.
+  options.http.body_bytes_in_flight =
+      std::max(options.http.body_bytes_in_flight, 2 * options.http.body_bytes);
   options.http_port = static_cast<uint16_t>(http_port_);
   options.metrics_port = static_cast<uint16_t>(metrics_port_);
   options.metrics_on_own_port = metrics_port_ == 0 || metrics_port_ != http_port_;

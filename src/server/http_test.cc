@@ -247,13 +247,15 @@ TEST_F(HttpTest, BoundsBodiesBeforeReadingThem) {
 
 TEST_F(HttpTest, BoundsBytesInFlight) {
   options_.http.body_bytes = 60'000;
-  options_.http.body_bytes_in_flight = 120'000 - 1;
+  options_.http.body_bytes_in_flight = 120'000;
   Start();
-  Client holder(port());
-  holder.Send(
-      "POST /v2/models/identity/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\nExpect: "
-      "100-continue\r\n\r\n");
-  EXPECT_EQ(holder.Read().status, 100) << "its bytes are reserved now";
+  Client holder(port()), other(port());
+  for (Client* client : {&holder, &other}) {
+    client->Send(
+        "POST /v2/models/identity/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\nExpect: "
+        "100-continue\r\n\r\n");
+    EXPECT_EQ(client->Read().status, 100) << "its bytes are reserved now";
+  }
   const Reply reply = Client(port()).Post("/v2/models/identity/infer", std::string(60'000, ' '));
   EXPECT_EQ(reply.status, 503);
   EXPECT_EQ(reply.headers.at("retry-after"), "1");
@@ -623,6 +625,22 @@ TEST(Repository, LatencyTablesComeFromTheBuckets) {
   EXPECT_TRUE(profile.batchable);
   EXPECT_EQ(profile.rows_max, 8u);
   EXPECT_EQ(profile.latency[0].Predict(4), std::chrono::milliseconds(200));
+}
+
+TEST_F(HttpTest, OptionsBeyondTheirLimitsAreRefusedAtTheStart) {
+  const auto code = [&](auto change) {
+    ServeOptions options = options_;
+    change(options);
+    return Server::Start(options, &executor_).status().code();
+  };
+  const StatusCode refused = StatusCode::kInvalidArgument;
+  EXPECT_EQ(code([](ServeOptions& o) { o.http_threads = kHttpThreadsMax + 1; }), refused);
+  EXPECT_EQ(code([](ServeOptions& o) { o.queue.requests = kQueueRequestsMax + 1; }), refused);
+  EXPECT_EQ(code([](ServeOptions& o) { o.http.body_bytes = kBodyBytesMax + 1; }), refused);
+  EXPECT_EQ(code([](ServeOptions& o) { o.http.body_bytes = o.http.body_bytes_in_flight / 2 + 1; }),
+            refused);
+  EXPECT_EQ(code([](ServeOptions& o) { o.http.body_bytes = o.http.body_bytes_in_flight / 2; }),
+            StatusCode::kOk);
 }
 
 TEST(HttpServer, TakenPortsAndBadAddressesAreErrors) {

@@ -11,6 +11,11 @@
 
 namespace fusee::server {
 
+// The largest values of options. Above them a start is refused.
+inline constexpr uint32_t kHttpThreadsMax = 64;
+inline constexpr uint64_t kBodyBytesMax = 2ull << 30;
+inline constexpr uint32_t kQueueRequestsMax = 16384;  // planning them is quadratic at worst
+
 // Bounds on what a peer can make the server hold or wait for. Every one is enforced before the
 // memory is taken.
 struct HttpLimits {

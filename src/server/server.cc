@@ -14,7 +14,6 @@ namespace fusee::server {
 namespace {
 
 constexpr std::chrono::milliseconds kDrainPoll{5};
-constexpr uint32_t kThreadsMax = 64;
 
 Status Validate(const ServeOptions& o) {
   if (o.model_repository.empty()) {
@@ -22,13 +21,23 @@ Status Validate(const ServeOptions& o) {
         "no model repository was given; expected --model-repository DIR with "
         "DIR/<model>/<version>/model.plan");
   }
-  if (o.http_threads < 1 || o.http_threads > kThreadsMax) {
+  if (o.http_threads < 1 || o.http_threads > kHttpThreadsMax) {
     return InvalidArgument(
-        fmt::format("http threads: expected 1 to {}, got {}", kThreadsMax, o.http_threads));
+        fmt::format("http threads: expected 1 to {}, got {}", kHttpThreadsMax, o.http_threads));
   }
-  if (o.queue.requests < 1 || o.queue.requests > (1u << 20)) {
+  if (o.http.body_bytes < 1 || o.http.body_bytes > kBodyBytesMax) {
+    return InvalidArgument(fmt::format("request bodies: expected a limit of 1 to {} bytes, got {}",
+                                       kBodyBytesMax, o.http.body_bytes));
+  }
+  if (o.http.body_bytes_in_flight < 2 * o.http.body_bytes) {
     return InvalidArgument(
-        fmt::format("queue size: expected 1 to {} requests, got {}", 1u << 20, o.queue.requests));
+        fmt::format("bytes in flight: expected at least {}, twice the limit of one body, got {}; "
+                    "larger bodies would be refused for ever",
+                    2 * o.http.body_bytes, o.http.body_bytes_in_flight));
+  }
+  if (o.queue.requests < 1 || o.queue.requests > kQueueRequestsMax) {
+    return InvalidArgument(fmt::format("queue size: expected 1 to {} requests, got {}",
+                                       kQueueRequestsMax, o.queue.requests));
   }
   if (o.default_deadline <= std::chrono::milliseconds(0) || o.max_deadline < o.default_deadline) {
     return InvalidArgument(
