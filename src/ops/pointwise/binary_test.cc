@@ -9,6 +9,11 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 std::string_view Reference(std::string_view op) { return KernelsFor(op).back()->id; }
+// Every tactic that takes two run-time operands. Pow's first takes constant exponents only, and has
+// tests of its own.
+std::span<const KernelDef* const> BinaryTactics(std::string_view op) {
+  return KernelsFor(op).subspan(op == "Pow" ? 1 : 0);
+}
 
 struct Case {
   const char* op;
@@ -153,7 +158,7 @@ TEST(BinaryFast, EqualsTheReferenceBitForBit) {
       const KernelCall call = CallOf(c, a, b);
       const auto ran = CompareTactics(call, 0, 0);
       EXPECT_TRUE(ran.ok()) << c.op << ": " << ran.status().ToString() << ", seed " << kSeed;
-      const std::string_view first = KernelsFor(c.op).front()->id;
+      const std::string_view first = BinaryTactics(c.op).front()->id;
       ExpectNear(RunOne(first, call, &reverse), RunOne(first, call), {0, 0}, "task order");
     }
   }
@@ -161,7 +166,7 @@ TEST(BinaryFast, EqualsTheReferenceBitForBit) {
 
 TEST(BinaryKernels, ComputeTheSameInPlace) {
   for (const Case& c : Cases()) {
-    for (const KernelDef* kernel : KernelsFor(c.op)) {
+    for (const KernelDef* kernel : BinaryTactics(c.op)) {
       for (size_t operand = 0; operand < 2; ++operand) {
         if (((kernel->in_place_inputs >> operand) & 1) == 0) continue;
         const Tensor a = Random(DType::kF32, {7, 33}, 7, 1, 4);

@@ -83,6 +83,33 @@ TEST(PowF32, HasThePointsOfIeee) {
   ExpectSameBits(pow(-1), want({kInf, -kInf, 0.0, -0.0, -0.25, kNaN}), "-1");
 }
 
+TEST(PowF32, ComputesTheSameInPlace) {
+  const Tensor x = FloatPatterns(16385);
+  for (double exponent : {1.0, 2.0, 3.0, 0.5, -1.0}) {
+    const Tensor power = Doubles(DType::kF32, {}, {exponent});
+    const Tensor shared = Make(DType::kF32, x.shape(), [&](const TensorView& v) {
+      std::memcpy(v.data, x.bytes().data(), x.bytes().size());
+    });
+    const std::vector<TensorSpec> specs = {{DType::kF32, x.shape(), true, nullptr},
+                                           {DType::kF32, {}, true, power.view().data}};
+    const Attrs attrs;
+    auto bound =
+        FindKernel("pow_f32_cpu.1")->bind({"Pow", &attrs, specs, std::span(specs).first(1), 0});
+    ASSERT_TRUE(bound.ok()) << bound.status().ToString();
+    const std::vector<ConstTensorView> inputs = {shared.view(), power.view()};
+    const TensorView out{DType::kF32, x.shape(), const_cast<void*>(shared.view().data)};
+    SerialParallel serial;
+    const RunArgs args{inputs, {&out, 1}, {}, {}, &serial};
+    ASSERT_TRUE((*bound)->CheckShapes(args).ok());
+    ASSERT_TRUE((*bound)->Run(args).ok());
+    const Tensor want = RunOne("pow_f32_cpu.1", {.op = "Pow",
+                                                 .inputs = {x, power},
+                                                 .outputs = {{DType::kF32, x.shape()}},
+                                                 .constant_inputs = 2});
+    ExpectSameBits(shared, want, "x^" + std::to_string(exponent) + " in place");
+  }
+}
+
 TEST(PowF32, TakesConstantScalarsOfAnyTypeAndRefusesTheRest) {
   const Tensor x = Random(DType::kF32, {2, 3}, 1, -9, 9);
   const auto run = [&](const Tensor& base, const Tensor& exponent, const Shape& out,
