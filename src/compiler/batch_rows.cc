@@ -69,6 +69,12 @@ class RowChecker {
   RowChecker(Subject& subject, std::vector<int64_t> values, size_t symbol)
       : subject_(subject), values_(std::move(values)), symbol_(symbol) {}
 
+  // Chooses the values rows are made of. Errors: the plan runs on none.
+  Status Prepare() {
+    FUSEE_TRY(fill_, RunOrdinary(*subject_.context, values_, kVerifySeed));
+    return OkStatus();
+  }
+
   int64_t batch() const { return values_[symbol_]; }
 
   // Outputs with the input rows rotated by shift, rotated back.
@@ -104,7 +110,7 @@ class RowChecker {
 
  private:
   Status Fill(uint64_t seed) {
-    return runtime::FillInputs(*subject_.context, values_, fusee::Fill::kUniform, seed);
+    return runtime::FillInputs(*subject_.context, values_, fill_, seed);
   }
   template <typename Body>
   void ForInputs(Body&& body) {
@@ -116,12 +122,14 @@ class RowChecker {
   Subject& subject_;
   std::vector<int64_t> values_;
   size_t symbol_;
+  fusee::Fill fill_ = fusee::Fill::kUniform;
 };
 
 // What depends on more than the row in the candidate, in words; empty when nothing does.
 Result<std::string> FindDependence(Subject& candidate, const std::vector<int64_t>& values,
                                    size_t symbol) {
   RowChecker large(candidate, values, symbol);
+  FUSEE_TRY(large.Prepare());
   FUSEE_TRY(Outputs straight, large.RunRotated(0));
   FUSEE_TRY(Outputs rotated, large.RunRotated(large.batch() / 2));
   if (straight != rotated) return fmt::format("on their position in a batch of {}", large.batch());
@@ -132,6 +140,7 @@ Result<std::string> FindDependence(Subject& candidate, const std::vector<int64_t
   std::vector<int64_t> small_values = values;
   small_values[symbol] = std::max<int64_t>(1, candidate.plan->symbols[symbol].min);
   RowChecker small(candidate, small_values, symbol);
+  FUSEE_TRY(small.Prepare());
   FUSEE_TRY(Outputs few, small.RunRotated(0));
   for (size_t i = 0; i < few.size(); ++i) {
     if (!std::equal(few[i].begin(), few[i].end(), straight[i].begin())) {
@@ -161,7 +170,9 @@ Result<BatchRows> CheckBatchRows(Subject& candidate, Subject& reference) {
     rows.checked = rows.invariant = true;
     return rows;
   }
-  FUSEE_TRY(bool mixes, RowChecker(reference, values, *symbol).MixesRows());
+  RowChecker judge(reference, values, *symbol);
+  FUSEE_TRY(judge.Prepare());
+  FUSEE_TRY(bool mixes, judge.MixesRows());
   if (mixes) {
     rows.note = "the model itself mixes rows of a batch";
   } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "plan/dims.h"
+#include "runtime/golden.h"
 
 namespace fusee::compiler {
 namespace {
@@ -64,6 +65,15 @@ Result<double> OperationsAt(const plan::Plan& plan, const std::vector<int64_t>& 
                   static_cast<double>(shapes[step.outputs[0]].elements());
   }
   return operations;
+}
+
+Result<Fill> RunOrdinary(runtime::Context& context, const std::vector<int64_t>& symbol_values,
+                         uint64_t seed) {
+  FUSEE_TRY(runtime::FillInputs(context, symbol_values, Fill::kUniform, seed));
+  if (context.Run().ok()) return Fill::kUniform;
+  FUSEE_TRY(runtime::FillInputs(context, symbol_values, Fill::kConstant, seed));
+  FUSEE_TRY(context.Run());
+  return Fill::kConstant;
 }
 
 Result<Subject> OpenSubject(std::shared_ptr<const plan::Plan> plan, Parallel* parallel) {

@@ -29,4 +29,10 @@ struct Subject {
 // Golden points are not replayed: they are not recorded yet. Errors: as the loader's.
 Result<Subject> OpenSubject(std::shared_ptr<const plan::Plan> plan, Parallel* parallel);
 
+// Fills the inputs with ordinary values on which the plan runs, runs it once, and says which:
+// uniform ones, or, when a run refuses those (an integer division by a zero among them), constant
+// ones. Errors: the last run's.
+Result<Fill> RunOrdinary(runtime::Context& context, const std::vector<int64_t>& symbol_values,
+                         uint64_t seed);
+
 }  // namespace fusee::compiler

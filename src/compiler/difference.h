@@ -16,7 +16,9 @@ namespace fusee::compiler {
 
 inline constexpr double kVerifyRtol = 1e-3;
 inline constexpr double kVerifyNormTol = 2e-5;
-inline constexpr double kVerifyFloor = 1e-37;
+// The square root of the smallest normal float: below it squares underflow in float and not in the
+// reference.
+inline constexpr double kVerifyFloor = 1.1e-19;
 
 struct Difference {
   int64_t elements = 0;

@@ -124,6 +124,11 @@ class Verifier {
       ns_per_operation =
           static_cast<double>((clock_.Now() - before).count()) / std::max(operations, 1.0);
     }
+    if (outcome_.passed && outcome_.corners.empty() && outcome_.to_sample.empty()) {
+      FUSEE_TRY(
+          Fail("the model refused every input that was tried, so nothing could be compared: " +
+               outcome_.refused_alike));
+    }
     if (outcome_.passed) {
       FUSEE_TRY(BatchRows rows, CheckBatchRows(candidate_, reference_));
       outcome_.batch_checked = rows.checked;
@@ -149,7 +154,11 @@ class Verifier {
   Status CompareCorner(const Corner& corner) {
     Status want = RunOnce(reference_, corner);
     Status got = RunOnce(candidate_, corner);
-    if (!want.ok() && !got.ok() && corner.fill != Fill::kUniform) return OkStatus();
+    if (!want.ok() && !got.ok()) {
+      if (outcome_.refused_alike.empty())
+        outcome_.refused_alike = Describe(corner) + ": " + want.message();
+      return OkStatus();
+    }
     FUSEE_TRY(std::move(want).Annotate("the reference"));
     FUSEE_TRY(std::move(got));
     for (size_t i = 0; i < candidate_.context->output_count(); ++i) {
@@ -268,6 +277,7 @@ Result<std::vector<plan::Golden>> RecordGolden(std::shared_ptr<const plan::Plan>
   // The minimum, and the maximum when it differs (it stands second).
   for (size_t i = 0; i < std::min<size_t>(corners.size(), 2); ++i) {
     plan::Golden g{corners[i], Fill::kUniform, kVerifySeed + i, {}};
+    FUSEE_TRY(g.fill, RunOrdinary(*subject.context, g.symbol_values, g.seed));
     FUSEE_TRY(g.output_digests,
               runtime::RunGolden(*subject.context, g.symbol_values, g.fill, g.seed));
     golden.push_back(std::move(g));

@@ -31,7 +31,9 @@ struct VerifyOutcome {
   bool batch_checked = false;
   bool batch_invariant = false;
   std::string batch_note;  // why it was not checked
-  size_t skipped = 0;      // comparisons not started because they would not fit the time budget
+  std::string
+      refused_alike;   // the first input that plan and reference both refused, with the reason
+  size_t skipped = 0;  // comparisons not started because they would not fit the time budget
   // Corners the caller has to verify step by step (sampled.h): too expensive to run the whole
   // reference at; or their outputs differ in the way of a model that amplifies rounding, then doubt
   // says how.

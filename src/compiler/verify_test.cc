@@ -123,6 +123,25 @@ TEST_F(Verify, WithoutBudgetEveryOrdinaryCornerIsLeftToTheSteps) {
   EXPECT_EQ(outcome->skipped, 15u);
 }
 
+// Ordinary integers hold zeros; plan and reference refuse them alike, and ones are compared
+// instead.
+TEST_F(Verify, AModelThatRefusesItsInputsIsVerifiedOnOthers) {
+  const std::string division = R"(graph "division" {
+  input %x : i32[8]
+  input %d : i32[8]
+  %y : i32[8] = Div(%x, %d)
+  output %y as "y"
+})";
+  auto outcome = Run(division, division);
+  ASSERT_TRUE(outcome.ok()) << outcome.status().ToString();
+  EXPECT_TRUE(outcome->passed) << outcome->failure;
+  EXPECT_FALSE(outcome->corners.empty());
+  EXPECT_THAT(outcome->refused_alike, HasSubstr("division by zero"));
+  auto golden = RecordGolden(PlanOf(division), &serial_);
+  ASSERT_TRUE(golden.ok()) << golden.status().ToString();
+  EXPECT_EQ((*golden)[0].fill, Fill::kConstant);
+}
+
 TEST_F(Verify, RecordsGoldenDigestsOfBothEnds) {
   auto golden = RecordGolden(PlanOf(Rows(0.5)), &serial_);
   ASSERT_TRUE(golden.ok());

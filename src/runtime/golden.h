@@ -4,8 +4,9 @@
 //
 // How inputs are made, exactly: input i is filled by FillRandom(fill, seed, stream = i, int_min =
 // 0, int_max = 1) at its shape for the given symbol values; integers are 0 or 1 because a model may
-// use them as indices of any table. A pinned input holds its pinned bytes instead. Then every input
-// element that a symbol is read from is set to that symbol's value.
+// use them as indices of any table; with Fill::kConstant they are 1, because it may divide by them.
+// A pinned input holds its pinned bytes instead. Then every input element that a symbol is read
+// from is set to that symbol's value.
 #pragma once
 
 #include <span>

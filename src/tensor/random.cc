@@ -40,7 +40,8 @@ void FillRandom(const TensorView& tensor, Fill fill, uint64_t seed, uint64_t str
     } else if (tensor.dtype == DType::kBool) {
       StoreInt(tensor, i, static_cast<int64_t>(RandomBits(seed, stream, counter) & 1));
     } else {
-      const uint64_t draw = fill == Fill::kConstant ? 0 : RandomBits(seed, stream, counter) % range;
+      const uint64_t draw =
+          fill == Fill::kConstant ? range - 1 : RandomBits(seed, stream, counter) % range;
       StoreInt(tensor, i, int_min + static_cast<int64_t>(draw));
     }
   }

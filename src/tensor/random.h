@@ -33,7 +33,7 @@ enum class Fill : uint8_t {
   kLarge = 1,        // floats of magnitude up to 1e4 with both signs
   kTiny = 2,         // floats of magnitude down to the smallest normal, and denormals
   kSignedZeros = 3,  // -0, +0, denormals and small numbers mixed
-  kConstant = 4,     // one value everywhere
+  kConstant = 4,     // one value everywhere: 0.5, or int_max
 };
 
 // Fills tensor from (seed, stream). Integers are drawn from [int_min, int_max].
