@@ -160,12 +160,22 @@ def print_table(results, args):
             print(f"problem: {problem}", file=sys.stderr)
 
 
+def ready(address):
+    try:
+        probe = http.client.HTTPConnection(*address, timeout=TIMEOUT_S)
+        probe.request("GET", "/v2/health/ready")
+        return probe.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--model", default="digits")
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--batch", type=int, default=1, help="digits in one request")
+    parser.add_argument("--wait", type=float, default=0, metavar="S", help="seconds to wait for the server to be ready")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     args = parser.parse_args()
     if args.connections < 1 or args.batch < 1:
@@ -178,6 +188,9 @@ def main():
     images = np.load(HERE / "heldout_images.npy")
     labels = np.load(HERE / "heldout_labels.npy")
     golden = np.load(HERE / "heldout_logits.npy")
+    give_up = time.monotonic() + args.wait
+    while not ready(address) and time.monotonic() < give_up:
+        time.sleep(0.1)
     try:
         probe = http.client.HTTPConnection(*address, timeout=TIMEOUT_S)
         probe.request("GET", "/v2/health/live")

@@ -1,7 +1,10 @@
 // fusee build: ONNX in, verified plan, its lockfile and a report out.
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "base/file.h"
 #include "cli/command.h"
@@ -61,6 +64,7 @@ class BuildCommand final : public Command {
     if (Status status = ApplyOptions(); !status.ok()) return PrintUsageError(status, json_);
     if (plan_.empty()) plan_ = DefaultPlanPath();
     if (report_file_.empty()) report_file_ = plan_ + ".report.json";
+    if (Status status = CheckFolder(plan_); !status.ok()) return PrintUsageError(status, json_);
     if (!quiet_) {
       options_.progress = [](std::string_view phase) {
         std::fprintf(stderr, "fusee build: %.*s ...\n", static_cast<int>(phase.size()),
@@ -92,6 +96,16 @@ class BuildCommand final : public Command {
       FUSEE_TRY(options_.lockfile, ReadSmallFile(locked_));
     }
     return limits_.Prepare(&options_);
+  }
+
+  // Before the work, not after it.
+  static Status CheckFolder(const std::string& file) {
+    const size_t slash = file.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : file.substr(0, slash + 1);
+    if (::access(folder.c_str(), W_OK | X_OK) == 0) return OkStatus();
+    return InvalidArgument(
+        fmt::format("cannot write '{}': folder '{}': {}; create it or choose another with -o", file,
+                    folder, std::strerror(errno)));
   }
 
   std::string DefaultPlanPath() const {

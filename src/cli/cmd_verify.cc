@@ -101,7 +101,7 @@ class VerifyCommand final : public Command {
   void PrintText(const plan::Header& header, const plan::Certificate& certificate,
                  const Status& golden, const std::optional<compiler::VerifyOutcome>& outcome,
                  bool same) const {
-    fmt::print("plan       {} of model '{}', sha256 {}\n", plan_file_, header.model_name,
+    fmt::print("plan       {} of model '{}', file digest {}\n", plan_file_, header.model_name,
                ToHex(header.file_digest));
     fmt::print("digests    ok: {} bytes in {} sections\n", header.file_bytes,
                header.sections.size());
@@ -129,7 +129,7 @@ class VerifyCommand final : public Command {
                  bool same) const {
     JsonText json;
     json.Object().Field("plan", plan_file_).Field("model", header.model_name);
-    json.Field("sha256", ToHex(header.file_digest)).Field("verified", same);
+    json.Field("file_digest", ToHex(header.file_digest)).Field("verified", same);
     json.Object("golden").Field("points", certificate.golden.size()).Field("passed", golden.ok());
     if (!golden.ok()) json.Field("difference", golden.message());
     json.EndObject();

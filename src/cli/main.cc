@@ -1,4 +1,5 @@
 // fusee: the one command-line program.
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -45,6 +46,16 @@ int Main(int argc, char** argv) {
     commands.push_back(entry.make());
     commands.back()->AddOptions(*sub);
     apps.push_back(sub);
+  }
+  if (argc > 1 && argv[1][0] != '-' &&
+      std::none_of(std::begin(kCommands), std::end(kCommands),
+                   [&](const Entry& e) { return std::strcmp(e.name, argv[1]) == 0; })) {
+    std::string names;
+    for (const Entry& e : kCommands) names += std::string(names.empty() ? "" : ", ") + e.name;
+    PrintError(
+        InvalidArgument(std::string("no command '") + argv[1] + "'; the commands are: " + names),
+        WantsJson(argc, argv));
+    return static_cast<int>(ExitCode::kUsage);
   }
   try {
     app.parse(argc, argv);

@@ -250,6 +250,17 @@ class Builder {
     }
     for (size_t i = 0; i < plan_.buckets.size(); ++i) plan_.buckets[i].latency = latencies[i];
 
+    for (size_t i = 0; i < plan_.buckets.size(); ++i) {
+      const plan::Latency& l = plan_.buckets[i].latency;
+      if (!IsNoisy(l)) continue;
+      result_.report.notes.push_back(
+          fmt::format("latency at {} is uncertain ({} runs, P99 {:.1f} times P50), and servers "
+                      "book by it: rebuild on a "
+                      "quiet machine",
+                      DescribePoint(plan_, plan_.buckets[i].symbol_values), l.count,
+                      l.p99_us / std::max(l.p50_us, 1e-9)));
+    }
+
     Lockfile lock;
     lock.builder_version = std::string(BuilderVersion());
     lock.model_digest = ToHex(model_digest_);

@@ -15,6 +15,15 @@ namespace fusee::compiler {
 // the smallest sample that at least p of all do not exceed (nearest rank).
 plan::Latency Summarise(std::vector<int64_t>& samples_ns);
 
+// Does this look more like the machine's noise than like the plan? Too few runs for a P99, or a P99
+// far from the P50.
+inline constexpr uint64_t kFewRuns = 100;
+inline constexpr double kNoisyRatio = 4;
+bool IsNoisy(const plan::Latency& latency);
+
+// A noisy bucket is measured again, up to this often, and the round with the lowest P99 is kept.
+inline constexpr int kMaxRounds = 3;
+
 // Runs each bucket for about budget_s (at least kMinRuns runs after one warm-up) with uniform
 // inputs.
 inline constexpr size_t kMinRuns = 10;

@@ -58,6 +58,11 @@ CheckReport Check(const Header& header, const HostFacts& host) {
         fmt::format("{} bytes", host.memory_bytes),
         "free memory, or rebuild with smaller maximum shapes");
   }
+  if (!header.verified) {
+    add(Verdict::kOkButRetune, "certificate", "verified",
+        "not verified: " + header.unverified_reason,
+        "servers refuse it without --allow-unverified; rebuild without --no-verify");
+  }
   const bool measured =
       std::ranges::any_of(header.buckets, [](const BucketSummary& b) { return b.count > 0; });
   if (!measured) {
