@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_folder.h"
 #include "fusee/fusee.h"
 #include "plan/encode.h"
 #include "plan/plan_test_util.h"
@@ -172,8 +173,8 @@ TEST_F(CApi, RefusesOptionsWithoutTheirSize) {
 
 // What a handle tells comes from the bytes that were loaded, not from what the path names later.
 TEST(CApiFiles, DescribesWhatWasLoadedAndChecksMemory) {
-  const std::filesystem::path path =
-      std::filesystem::path(::testing::TempDir()) / "fusee_capi_test.plan";
+  const fusee::TestFolder folder;
+  const std::filesystem::path path = folder.path() / "small.plan";
   const auto write = [&](const std::vector<std::byte>& bytes) {
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
@@ -244,9 +245,8 @@ TEST(Installed, CompilesTheExampleWithOnePkgConfigLineAndRunsIt) {
   if (Shell("command -v pkg-config >/dev/null && command -v cc >/dev/null") != 0)
     GTEST_SKIP() << "no pkg-config or cc";
   namespace fs = std::filesystem;
-  const fs::path root =
-      fs::path(::testing::TempDir()) / "fusee install test";  // with spaces, on purpose
-  fs::remove_all(root);
+  const fusee::TestFolder folder;
+  const fs::path root = folder.path() / "fusee install test";  // with spaces, on purpose
   fs::create_directories(root);
   const std::string in = "cd '" + root.string() + "' && ";
   ASSERT_EQ(Shell(in + "cmake --install '" FUSEE_BUILD_DIR "' --component fusee_dev --prefix '" +

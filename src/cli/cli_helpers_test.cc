@@ -12,6 +12,7 @@
 #include <limits>
 #include <memory>
 
+#include "base/test_folder.h"
 #include "cli/allocation_counter.h"
 #include "cli/canary.h"
 #include "cli/distribution.h"
@@ -240,7 +241,8 @@ TEST(TensorIo, FileNames) {
 }
 
 TEST(TensorIo, EveryFormatRoundTrips) {
-  const auto folder = std::filesystem::path(testing::TempDir());
+  const TestFolder own;
+  const std::filesystem::path& folder = own.path();
   const Tensor tensor = Tensor::Of<float>(Shape{2, 2}, {1, -2, 3.5F, 4});
   for (const char* name : {"cli_io.npy", "cli_io.pb", "cli_io.bin"}) {
     const std::string path = folder / name;
@@ -287,15 +289,12 @@ TEST(Host, Parsing) {
 // A tree of /proc and /sys files under a temporary root.
 class HostTree : public testing::Test {
  protected:
-  HostTree() : root_(std::filesystem::path(testing::TempDir()) / "cli_host_tree") {
-    std::filesystem::remove_all(root_);
-  }
-  ~HostTree() override { std::filesystem::remove_all(root_); }
   void Write(const std::string& path, const std::string& text) const {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
-  std::filesystem::path root_;
+  TestFolder folder_;
+  const std::filesystem::path& root_ = folder_.path();
 };
 
 TEST_F(HostTree, TheLowestLimitAboveTheProcessHolds) {

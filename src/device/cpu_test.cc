@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/test_folder.h"
 #include "device/cpu_features.h"
 #include "device/cpu_limits.h"
 
@@ -24,16 +25,12 @@ TEST(CpuFeatures, AgreesWithTheCompilersDetection) {
 
 class CgroupLimit : public ::testing::Test {
  protected:
-  CgroupLimit() : root_(std::filesystem::path(::testing::TempDir()) / "fusee_cgroup_test") {
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
-  }
-  ~CgroupLimit() override { std::filesystem::remove_all(root_); }
   void Write(const std::string& path, const std::string& text) {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
-  std::filesystem::path root_;
+  TestFolder folder_;
+  const std::filesystem::path& root_ = folder_.path();
 };
 
 TEST_F(CgroupLimit, UnlimitedOrUnknownIsZero) {

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/test_folder.h"
+
 namespace fusee {
 namespace {
 
@@ -21,17 +23,16 @@ TEST(MemoryLimitTexts, AreReadOrLeftAlone) {
 
 class MemoryFiles : public ::testing::Test {
  protected:
-  MemoryFiles() : root_(std::filesystem::path(::testing::TempDir()) / "fusee_memory_test") {
-    std::filesystem::remove_all(root_);
+  MemoryFiles() {
     Write("proc/meminfo", "MemTotal: 4000 kB\nMemFree: 10 kB\nMemAvailable: 1000 kB\n");
   }
-  ~MemoryFiles() override { std::filesystem::remove_all(root_); }
   void Write(const std::string& path, const std::string& text) {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
   MemoryLimits Read() { return ReadMemoryLimits(root_.string()); }
-  std::filesystem::path root_;
+  TestFolder folder_;
+  const std::filesystem::path& root_ = folder_.path();
 };
 
 TEST_F(MemoryFiles, WithoutGroupsTheAvailableMemoryCounts) {

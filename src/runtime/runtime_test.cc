@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 
+#include "base/test_folder.h"
 #include "device/thread_pool.h"
 #include "plan/encode.h"
 #include "plan/plan_test_util.h"
@@ -353,7 +354,8 @@ TEST(LoadedPlan, RefusesInPlaceThatTheKernelDoesNotAllowAndInstructionsTheHostLa
 
 TEST(LoadedPlan, KeepsTheHeaderAndBytesOfWhatItLoaded) {
   const auto bytes = plan::Encode(SmallPlan()).value();
-  const auto path = std::filesystem::path(::testing::TempDir()) / "fusee_loaded_bytes.plan";
+  const TestFolder folder;
+  const auto path = folder.path() / "small.plan";
   for (WeightsMemory weights : {WeightsMemory::kPrivate, WeightsMemory::kMapped}) {
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
@@ -395,15 +397,13 @@ TEST(LoadedPlan, ReplaysGoldenPoints) {
 
 class PlanFile : public ::testing::Test {
  protected:
-  PlanFile()
-      : path_((std::filesystem::path(::testing::TempDir()) / "fusee_runtime_test.plan").string()) {}
-  ~PlanFile() override { std::filesystem::remove(path_); }
   void Write(std::span<const std::byte> bytes) {
     std::ofstream(path_, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));
   }
-  std::string path_;
+  TestFolder folder_;
+  const std::string path_ = (folder_.path() / "small.plan").string();
 };
 
 TEST_F(PlanFile, LoadsEitherWayAndRunsAlike) {
