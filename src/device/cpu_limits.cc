@@ -10,10 +10,10 @@
 #include <optional>
 #include <string_view>
 
+#include "base/system_file.h"
+
 namespace fusee {
 namespace {
-
-constexpr size_t kSmallFile = 64 << 10;
 
 std::optional<int64_t> ParseInt(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
@@ -23,33 +23,20 @@ std::optional<int64_t> ParseInt(std::string_view text) {
   return value;
 }
 
-// procfs and cgroupfs files report size 0, so they are read, not mapped.
-std::string ReadText(const std::string& path) {
-  std::string text;
-  if (FILE* file = std::fopen(path.c_str(), "re")) {
-    char buffer[4096];
-    size_t n = 0;
-    while (text.size() < kSmallFile && (n = std::fread(buffer, 1, sizeof(buffer), file)) > 0)
-      text.append(buffer, n);
-    std::fclose(file);
-  }
-  return text;
-}
-
 int CeilCpus(int64_t quota_us, int64_t period_us) {
   if (quota_us <= 0 || period_us <= 0) return 0;
   return static_cast<int>(std::clamp<int64_t>((quota_us - 1) / period_us + 1, 1, 1 << 20));
 }
 
 int LimitOfFolder(const std::string& folder) {
-  const std::string v2 = ReadText(folder + "/cpu.max");  // "max 100000" or "150000 100000"
+  const std::string v2 = ReadSystemFile(folder + "/cpu.max");  // "max 100000" or "150000 100000"
   if (const size_t space = v2.find(' '); space != std::string::npos) {
     const auto quota = ParseInt(std::string_view(v2).substr(0, space));
     const auto period = ParseInt(std::string_view(v2).substr(space + 1));
     return quota && period ? CeilCpus(*quota, *period) : 0;
   }
-  const auto quota = ParseInt(ReadText(folder + "/cpu.cfs_quota_us"));
-  const auto period = ParseInt(ReadText(folder + "/cpu.cfs_period_us"));
+  const auto quota = ParseInt(ReadSystemFile(folder + "/cpu.cfs_quota_us"));
+  const auto period = ParseInt(ReadSystemFile(folder + "/cpu.cfs_period_us"));
   return quota && period ? CeilCpus(*quota, *period) : 0;
 }
 
@@ -100,7 +87,7 @@ int UsableCpus() {
   const int by_affinity = ::sched_getaffinity(0, sizeof(set), &set) == 0
                               ? CPU_COUNT(&set)
                               : static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
-  const int by_quota = CgroupCpuLimit("/sys/fs/cgroup", ReadText("/proc/self/cgroup"));
+  const int by_quota = CgroupCpuLimit("/sys/fs/cgroup", ReadSystemFile("/proc/self/cgroup"));
   return std::max(1, by_quota > 0 ? std::min(by_affinity, by_quota) : by_affinity);
 }
 

@@ -7,25 +7,13 @@
 #include <cstdio>
 #include <limits>
 
+#include "base/system_file.h"
+
 namespace fusee {
 namespace {
 
-constexpr size_t kSmallFile = 64 << 10;
 // cgroup v1 writes "no limit" as a number near 2^63.
 constexpr uint64_t kNoLimitBytes = uint64_t{1} << 60;
-
-// procfs and cgroupfs files report size 0, so they are read, not mapped. Empty when unreadable.
-std::string ReadText(const std::string& path) {
-  std::string text;
-  if (FILE* file = std::fopen(path.c_str(), "re")) {
-    char buffer[4096];
-    size_t n = 0;
-    while (text.size() < kSmallFile && (n = std::fread(buffer, 1, sizeof(buffer), file)) > 0)
-      text.append(buffer, n);
-    std::fclose(file);
-  }
-  return text;
-}
 
 std::optional<uint64_t> Number(std::string_view text) {
   uint64_t value = 0;
@@ -58,10 +46,10 @@ constexpr Dialect kV1{"/memory.limit_in_bytes",
                       {"total_inactive_file ", "total_active_file "}};
 
 void LookAtFolder(const std::string& folder, const Dialect& names, MemoryLimits* limits) {
-  const std::optional<uint64_t> limit = ParseMemoryLimit(ReadText(folder + names.limit));
+  const std::optional<uint64_t> limit = ParseMemoryLimit(ReadSystemFile(folder + names.limit));
   if (!limit) return;
-  const std::string stat = ReadText(folder + "/memory.stat");
-  uint64_t used = Number(ReadText(folder + names.used)).value_or(0);
+  const std::string stat = ReadSystemFile(folder + "/memory.stat");
+  uint64_t used = Number(ReadSystemFile(folder + names.used)).value_or(0);
   for (const char* key : names.cache) used = LeftOf(used, ValueOf(stat, key));
   if (!limits->cgroup_limit_bytes ||
       LeftOf(*limit, used) < LeftOf(*limits->cgroup_limit_bytes, limits->cgroup_used_bytes)) {
@@ -101,11 +89,11 @@ uint64_t MemoryLimits::usable_bytes() const {
 
 MemoryLimits ReadMemoryLimits(const std::string& root) {
   MemoryLimits limits;
-  const std::string meminfo = ReadText(root + "/proc/meminfo");
+  const std::string meminfo = ReadSystemFile(root + "/proc/meminfo");
   limits.total_bytes = MeminfoBytes(meminfo, "MemTotal");
   limits.available_bytes = MeminfoBytes(meminfo, "MemAvailable");
   const std::string mount = root + "/sys/fs/cgroup";
-  const std::string groups = ReadText(root + "/proc/self/cgroup");
+  const std::string groups = ReadSystemFile(root + "/proc/self/cgroup");
   bool seen_v1 = false, seen_v2 = false;
   for (std::string_view rest = groups; !rest.empty();) {
     const size_t end = std::min(rest.find('\n'), rest.size());
