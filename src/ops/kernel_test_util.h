@@ -1,5 +1,6 @@
 // Runs one kernel on given tensors, the way the runtime would: bind, CheckShapes, Run, workspace
-// included.
+// included. With FUSEE_TEST_DEVICE=cuda in the environment, operator tests run that device's
+// kernels too, through the same calls.
 #pragma once
 
 #include <string_view>
@@ -9,6 +10,18 @@
 #include "ops/kernel.h"
 
 namespace fusee::ops {
+
+// The device that FUSEE_TEST_DEVICE names, opened once with its module; null when it names none. A
+// name that cannot be opened ends the program: a test that was asked for must not pass unrun.
+struct DeviceUnderTest {
+  const KernelLibrary* kernels = nullptr;
+  Device* device = nullptr;
+  DeviceQueue* queue = nullptr;
+};
+const DeviceUnderTest* TestDevice();
+
+// KernelsFor(op), then the kernels of the device under test: what a test of an operator loops over.
+std::vector<const KernelDef*> TacticsUnderTest(std::string_view op);
 
 struct KernelCall {
   std::string_view op;
@@ -24,7 +37,7 @@ struct KernelCall {
 Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call,
                                       Parallel* parallel = nullptr);
 
-// Runs every tactic of call.op and compares each with the reference (the last). Returns the ids
+// Runs every tactic of call.op and compares each with the CPU's reference. Returns the ids
 // that ran; an error names the tactic that differed. Tactics that refuse are skipped.
 Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol,
                                                      double atol);

@@ -80,16 +80,28 @@ struct TriedTactic {
   double time_us = 0;   // median, 0 when not timed
 };
 
+// The tactic of a step at one bucket's exact shapes, where the tuner found a better one than the
+// step's own.
+struct BucketTactic {
+  uint32_t bucket = 0;  // index into Plan::buckets
+  std::string kernel;   // KernelDef::id; takes the step's operands as they are (packing included)
+  std::vector<std::byte> config;  // as Step::config
+};
+
 struct Step {
   std::string op;      // IR operator
-  std::string kernel;  // KernelDef::id
+  std::string kernel;  // KernelDef::id; shape-generic: serves every shape of the profile
+  // Opaque bytes for the kernel (StepSpec::config): a library's algorithm or serialised plan; empty
+  // for most. Stored in the vendor section, which only the kernels themselves parse.
+  std::vector<std::byte> config;
+  std::vector<BucketTactic> bucket_tactics;  // ascending by bucket, at most one a bucket
   Attrs attrs;
   std::vector<uint32_t> inputs;  // tensor indices or kNoTensor
   std::vector<uint32_t> outputs;
   std::vector<uint32_t> dims;  // indices into Plan::dims, handed to the kernel as RunArgs::dims
   uint64_t workspace_offset = 0;
   uint64_t workspace_bytes = 0;
-  uint8_t device = 0;  // 0 = CPU
+  uint8_t device = 0;  // DeviceKind; 0 = CPU, also inside a plan for another device (a host step)
   uint8_t queue = 0;
   std::vector<std::string> sources;  // ONNX nodes it stands for
   std::vector<TriedTactic> tried;
@@ -168,8 +180,24 @@ struct Provenance {
   Sha256Digest lockfile_digest{};
 };
 
+// A library outside this program that some tactic needs, at exactly this version.
+struct PinnedLibrary {
+  std::string name;  // "cublaslt", "cudnn"
+  uint64_t version = 0;
+};
+
+// What a plan for a GPU needs and was made on. All zero for the CPU.
+struct GpuTarget {
+  std::string name;                // "NVIDIA H200"; soft: another one runs it, tuned for this one
+  int32_t compute_capability = 0;  // 90; hard: kernels of this level
+  int32_t multiprocessors = 0;     // hard where a tactic is pinned to a library, else soft
+  int32_t driver_min = 0;          // 13000; hard
+  std::vector<PinnedLibrary> libraries;  // hard
+};
+
 struct Target {
-  std::string device = "cpu";
+  std::string device = "cpu";  // DeviceKindName
+  GpuTarget gpu;
   uint8_t isa = 1;  // Isa: the highest level any chosen kernel needs
   // Isa: the level the builder could choose kernels for, at least isa; 0: not said, taken as isa.
   // A host above it may have faster kernels than the plan's; a host between the two has none.
