@@ -197,11 +197,11 @@ struct GpuTarget {
 
 struct Target {
   std::string device = "cpu";  // DeviceKindName
-  GpuTarget gpu;
   uint8_t isa = 1;  // Isa: the highest level any chosen kernel needs
   // Isa: the level the builder could choose kernels for, at least isa; 0: not said, taken as isa.
   // A host above it may have faster kernels than the plan's; a host between the two has none.
   uint8_t available_isa = 0;
+  GpuTarget gpu = {};
   uint8_t selected_for() const { return available_isa == 0 ? isa : available_isa; }
 };
 
