@@ -12,9 +12,12 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/digest.h"
+#include "plan/config_bytes.h"
+#include "plan/gpu_target.h"
 #include "tensor/attrs.h"
 #include "tensor/dtype.h"
 #include "tensor/random.h"
@@ -27,6 +30,9 @@ inline constexpr uint32_t kMinimumReader =
     1;  // the oldest reader that understands what this writer writes
 inline constexpr uint64_t kSectionAlignment = 4096;
 inline constexpr uint32_t kNoTensor = 0xffffffffu;  // an absent operand or unwanted result
+// The longest configuration that a reader accepts; a plan cannot see ops::kConfigurationBytesMax,
+// which is the same.
+inline constexpr size_t kMaxConfigBytes = size_t{4} << 20;
 
 // Where a tensor lies: (region, offset). Stored; never renumber.
 enum class Region : uint8_t {
@@ -85,7 +91,7 @@ struct TriedTactic {
 struct BucketTactic {
   uint32_t bucket = 0;  // index into Plan::buckets
   std::string kernel;   // KernelDef::id; takes the step's operands as they are (packing included)
-  std::vector<std::byte> config;  // as Step::config
+  ConfigBytes config;   // as Step::config
 };
 
 struct Step {
@@ -93,7 +99,7 @@ struct Step {
   std::string kernel;  // KernelDef::id; shape-generic: serves every shape of the profile
   // Opaque bytes for the kernel (StepSpec::config): a library's algorithm or serialised plan; empty
   // for most. Stored in the vendor section, which only the kernels themselves parse.
-  std::vector<std::byte> config;
+  ConfigBytes config;
   std::vector<BucketTactic> bucket_tactics;  // ascending by bucket, at most one a bucket
   Attrs attrs;
   std::vector<uint32_t> inputs;  // tensor indices or kNoTensor
@@ -101,7 +107,9 @@ struct Step {
   std::vector<uint32_t> dims;  // indices into Plan::dims, handed to the kernel as RunArgs::dims
   uint64_t workspace_offset = 0;
   uint64_t workspace_bytes = 0;
-  uint8_t device = 0;  // DeviceKind; 0 = CPU, also inside a plan for another device (a host step)
+  // DeviceKind: the target's, or 0 (CPU), which in a plan for another device makes it a host step:
+  // operands come from the device, results go back to it.
+  uint8_t device = 0;
   uint8_t queue = 0;
   std::vector<std::string> sources;  // ONNX nodes it stands for
   std::vector<TriedTactic> tried;
@@ -180,30 +188,22 @@ struct Provenance {
   Sha256Digest lockfile_digest{};
 };
 
-// A library outside this program that some tactic needs, at exactly this version.
-struct PinnedLibrary {
-  std::string name;  // "cublaslt", "cudnn"
-  uint64_t version = 0;
-};
-
-// What a plan for a GPU needs and was made on. All zero for the CPU.
-struct GpuTarget {
-  std::string name;                // "NVIDIA H200"; soft: another one runs it, tuned for this one
-  int32_t compute_capability = 0;  // 90; hard: kernels of this level
-  int32_t multiprocessors = 0;     // hard where a tactic is pinned to a library, else soft
-  int32_t driver_min = 0;          // 13000; hard
-  std::vector<PinnedLibrary> libraries;  // hard
-};
-
 struct Target {
-  std::string device = "cpu";  // DeviceKindName
-  uint8_t isa = 1;  // Isa: the highest level any chosen kernel needs
+  std::string device = "cpu";  // DeviceKindName: "cpu" or "cuda"
+  uint8_t isa = 1;             // Isa: the highest level any chosen kernel needs
   // Isa: the level the builder could choose kernels for, at least isa; 0: not said, taken as isa.
   // A host above it may have faster kernels than the plan's; a host between the two has none.
   uint8_t available_isa = 0;
-  GpuTarget gpu = {};
+  GpuTarget gpu = {};  // of device "cuda"
   uint8_t selected_for() const { return available_isa == 0 ? isa : available_isa; }
 };
+
+// The DeviceKind (device/device.h, which this room cannot see) that a target's device name stands
+// for; 0xff for a name that this reader does not know.
+inline constexpr uint8_t kUnknownDevice = 0xff;
+inline uint8_t DeviceNumber(std::string_view name) {
+  return name == "cpu" ? 0 : name == "cuda" ? 1 : kUnknownDevice;
+}
 
 struct Plan {
   Provenance provenance;
@@ -225,6 +225,15 @@ struct Plan {
   // decoded.
   std::span<const std::byte> weights;
   std::shared_ptr<const void> weights_owner;
+
+  bool is_host_step(const Step& step) const { return step.device == 0 && target.device != "cpu"; }
 };
+
+// Steps that run on the host inside a plan for another device.
+inline uint32_t HostStepCount(const Plan& plan) {
+  uint32_t count = 0;
+  for (const Step& step : plan.steps) count += plan.is_host_step(step) ? 1 : 0;
+  return count;
+}
 
 }  // namespace fusee::plan
