@@ -95,11 +95,19 @@ StepSample SampleConv(const ir::Node& node, const std::vector<Shape>& in, const 
   const double macs =
       static_cast<double>(out.elements()) * static_cast<double>(w.elements(1, w.rank()));
   if (macs <= kWholeStepMacs) return sample;
-  Choose(sample, {{0, 0}}, 0, out[0], 1, seed);
+  const auto layout = node.attrs.Str("layout", "NCHW");
+  if (!layout.ok()) return sample;
+  // A residual has the result's axes. An absent operand has rank 0.
+  const bool residual = in.size() > 3 && in[3].rank() == out.rank();
+  std::vector<std::pair<size_t, int>> images = {{0, 0}};
+  if (residual) images.emplace_back(3, 0);
+  Choose(sample, images, 0, out[0], 1, seed);
   if (*group == 1) {
+    const int channel_axis = *layout == "NHWC" ? out.rank() - 1 : 1;
     std::vector<std::pair<size_t, int>> channels = {{1, 0}};
     if (in.size() > 2 && in[2].rank() == 1) channels.emplace_back(2, 0);
-    Choose(sample, channels, 1, out[1], kChannels, seed + 1);
+    if (residual) channels.emplace_back(3, channel_axis);
+    Choose(sample, channels, channel_axis, out[channel_axis], kChannels, seed + 1);
   }
   return sample;
 }

@@ -152,6 +152,8 @@ class ConvBlocked final : public BoundKernel {
 Result<std::unique_ptr<BoundKernel>> Bind(const GemmTile& tile, const StepSpec& spec) {
   FUSEE_TRY(ConvParams params, ParseConv(spec));
   if (params.dtype != DType::kF32) return RefuseTactic(spec, "takes f32 only");
+  if (params.window.channels_last) return RefuseTactic(spec, "takes layout NCHW only");
+  if (spec.has_input(3)) return RefuseTactic(spec, "takes no residual");
   auto kernel = std::make_unique<ConvBlocked>(tile, params);
   const Status sized = kernel->SizeWorkspace(spec.inputs[0].max_shape, spec.inputs[1].max_shape);
   if (!sized.ok()) return RefuseTactic(spec, sized.message());

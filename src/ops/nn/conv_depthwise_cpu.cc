@@ -85,6 +85,8 @@ class ConvDepthwise final : public BoundKernel {
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(ConvParams params, ParseConv(spec));
   if (params.dtype != DType::kF32) return RefuseTactic(spec, "takes f32 only");
+  if (params.window.channels_last) return RefuseTactic(spec, "takes layout NCHW only");
+  if (spec.has_input(3)) return RefuseTactic(spec, "takes no residual");
   const Shape& w = spec.inputs[1].max_shape;
   if (params.group < 2 || w.rank() < 2 || w[1] != 1)
     return RefuseTactic(spec, "takes one channel per group only");
