@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "ops/nn/activation.h"
+#include "ops/nn/residual_def.h"
 #include "ops/nn/window_def.h"
 
 namespace fusee::ops {
@@ -32,16 +33,6 @@ Status ImportConv(ImportContext& c) {
   FUSEE_TRY(int64_t group, c.Int("group", 1));
   attrs.Set("group", group);
   return c.EmitAs("Conv", std::move(attrs));
-}
-
-Status CheckResidual(InferContext& c, const ir::SymShape& out) {
-  const ir::SymShape& residual = c.shape(3);
-  if (c.dtype(3) != c.dtype(0) || residual.size() != out.size())
-    return c.Error("the residual should have the type and rank of the result");
-  for (size_t i = 0; i < out.size(); ++i) {
-    FUSEE_TRY(c.RequireEqual(residual[i], out[i], "the residual and the result"));
-  }
-  return OkStatus();
 }
 
 Status InferConv(InferContext& c) {
@@ -83,7 +74,7 @@ Status InferConv(InferContext& c) {
   }
   if (auto a = ParseActivation(c.attrs()); !a.ok()) return c.Error(a.status().message());
   FUSEE_TRY(ir::SymShape out, InferWindow(c, *window, w[0]));
-  if (c.has_input(3)) FUSEE_TRY(CheckResidual(c, out));
+  FUSEE_TRY(CheckResidual(c, out));
   c.SetOutput(0, c.dtype(0), std::move(out));
   return OkStatus();
 }

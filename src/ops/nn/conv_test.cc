@@ -150,10 +150,33 @@ TEST(Conv, AddsTheResidualBeforeTheActivation) {
                  Tensor::Of<float>(Shape{1, 1, 1, 1}, {-1}), Tensor::Of<float>(Shape{1}, {0.5f}),
                  Tensor::Of<float>(Shape{1, 1, 2, 2}, {2, 1, 4, 3})};
   EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(1.5f, 0, 1.5f, 0));
-  ExpectTacticsAgree(call, 1);
+  ExpectTacticsAgree(call, 2);
   call.inputs[2] = Tensor();
   EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(1, 0, 1, 0));
-  ExpectTacticsAgree(call, 1);
+  ExpectTacticsAgree(call, 2);
+}
+
+// Groups, several images, channel and pixel blocks, chunks of k: each reads its own residual.
+TEST(Conv, TacticsAgreeOnResiduals) {
+  struct Case {
+    Shape x, w;
+    int64_t group;
+  };
+  const Case cases[] = {{Shape{3, 4, 13, 11}, Shape{70, 4, 1, 1}, 1},
+                        {Shape{2, 300, 5, 5}, Shape{9, 300, 1, 1}, 1},
+                        {Shape{2, 6, 12, 12}, Shape{9, 2, 3, 3}, 3},
+                        {Shape{2, 6, 7, 9}, Shape{12, 1, 3, 3}, 6},
+                        {Shape{2, 3, 129}, Shape{7, 3, 1}, 1}};
+  for (const Case& c : cases) {
+    for (bool bias : {false, true}) {
+      SCOPED_TRACE(c.x.ToString() + " * " + c.w.ToString());
+      KernelCall call = ConvCall(c.x, c.w, {{"group", c.group}, {"activation", "LeakyRelu"}}, bias);
+      call.inputs.resize(3);
+      call.inputs.push_back(RandomTensor(DType::kF32, call.outputs[0].second, 4));
+      ExpectTacticsAgree(call, 2);
+      ExpectThreadInvariant(call);
+    }
+  }
 }
 
 TEST(Conv, RefusesAResidualThatDoesNotFit) {
