@@ -12,7 +12,8 @@
 // minimum cut (min_cut.h). Nothing changes unless it gets cheaper, so graphs whose Transposes are
 // needed (attention) stay as they are.
 //
-// Then what is left over: a Transpose of a Transpose becomes one, or none; one of a constant
+// Then what is left over: a Transpose of a Transpose becomes one, or none; one in front of a
+// Reshape or of a product's constant goes where it can (sink_transpose.h); one of a constant
 // becomes a constant; one that moves no bytes (an axis of size 1) becomes a Reshape, which costs
 // nothing.
 #include <fmt/format.h>
@@ -27,12 +28,13 @@
 #include "passes/pass.h"
 #include "passes/permutation.h"
 #include "passes/permute_node.h"
+#include "passes/sink_transpose.h"
 
 namespace fusee::passes::pass {
 namespace {
 
-// Rounds over all permutations; each makes the graph cheaper, and models in the field need two.
-constexpr int kMaxRounds = 8;
+// Rounds over all permutations; each makes the graph cheaper, and models in the field need few.
+constexpr int kMaxRounds = 16;
 // What a Transpose costs beside the bytes it moves: a step of its own.
 constexpr int64_t kStepCost = 64 << 10;
 // Costs of values are bounded, so that their sum over any graph stays finite.
@@ -453,17 +455,24 @@ Result<bool> Push(ir::Graph& graph, const Permutation& perm, PassContext& contex
 Result<PassOutcome> push_transposes(ir::Graph& graph, PassContext& context) {
   FUSEE_TRY(bool changed, Merge(graph, context));
   for (int round = 0; round < kMaxRounds; ++round) {
-    bool cheaper = false;
+    bool again = false;
     for (const Permutation& perm : Candidates(graph)) {
       FUSEE_TRY(const bool pushed, Push(graph, perm, context));
       if (!pushed) continue;
       FUSEE_TRY(const bool merged, Merge(graph, context));
-      cheaper = cheaper || pushed || merged;
+      again = again || pushed || merged;
     }
-    changed = changed || cheaper;
-    if (!cheaper) break;
+    // Only then, because it takes shuffles of channels apart.
+    if (!again) {
+      FUSEE_TRY(again, SinkThroughReshape(graph, context));
+      FUSEE_TRY(const bool merged, Merge(graph, context));
+      again = again || merged;
+    }
+    changed = changed || again;
+    if (!again) break;
   }
-  changed = Relabel(graph, context) || changed;
+  FUSEE_TRY(const bool absorbed, AbsorbIntoProduct(graph, context));
+  changed = Relabel(graph, context) || absorbed || changed;
   return PassOutcome{changed};
 }
 
