@@ -70,6 +70,19 @@ TEST(ChooseSample, DepthwiseConvolutionsKeepAllChannels) {
   EXPECT_EQ(sample.result[0].axis, 0);
 }
 
+TEST(ChooseSample, ResidualsFollowTheSampledChannels) {
+  ir::Node node;
+  node.op = "Conv";
+  node.attrs.Set("layout", "NHWC");
+  const Shape x{8, 56, 56, 64}, y{8, 56, 56, 256};
+  const StepSample sample = ChooseSample(node, {x, Shape{256, 3, 3, 64}, Shape{256}, y}, y, 1);
+  ASSERT_EQ(sample.result.size(), 2u);
+  EXPECT_EQ(sample.result[1].axis, 3);
+  int of_residual = 0;
+  for (const AxisChoice& c : sample.operands) of_residual += c.operand == 3 ? 1 : 0;
+  EXPECT_EQ(of_residual, 2);
+}
+
 TEST(VerifySteps, AcceptsStepsThatAgree) {
   auto e = LargeMatMul();
   ASSERT_TRUE(e.ok()) << e.status().ToString();

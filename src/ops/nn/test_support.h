@@ -118,4 +118,29 @@ inline std::vector<Tensor> RunReference(const KernelCall& call) {
   return results.ok() ? *results : std::vector<Tensor>(call.outputs.size());
 }
 
+// [N, C, spatial...] to [N, spatial..., C], or back.
+inline Shape ChannelsLast(const Shape& shape) {
+  Shape last{shape[0]};
+  for (int i = 2; i < shape.rank(); ++i) last.push_back(shape[i]);
+  last.push_back(shape[1]);
+  return last;
+}
+inline Tensor ChannelsLast(const Tensor& t) {
+  std::vector<int64_t> perm{0};
+  for (int i = 2; i < t.shape().rank(); ++i) perm.push_back(i);
+  perm.push_back(1);
+  return RunReference(
+      {"Transpose", {{"perm", perm}}, {t}, {{t.dtype(), ChannelsLast(t.shape())}}})[0];
+}
+inline Tensor ChannelsFirst(const Tensor& t) {
+  const int rank = t.shape().rank();
+  std::vector<int64_t> perm{0, rank - 1};
+  Shape first{t.shape()[0], t.shape()[rank - 1]};
+  for (int i = 1; i + 1 < rank; ++i) {
+    perm.push_back(i);
+    first.push_back(t.shape()[i]);
+  }
+  return RunReference({"Transpose", {{"perm", perm}}, {t}, {{t.dtype(), first}}})[0];
+}
+
 }  // namespace fusee::ops
