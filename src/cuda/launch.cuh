@@ -27,24 +27,36 @@ __device__ __forceinline__ void AllowNext() {
 #endif
 }
 
-// Enqueues kernel<<<grid, block, shared_bytes>>>(args...) on a queue (RunArgs::queue). A grid
-// without blocks is no launch at all.
+// Enqueues kernel<<<grid, block, shared_bytes>>>(args...) on a queue (RunArgs::queue), in clusters
+// of `cluster` blocks along x (above 1: sm_90; grid.x is a multiple of it). A grid without blocks
+// is no launch at all.
 template <typename... Params, typename... Args>
-Status Launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, void* queue,
-              Args... args) {
+Status LaunchClusters(void (*kernel)(Params...), dim3 grid, dim3 block, unsigned cluster,
+                      size_t shared_bytes, void* queue, Args... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return OkStatus();
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim.x = cluster;
+  attributes[1].val.clusterDim.y = 1;
+  attributes[1].val.clusterDim.z = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = static_cast<cudaStream_t>(queue);
-  config.attrs = &attribute;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = cluster > 1 ? 2 : 1;
   FUSEE_CUDA_TRY(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
   return OkStatus();
+}
+
+// The same without clusters.
+template <typename... Params, typename... Args>
+Status Launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, void* queue,
+              Args... args) {
+  return LaunchClusters(kernel, grid, block, 1, shared_bytes, queue, args...);
 }
 
 }  // namespace fusee::cuda

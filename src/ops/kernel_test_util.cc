@@ -50,7 +50,7 @@ struct Operands {
   std::vector<TensorSpec> output_specs;
 
   StepSpec Spec(const KernelCall& call) const {
-    return {call.op, &call.attrs, input_specs, output_specs, call.dims.size()};
+    return {call.op, &call.attrs, input_specs, output_specs, call.dims.size(), call.config};
   }
   void SetInput(size_t i, Tensor tensor, bool constant) {
     inputs[i] = std::move(tensor);
@@ -300,6 +300,35 @@ Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, dou
       }
     }
     ran.push_back(kernel->id);
+  }
+  return ran;
+}
+
+Result<std::vector<std::string>> CompareConfigurations(const KernelCall& call, double rtol,
+                                                       double atol, size_t limit) {
+  std::vector<std::string> ran;
+  const DeviceUnderTest* under = TestDevice();
+  if (under == nullptr) return ran;
+  FUSEE_TRY(const std::vector<Tensor> want, RunKernel(KernelsFor(call.op).back()->id, call));
+  for (const KernelDef* kernel : under->kernels->For(call.op)) {
+    if (kernel->configurations == nullptr) continue;
+    KernelCall configured = call;
+    auto offered = kernel->configurations(MakeOperands(call).Spec(call), *under->device);
+    if (!offered.ok() && offered.status().code() == StatusCode::kUnimplemented) continue;
+    FUSEE_TRY(const std::vector<Configuration> list, std::move(offered));
+    for (size_t i = 0; i < list.size() && i < limit; ++i) {
+      const std::string name = std::string(kernel->id) + ": " + list[i].name;
+      configured.config = list[i].bytes;
+      Result<std::vector<Tensor>> got = RunKernel(kernel->id, configured);
+      if (!got.ok()) return std::move(got).status().Annotate(name);
+      for (size_t r = 0; r < want.size(); ++r) {
+        if (!want[r].present()) continue;
+        const Comparison c = Compare((*got)[r].view(), want[r].view(), {rtol, atol});
+        if (!c.passed)
+          return Internal(name + " differs in result " + std::to_string(r) + ": " + c.reason);
+      }
+      ran.push_back(name);
+    }
   }
   return ran;
 }

@@ -3,6 +3,8 @@
 // kernels too, through the same calls.
 #pragma once
 
+#include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -29,7 +31,8 @@ struct KernelCall {
   std::vector<Tensor> inputs;                    // absent operands: Tensor()
   std::vector<std::pair<DType, Shape>> outputs;  // kInvalid: unwanted result
   std::vector<int64_t> dims;
-  uint32_t constant_inputs = 0;  // bit i: operand i is a constant (may be packed)
+  uint32_t constant_inputs = 0;        // bit i: operand i is a constant (may be packed)
+  std::vector<std::byte> config = {};  // StepSpec::config
 };
 
 // Runs the kernel with this id, or an error (a refusal keeps its code kUnimplemented). Outputs are
@@ -41,5 +44,11 @@ Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& cal
 // that ran; an error names the tactic that differed. Tactics that refuse are skipped.
 Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol,
                                                      double atol);
+
+// The same over the configurations that the tactics of the device under test offer for this call,
+// at most `limit` of each. Returns "id: configuration" of those that ran; none without such a
+// device.
+Result<std::vector<std::string>> CompareConfigurations(const KernelCall& call, double rtol,
+                                                       double atol, size_t limit);
 
 }  // namespace fusee::ops

@@ -1,5 +1,7 @@
 #include "ops/nn/conv.h"
 
+#include <fmt/format.h>
+
 namespace fusee::ops {
 
 Result<ConvParams> ParseConv(const StepSpec& spec) {

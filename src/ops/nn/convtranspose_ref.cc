@@ -1,4 +1,6 @@
 // Reference transposed convolution: each result gathers the taps that reach it, summed in double.
+#include <fmt/format.h>
+
 #include "ops/nn/conv.h"
 #include "ops/nn/element.h"
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace fusee::ops {
 
 Result<MatMulParams> ParseMatMul(const StepSpec& spec) {

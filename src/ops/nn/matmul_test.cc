@@ -75,7 +75,7 @@ TEST(MatMul, RefusesAResidualOfAnotherShapeOrType) {
     call.inputs[3] = residual;
     for (uint32_t constants : {0u, 2u}) {
       call.constant_inputs = constants;
-      for (const KernelDef* kernel : KernelsFor("MatMul"))
+      for (const KernelDef* kernel : TacticsUnderTest("MatMul"))
         EXPECT_FALSE(RunKernel(kernel->id, call).ok()) << kernel->id;
     }
   }
@@ -152,7 +152,7 @@ TEST(MatMul, SameBitsWhateverTheThreadsBatchAndInstructionSet) {
 }
 
 TEST(MatMul, RefusesWrongShapes) {
-  for (const KernelDef* kernel : KernelsFor("MatMul")) {
+  for (const KernelDef* kernel : TacticsUnderTest("MatMul")) {
     EXPECT_FALSE(
         RunKernel(kernel->id, MatMulCall(DType::kF32, Shape{2, 3}, Shape{4, 2}, Shape{2, 2})).ok());
     EXPECT_FALSE(
@@ -243,7 +243,7 @@ TEST(Gemm, RefusesAnUnknownActivation) {
       {{"activation", "Magic"}},
       {RandomTensor(DType::kF32, Shape{1, 1}, 1), RandomTensor(DType::kF32, Shape{1, 1}, 2)},
       {{DType::kF32, Shape{1, 1}}}};
-  for (const KernelDef* kernel : KernelsFor("Gemm")) {
+  for (const KernelDef* kernel : TacticsUnderTest("Gemm")) {
     auto result = RunKernel(kernel->id, call);
     ASSERT_FALSE(result.ok());
     EXPECT_THAT(result.status().message(), ::testing::HasSubstr("Magic"));

@@ -1,5 +1,7 @@
 #include "ops/nn/pool.h"
 
+#include <fmt/format.h>
+
 namespace fusee::ops {
 
 Result<PoolParams> ParsePool(const StepSpec& spec) {

@@ -55,7 +55,7 @@ inline bool SameBits(const Tensor& a, const Tensor& b) {
 inline void ExpectThreadInvariant(const KernelCall& call) {
   BackwardParallel three(3);
   BackwardParallel eight(8);
-  for (const KernelDef* kernel : KernelsFor(call.op)) {
+  for (const KernelDef* kernel : TacticsUnderTest(call.op)) {
     auto one = RunKernel(kernel->id, call);
     if (!one.ok()) {
       EXPECT_EQ(one.status().code(), StatusCode::kUnimplemented) << one.status().ToString();
@@ -89,7 +89,7 @@ inline void ExpectBatchInvariant(const KernelCall& call, int64_t index) {
   };
   alone.inputs[0] = slice(call.inputs[0]);
   for (auto& output : alone.outputs) output.second[0] = 1;
-  for (const KernelDef* kernel : KernelsFor(call.op)) {
+  for (const KernelDef* kernel : TacticsUnderTest(call.op)) {
     auto all = RunKernel(kernel->id, call);
     auto one = RunKernel(kernel->id, alone);
     if (!all.ok()) continue;
