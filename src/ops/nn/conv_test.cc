@@ -186,7 +186,7 @@ TEST(Conv, RefusesAResidualThatDoesNotFit) {
                                  RandomTensor(DType::kF16, Shape{1, 6, 3, 3}, 4)}) {
     KernelCall call = good;
     call.inputs.push_back(residual);
-    for (const KernelDef* kernel : KernelsFor("Conv"))
+    for (const KernelDef* kernel : TacticsUnderTest("Conv"))
       EXPECT_FALSE(RunKernel(kernel->id, call).ok()) << kernel->id;
   }
 }
@@ -230,15 +230,15 @@ TEST(Conv, ChannelsLastGivesTheBitsOfChannelsFirst) {
 TEST(Conv, RefusesShapesOfTheOtherLayout) {
   KernelCall call = ConvCall(Shape{1, 4, 5, 5}, Shape{6, 4, 3, 3}, {});
   call.attrs.Set("layout", "NHWC");
-  for (const KernelDef* kernel : KernelsFor("Conv")) EXPECT_FALSE(RunKernel(kernel->id, call).ok());
+  for (const KernelDef* kernel : TacticsUnderTest("Conv")) EXPECT_FALSE(RunKernel(kernel->id, call).ok());
   call.attrs.Set("layout", "NCWH");
-  for (const KernelDef* kernel : KernelsFor("Conv")) EXPECT_FALSE(RunKernel(kernel->id, call).ok());
+  for (const KernelDef* kernel : TacticsUnderTest("Conv")) EXPECT_FALSE(RunKernel(kernel->id, call).ok());
 }
 
 TEST(Conv, RefusesBadAttributesAndShapes) {
   const KernelCall good = ConvCall(Shape{1, 4, 5, 5}, Shape{6, 4, 3, 3}, {});
   const auto expect_refused = [](KernelCall call, const char* why) {
-    for (const KernelDef* kernel : KernelsFor("Conv"))
+    for (const KernelDef* kernel : TacticsUnderTest("Conv"))
       EXPECT_FALSE(RunKernel(kernel->id, call).ok()) << why;
   };
   const auto with = [&](const char* name, AttrValue value) {
