@@ -172,12 +172,17 @@ class ConvMma final : public BoundKernel {
   Params params_;
 };
 
-Result<std::unique_ptr<BoundKernel>> BindMma(const StepSpec& spec) {
-  FUSEE_TRY(Params params, Parse(spec));
+Result<Params> ParseMma(const StepSpec& spec) {
+  FUSEE_TRY(const Params params, Parse(spec));
   if (params.conv.dtype == DType::kF32) return RefuseTactic(spec, "takes f16 and bf16");
   if (!params.conv.window.channels_last) return RefuseTactic(spec, "takes layout NHWC");
   if (params.conv.group != 1) return RefuseTactic(spec, "takes one group");
   if (params.conv.window.spatial > 2) return RefuseTactic(spec, "takes 1-D and 2-D windows");
+  return params;
+}
+
+Result<std::unique_ptr<BoundKernel>> BindMma(const StepSpec& spec) {
+  FUSEE_TRY(Params params, ParseMma(spec));
   if (!spec.config.empty()) {
     MmaConfig config;
     if (spec.config.size() != sizeof(config))
@@ -191,8 +196,7 @@ Result<std::unique_ptr<BoundKernel>> BindMma(const StepSpec& spec) {
 }
 
 Result<std::vector<Configuration>> MmaConfigurations(const StepSpec& spec, Device&) {
-  FUSEE_TRY(const Params params, Parse(spec));
-  (void)params;
+  if (auto params = ParseMma(spec); !params.ok()) return std::move(params).status();
   std::vector<Configuration> list;
   for (int t = 0; t < kConvMmaTileCount; ++t) {
     const MmaConfig config{.tile = static_cast<uint32_t>(t)};

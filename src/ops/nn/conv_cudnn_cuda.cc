@@ -26,8 +26,8 @@ namespace {
 using cuda::CudnnApi;
 using cuda::CudnnDescriptor;
 
-constexpr int64_t kPlansMax = 28;      // configurations offered to the tuner for one step
-constexpr int64_t kHeuristicsMax = 6;  // of them from each heuristic
+constexpr size_t kPlansMax = 32;       // tried for one step; most compile for 0.3 to 2 s
+constexpr int64_t kHeuristicsMax = 5;  // of them from each heuristic
 constexpr int64_t kEnginesMax = 128;
 constexpr int64_t kKernelCfgMax = 32;
 constexpr uint64_t kWorkspaceMax = uint64_t{64} << 20;
@@ -312,6 +312,7 @@ Status AddKernelConfigs(const CudnnApi& api, const OperationGraph& graph, DType 
         FUSEE_TRY(config.SetDescriptor(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, choice));
         if (!config.Finalize().ok()) continue;
         list->push_back({std::move(config), fmt::format("engine {} config {}", index, value)});
+        if (list->size() >= kPlansMax) return OkStatus();
       }
     }
   }
@@ -370,7 +371,7 @@ std::vector<Configuration> SerialiseAll(const CudnnApi& api,
   std::vector<Configuration> list;
   std::set<std::vector<std::byte>> seen;  // a heuristic's choice may be one of the enumerated
   for (auto& one : results) {
-    if (one && seen.insert(one->bytes).second && list.size() < static_cast<size_t>(kPlansMax))
+    if (one && seen.insert(one->bytes).second && list.size() < kPlansMax)
       list.push_back(std::move(*one));
   }
   return list;
