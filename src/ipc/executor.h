@@ -97,6 +97,8 @@ struct Batch {
   // dimension 0, and their rows together are within the symbol's range. Kept alive by the caller
   // until OnBatchDone.
   std::span<BatchItem> items;
+  // How long it should take; zero when nothing is known. Whoever watches for hangs judges by it.
+  Duration predicted{};
 };
 
 struct BatchResult {
