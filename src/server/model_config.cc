@@ -39,7 +39,7 @@ class Parser {
 
   Status Error(std::string_view what) const {
     const auto line = 1 + std::ranges::count(text_.substr(0, at_), '\n');
-    return InvalidArgument(fmt::format("line {}: {}", line, what));
+    return DataLoss(fmt::format("line {}: {}", line, what));
   }
 
   char Peek() {
@@ -167,7 +167,7 @@ Result<std::vector<std::string>> ParseDeviceOrder(std::string_view text) {
 
 Result<std::vector<std::string>> ReadDeviceOrder(std::string_view text) {
   if (text.size() > kModelConfigBytesMax)
-    return InvalidArgument(fmt::format("more than {} bytes", kModelConfigBytesMax));
+    return DataLoss(fmt::format("more than {} bytes", kModelConfigBytesMax));
   FUSEE_TRY(const auto value, Parser(text).DeviceOrder());
   if (!value) return std::vector<std::string>();
   return ParseDeviceOrder(*value);

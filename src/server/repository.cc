@@ -87,12 +87,12 @@ Result<std::vector<std::string>> OrderOf(const fs::path& folder,
     return std::vector<std::string>(device_order.begin(), device_order.end());
   FUSEE_TRY(const std::string text, ReadSmallFile(config.string(), kModelConfigBytesMax));
   auto order = ReadDeviceOrder(text);
-  if (!order.ok()) return std::move(order).status().Annotate(config.string());
-  if (!order->empty()) return order;
+  const bool unreadable = order.status().code() == StatusCode::kDataLoss;
+  if (!order.ok() && !unreadable) return std::move(order).status().Annotate(config.string());
+  if (order.ok() && !order->empty()) return order;
   warnings->push_back(fmt::format(
-      "{}: ignored; inputs, outputs, batching and limits come from the plan itself, and it has no "
-      "parameter device_order",
-      config.string()));
+      "{}: ignored; inputs, outputs, batching and limits come from the plan itself, and {}",
+      config.string(), unreadable ? order.status().message() : "it names no device_order"));
   return std::vector<std::string>(device_order.begin(), device_order.end());
 }
 
