@@ -54,4 +54,13 @@ ExitCode PrintUsageError(const Status& status, bool json) {
   return status.code() == StatusCode::kInvalidArgument ? ExitCode::kUsage : ExitCodeFor(status);
 }
 
+namespace {
+std::vector<std::string> arguments_of_command;
+}  // namespace
+
+void SetArguments(std::vector<std::string> arguments) {
+  arguments_of_command = std::move(arguments);
+}
+const std::vector<std::string>& Arguments() { return arguments_of_command; }
+
 }  // namespace fusee::cli

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 
@@ -44,6 +45,11 @@ void PrintError(const Status& status, bool json);
 // not parse, options without effect). kUsage for kInvalidArgument, else as ExitCodeFor (a named
 // file that does not exist).
 ExitCode PrintUsageError(const Status& status, bool json);
+
+// The words after the command's name, as main was given them: for a command that hands over to
+// another program. Set by main before Run.
+void SetArguments(std::vector<std::string> arguments);
+const std::vector<std::string>& Arguments();
 
 // One factory per command, defined in cmd_<name>.cc.
 #define FUSEE_COMMAND(name, summary) std::unique_ptr<Command> Make_##name();

@@ -63,6 +63,7 @@ int Main(int argc, char** argv) {
     return error.get_exit_code() == 0 ? app.exit(error)
                                       : (app.exit(error), static_cast<int>(ExitCode::kUsage));
   }
+  SetArguments({argv + std::min(argc, 2), argv + argc});
   for (size_t i = 0; i < apps.size(); ++i) {
     if (!apps[i]->parsed()) continue;
     auto code = commands[i]->Run();

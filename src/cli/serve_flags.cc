@@ -1,14 +1,18 @@
 #include "cli/serve_flags.h"
-#include "device/thread_pool.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "device/thread_pool.h"
+#include "server/model_config.h"
+
 namespace fusee::cli {
 namespace {
 
 constexpr int kMaxPort = 65535;
+constexpr int kCpuWorkersMax = 32;
+constexpr int kCudaDevicesMax = 16;
 constexpr int64_t kMaxDeadlineMs = int64_t{24} * 3600 * 1000;
 
 }  // namespace
@@ -37,7 +41,20 @@ void ServeFlags::Add(CLI::App& app) {
   app.add_option("--http-thread-count", options.http_threads, "event loops of the HTTP server")
       ->check(CLI::Range(uint32_t{1}, server::kHttpThreadsMax))
       ->capture_default_str();
-  app.add_option("--threads", threads, "threads that run models; 0: all this process may")
+  app.add_option("--workers", workers, "CPU worker processes")
+      ->check(CLI::Range(1, kCpuWorkersMax))
+      ->capture_default_str();
+  app.add_option("--device-order", device_order_,
+                 "kinds of devices, first choice first, for models that name none (config.pbtxt, "
+                 "parameter device_order)")
+      ->default_str("cuda,cpu");
+  app.add_option("--cuda-devices", cuda_devices,
+                 "CUDA devices to use, from the first on, for models that have a CUDA plan")
+      ->check(CLI::Range(1, kCudaDevicesMax))
+      ->capture_default_str();
+  app.add_option("--worker-faults", worker_faults, "for tests: faults of the workers")->group("");
+  app.add_option("--threads", threads,
+                 "threads of each CPU worker; 0: the processors there are, divided by the workers")
       ->check(CLI::Range(0, ThreadPool::kMaxWidth))
       ->capture_default_str();
   app.add_option("--http-max-input-size", options.http.body_bytes,
@@ -111,6 +128,11 @@ Status ServeFlags::Apply() {
   if (default_deadline_ms_ > max_deadline_ms_) {
     return InvalidArgument(fmt::format("--default-deadline-ms {} is above --max-deadline-ms {}",
                                        default_deadline_ms_, max_deadline_ms_));
+  }
+  if (!device_order_.empty()) {
+    auto order = server::ParseDeviceOrder(device_order_);
+    if (!order.ok()) return std::move(order).status().Annotate("--device-order");
+    options.device_order = std::move(*order);
   }
   // The largest body, compressed and inflated, must fit when nothing else is in flight.
   options.http.body_bytes_in_flight =

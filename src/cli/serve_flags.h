@@ -12,7 +12,10 @@ namespace fusee::cli {
 
 struct ServeFlags {
   server::ServeOptions options;
-  int threads = 0;  // of the executor; 0: all this process may use
+  int threads = 0;  // of each CPU worker; 0: the CPUs there are, divided by the workers
+  int workers = 1;  // of the CPU
+  int cuda_devices = 1;          // how many CUDA devices to use, from the first on
+  std::string worker_faults;     // for tests: base/fault.h, of every worker
 
   void Add(CLI::App& app);
   // Moves what was parsed into options. Errors: kInvalidArgument naming the flag, why it cannot be
@@ -24,7 +27,7 @@ struct ServeFlags {
   int http_port_ = 8000, metrics_port_ = 8002;
   int64_t default_deadline_ms_ = 0, max_deadline_ms_ = 0, drain_delay_ms_ = 0, exit_timeout_s_ = 0;
   bool allow_http_ = true, allow_metrics_ = true, allow_grpc_ = false;
-  std::string grpc_port_, model_control_mode_;
+  std::string grpc_port_, model_control_mode_, device_order_;
 };
 
 }  // namespace fusee::cli

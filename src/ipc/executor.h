@@ -1,10 +1,10 @@
 // How the server reaches execution: load a plan, ask what a request would produce, run a batch.
 //
-// This is the line along which the process splits: everything that crosses it is plain data (names,
+// This is the line along which processes split: everything that crosses it is plain data (names,
 // numbers, spans of bytes, a Status), so an implementation may run in this process
-// (worker/in_process_executor.h) or in another one. The caller owns all request memory and keeps it
-// untouched until the batch is reported done, which is what later lets a batch be replayed
-// elsewhere after a device died.
+// (worker/in_process_executor.h) or in another one (server/supervisor.h). The caller owns all
+// request memory and keeps it untouched until the batch is reported done, which is what lets a
+// batch be run again elsewhere after a device died.
 #pragma once
 
 #include <cstdint>
@@ -97,11 +97,17 @@ struct Batch {
   // dimension 0, and their rows together are within the symbol's range. Kept alive by the caller
   // until OnBatchDone.
   std::span<BatchItem> items;
+  // How long it should take; zero when nothing is known. Whoever watches for hangs judges by it.
+  Duration predicted{};
 };
 
 struct BatchResult {
   uint64_t id = 0;
   Status status;                            // of the whole batch; on error no output is defined
+  // The device ended before it answered: nothing is wrong with the batch, another may run it. Its
+  // outputs may still be written to until the device is known to be dead, so whoever runs it again
+  // gives it other output memory.
+  bool lost = false;
   Duration gather{}, compute{}, scatter{};  // copying rows in, running, copying rows out
 };
 

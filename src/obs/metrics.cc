@@ -12,7 +12,7 @@ namespace fusee::obs {
 namespace {
 
 enum class Kind : uint8_t { kCounter, kGauge, kSecondsGauge, kLatencyHistogram, kSizeHistogram };
-enum class Labels : uint8_t { kServer, kModel, kModelReason };
+enum class Labels : uint8_t { kServer, kModel, kModelReason, kDevice };
 
 struct Definition {
   MetricId id;
@@ -142,24 +142,33 @@ void Metrics::ObserveSize(MetricId id, uint64_t n) {
 }
 
 std::shared_ptr<Metrics> Registry::Model(const std::string& name, int64_t version) {
+  return Find(&models_, name, version);
+}
+std::shared_ptr<Metrics> Registry::Device(const std::string& name) {
+  return Find(&devices_, name, 0);
+}
+
+std::shared_ptr<Metrics> Registry::Find(std::vector<Entry>* entries, const std::string& name,
+                                        int64_t version) {
   const std::lock_guard lock(mutex_);
-  for (const Entry& e : models_) {
+  for (const Entry& e : *entries) {
     if (e.name == name && e.version == version) return e.metrics;
   }
-  models_.push_back({name, version, std::make_shared<Metrics>()});
+  entries->push_back({name, version, std::make_shared<Metrics>()});
   // Kept in order, so that two scrapes list the same series in the same place.
-  auto metrics = models_.back().metrics;
-  std::sort(models_.begin(), models_.end(), [](const Entry& a, const Entry& b) {
+  auto metrics = entries->back().metrics;
+  std::sort(entries->begin(), entries->end(), [](const Entry& a, const Entry& b) {
     return std::tie(a.name, a.version) < std::tie(b.name, b.version);
   });
   return metrics;
 }
 
 std::string Registry::Serialize() const {
-  std::vector<Entry> models;
+  std::vector<Entry> models, devices;
   {
     const std::lock_guard lock(mutex_);
     models = models_;
+    devices = devices_;
   }
   std::string out;
   for (const Definition& d : kDefinitions) {
@@ -167,6 +176,11 @@ std::string Registry::Serialize() const {
                    TypeName(d.kind));
     if (d.labels == Labels::kServer) {
       WriteOne(out, d, "", server_);
+      continue;
+    }
+    if (d.labels == Labels::kDevice) {
+      for (const Entry& e : devices)
+        WriteOne(out, d, fmt::format("device=\"{}\"", Escaped(e.name)), *e.metrics);
       continue;
     }
     for (const Entry& e : models) {

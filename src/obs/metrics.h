@@ -70,7 +70,7 @@ class Histogram {
   std::atomic<uint64_t> sum_{0};
 };
 
-// The metrics of one label set: of the server, or of one model version.
+// The metrics of one label set: of the server, of one model version, or of one device.
 class Metrics {
  public:
   void Add(MetricId id, uint64_t n = 1) { cell(id).fetch_add(n, std::memory_order_relaxed); }
@@ -108,6 +108,8 @@ class Registry {
   // The metrics of a model version, created on first use and kept for the registry's life, so that
   // counters survive a reload. Takes a lock: at load, not per request.
   std::shared_ptr<Metrics> Model(const std::string& name, int64_t version);
+  // The same for a device, by its name ("cpu:0").
+  std::shared_ptr<Metrics> Device(const std::string& name);
   // Everything in Prometheus' text format, version 0.0.4; families in the order of metrics.inc.
   std::string Serialize() const;
 
@@ -115,10 +117,13 @@ class Registry {
   struct Entry {
     std::string name;
     int64_t version;
-    std::shared_ptr<Metrics> metrics;  // shared with the loaded model
+    std::shared_ptr<Metrics> metrics;  // shared with the loaded model, or the fleet
   };
+  std::shared_ptr<Metrics> Find(std::vector<Entry>* entries, const std::string& name,
+                                int64_t version);
   mutable std::mutex mutex_;
   std::vector<Entry> models_;
+  std::vector<Entry> devices_;  // version is 0
   Metrics server_;
 };
 

@@ -346,6 +346,20 @@ Duration Scheduler::Complete(const PlannedBatch& batch, TimePoint now) {
   return took;
 }
 
+void Scheduler::Abandon(const PlannedBatch& batch) {
+  State& st = *state_;
+  FUSEE_CHECK(st.running, "a batch was abandoned while none was running");
+  for (const Ticket& ticket : batch.requests()) st.Free(ticket.slot);
+  st.running = false;
+  st.tail.valid = false;
+}
+
+std::optional<Ticket> Scheduler::First() const {
+  State& st = *state_;
+  if (st.first == kNone) return std::nullopt;
+  return Ticket{st.first, st.slot(st.first).generation};
+}
+
 size_t Scheduler::Expire(TimePoint now, std::span<Ticket> out) {
   State& st = *state_;
   size_t n = 0;

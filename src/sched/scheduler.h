@@ -1,6 +1,8 @@
 // Decides which requests get in, which run together and when: a pure state machine over one device.
+// A server with several devices has one Scheduler for each, and moves requests between them by
+// Cancel and Admit.
 //
-//            Admit            NextBatch             Complete
+//            Admit            NextBatch        Complete, Abandon
 //   (free) ---------> queued -----------> running ------------> (free)
 //                        |
 //                        | Expire (its deadline can no longer be met), Cancel
@@ -145,6 +147,13 @@ class Scheduler {
 
   // The running batch is over; its tickets become free. Returns how long it ran.
   Duration Complete(const PlannedBatch& batch, TimePoint now);
+
+  // The running batch will not end: its device is gone. Its tickets become free; nothing is learned
+  // from the time it took.
+  void Abandon(const PlannedBatch& batch);
+
+  // The most urgent queued request; nullopt when nothing is queued.
+  std::optional<Ticket> First() const;
 
   // Takes out queued requests whose deadline has passed or can no longer be met even alone; writes
   // their tickets, which are free afterwards, and returns how many. Call again while it returns

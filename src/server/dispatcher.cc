@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+
+#include "base/checked_math.h"
 
 namespace fusee::server {
 namespace {
@@ -56,209 +59,465 @@ void CountBroken(obs::Metrics& metrics, Reason reason) {
 
 }  // namespace
 
-Dispatcher::Dispatcher(const sched::Limits& limits, ipc::Executor* executor, const Clock* clock)
-    : executor_(executor),
-      clock_(clock),
-      limits_(limits),
-      scheduler_(limits),
-      calls_(limits.requests) {
-  running_.items.reserve(sched::kBatchRequestsMax);
-  running_.calls.reserve(sched::kBatchRequestsMax);
-  running_.stamps.reserve(sched::kBatchRequestsMax);
+bool PlaceOutputs(ipc::BlockSource& source, InferCall* call) {
+  uint64_t bytes = 0;
+  for (const TensorView& output : call->outputs)
+    bytes += AlignUp(static_cast<uint64_t>(output.size_bytes()), kTensorAlignment);
+  ipc::Block block = source.Take(bytes);
+  if (!block) return false;
+  uint64_t offset = 0;
+  for (TensorView& output : call->outputs) {
+    output.data = block.data() + offset;
+    offset += AlignUp(static_cast<uint64_t>(output.size_bytes()), kTensorAlignment);
+  }
+  call->output_memory = std::move(block);
+  return true;
+}
+
+Dispatcher::Lane::Lane(Dispatcher* o, size_t i, const DeviceInfo& d, const sched::Limits& limits,
+                       std::shared_ptr<obs::Metrics> m)
+    : owner(o),
+      index(i),
+      info(d),
+      metrics(std::move(m)),
+      scheduler(limits),
+      calls(limits.requests) {
+  running.items.reserve(sched::kBatchRequestsMax);
+  running.calls.reserve(sched::kBatchRequestsMax);
+  running.stamps.reserve(sched::kBatchRequestsMax);
+}
+
+bool Dispatcher::Lane::Holds(const ServedModel& model, size_t kind) const {
+  const OnKind& on_kind = model.kinds[kind];
+  return on_kind.kind == info.kind &&
+         std::binary_search(models.begin(), models.end(), on_kind.model.get());
+}
+
+Dispatcher::Dispatcher(const sched::Limits& limits, Fleet* fleet, obs::Registry* registry,
+                       const Clock* clock)
+    : fleet_(fleet), clock_(clock), limits_(limits), memory_(fleet->request_memory()) {
+  for (const DeviceInfo& info : fleet->devices()) {
+    lanes_.push_back(std::make_unique<Lane>(this, lanes_.size(), info, limits,
+                                            registry->Device(info.name)));
+  }
   watcher_ = std::thread([this] { WatchDeadlines(); });
 }
 
 Dispatcher::~Dispatcher() { Stop(std::chrono::hours(24)); }
 
 Result<std::shared_ptr<const ServedModel>> Dispatcher::AddModel(
-    std::shared_ptr<const ipc::Model> model, std::shared_ptr<obs::Metrics> metrics,
-    Duration deadline_min) {
-  auto served = std::make_shared<ServedModel>();
+    std::vector<std::pair<std::string, std::shared_ptr<const ipc::Model>>> kinds,
+    std::shared_ptr<obs::Metrics> metrics, Duration deadline_min) {
+  FUSEE_CHECK(!kinds.empty(), "a model on no kind of device");
+  ServedModel served;
+  served.metrics = std::move(metrics);
+  std::shared_ptr<const ServedModel> result;
+  for (auto& [kind, model] : kinds) {
+    FUSEE_TRY(result, ExtendModel(result ? *result : served, result ? result->kinds.size() : 0,
+                                  std::move(kind), std::move(model), deadline_min));
+  }
+  return result;
+}
+
+Result<std::shared_ptr<const ServedModel>> Dispatcher::ExtendModel(
+    const ServedModel& served, size_t at, std::string kind,
+    std::shared_ptr<const ipc::Model> model, Duration deadline_min) {
+  auto extended = std::make_shared<ServedModel>(served);
+  OnKind on_kind{.kind = std::move(kind), .model = std::move(model)};
   const sched::ModelProfile profile =
-      MakeProfile(model->info(), deadline_min, &served->latency_classes);
-  served->rows_max = profile.rows_max;
-  served->model = std::move(model);
-  served->metrics = std::move(metrics);
-  const std::lock_guard lock(mutex_);
-  FUSEE_TRY(served->index, scheduler_.AddModel(profile));
-  return std::shared_ptr<const ServedModel>(std::move(served));
+      MakeProfile(on_kind.model->info(), deadline_min, &on_kind.latency_classes);
+  on_kind.rows_max = profile.rows_max;
+  on_kind.index.resize(lanes_.size());
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& lane : lanes_) {
+      if (lane->info.kind != on_kind.kind) continue;
+      FUSEE_TRY(on_kind.index[lane->index], lane->scheduler.AddModel(profile));
+    }
+  }
+  extended->kinds.insert(extended->kinds.begin() + static_cast<std::ptrdiff_t>(at),
+                         std::move(on_kind));
+  return std::shared_ptr<const ServedModel>(std::move(extended));
+}
+
+// ---- admission ----
+
+std::vector<Dispatcher::Lane*> Dispatcher::CandidatesLocked(const InferCall& call, size_t kind,
+                                                            const Lane* except) {
+  std::vector<Lane*> candidates;
+  if (!call.shapes[kind].fits) return candidates;
+  for (const auto& lane : lanes_) {
+    if (lane.get() != except && lane->ready && lane->Holds(*call.model, kind))
+      candidates.push_back(lane.get());
+  }
+  const auto load = [](const Lane* l) {
+    return l->scheduler.queued() + static_cast<uint32_t>(l->running.calls.size());
+  };
+  std::ranges::stable_sort(candidates, {}, load);
+  return candidates;
+}
+
+std::optional<Dispatcher::Refused> Dispatcher::PlaceLocked(std::unique_ptr<InferCall>* call,
+                                                           TimePoint now, const Lane* except) {
+  std::optional<sched::Refusal> refusal;
+  for (size_t kind = 0; kind < (*call)->model->kinds.size(); ++kind) {
+    for (Lane* lane : CandidatesLocked(**call, kind, except)) {
+      const RequestShape& shape = (*call)->shapes[kind];
+      const sched::Admission admission =
+          lane->scheduler.Admit({.model = (*call)->model->kinds[kind].index[lane->index],
+                                 .arrival = (*call)->arrival,
+                                 .deadline = (*call)->deadline,
+                                 .rows = shape.rows,
+                                 .bytes = (*call)->bytes,
+                                 .shape = shape.key,
+                                 .latency_class = shape.latency_class},
+                                now);
+      if (const auto* ticket = std::get_if<sched::Ticket>(&admission)) {
+        lane->calls[ticket->slot] = std::move(*call);
+        return std::nullopt;
+      }
+      // Of several refusals the one that soonest is none any more; "never" counts last.
+      const auto& here = std::get<sched::Refusal>(admission);
+      const auto wait = [](const sched::Refusal& r) {
+        return r.reason == sched::RefusalReason::kImpossible ? Duration::max() : r.retry_after;
+      };
+      if (!refusal || wait(here) < wait(*refusal)) refusal = here;
+    }
+  }
+  if (refusal) return MakeRefusal(*refusal, **call);
+  return Refused{Unavailable(fmt::format("no device that holds model '{}' is ready; try again in a "
+                                         "moment",
+                                         (*call)->model->info().name)),
+                 kNoDeviceRetry, Reason::kNoDevice};
 }
 
 std::optional<Dispatcher::Refused> Dispatcher::Submit(std::unique_ptr<InferCall> call) {
-  const sched::RequestMeta meta{.model = call->model->index,
-                                .arrival = call->arrival,
-                                .deadline = call->deadline,
-                                .rows = call->shape.rows,
-                                .bytes = call->bytes,
-                                .shape = call->shape.key,
-                                .latency_class = call->shape.latency_class};
   obs::Metrics& metrics = *call->model->metrics;
-  std::vector<Finished> finished;
-  std::optional<ipc::Batch> batch;
+  Todo todo;
+  std::optional<Refused> refused;
   {
     const std::lock_guard lock(mutex_);
     const TimePoint now = clock_->Now();
     if (stopping_) {
-      metrics.Add(MetricId::kRejections, Reason::kDraining);
-      metrics.Add(MetricId::kRequestFailure, Reason::kRejected);
-      return Refused{Unavailable("Server exiting"), Duration(0), Reason::kDraining};
+      refused = Refused{Unavailable("Server exiting"), Duration(0), Reason::kDraining};
+    } else if (pending_.load(std::memory_order_relaxed) >= limits_.requests) {
+      refused = MakeRefusal({.reason = sched::RefusalReason::kQueueFull}, *call);
+    } else if (call->bytes > limits_.bytes - std::min(limits_.bytes, BytesLocked())) {
+      refused = MakeRefusal({.reason = sched::RefusalReason::kQueueBytes}, *call);
+    } else {
+      refused = PlaceLocked(&call, now, nullptr);
     }
-    const sched::Admission admission = scheduler_.Admit(meta, now);
-    if (const auto* refusal = std::get_if<sched::Refusal>(&admission)) {
-      metrics.Add(MetricId::kRejections, ReasonOf(refusal->reason));
+    if (refused) {
+      metrics.Add(MetricId::kRejections, refused->reason);
       metrics.Add(MetricId::kRequestFailure, Reason::kRejected);
-      return MakeRefusal(*refusal, *call);
+      return refused;
     }
     metrics.Add(MetricId::kPendingRequests);
-    calls_[std::get<sched::Ticket>(admission).slot] = std::move(call);
     pending_.fetch_add(1, std::memory_order_relaxed);
-    if (!scheduler_.running()) {
-      ExpireLocked(now, &finished);
-      batch = StartLocked(now);
-    }
+    StartLocked(now, &todo);
     // The watcher sleeps towards the earliest expiry; wake it only when that moved forward.
-    const auto expiry = scheduler_.NextExpiry();
+    const auto expiry = NextExpiryLocked();
     if (expiry && (!watched_ || *expiry < *watched_)) changed_.notify_one();
   }
-  Proceed(batch, &finished);
+  Proceed(&todo);
   return std::nullopt;
 }
 
 bool Dispatcher::Full() const {
   const std::lock_guard lock(mutex_);
   return stopping_ || pending_.load(std::memory_order_relaxed) >= limits_.requests ||
-         scheduler_.bytes() >= limits_.bytes;
+         BytesLocked() >= limits_.bytes;
 }
 
-void Dispatcher::ExpireLocked(TimePoint now, std::vector<Finished>* finished) {
+bool Dispatcher::AnyReady() const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(lanes_, [](const auto& lane) { return lane->ready; });
+}
+
+uint64_t Dispatcher::BytesLocked() const {
+  uint64_t bytes = 0;
+  for (const auto& lane : lanes_) bytes += lane->scheduler.bytes();
+  return bytes;
+}
+
+// ---- batches ----
+
+void Dispatcher::ExpireLocked(Lane& lane, TimePoint now, Todo* todo) {
   std::array<sched::Ticket, 64> expired;
   size_t n;
   do {
-    n = scheduler_.Expire(now, expired);
+    n = lane.scheduler.Expire(now, expired);
     for (size_t i = 0; i < n; ++i) {
-      Finished f{std::move(calls_[expired[i].slot]), DeadlineExceeded("Request timeout expired")};
+      Finished f{std::move(lane.calls[expired[i].slot]),
+                 DeadlineExceeded("Request timeout expired")};
       obs::Metrics& metrics = *f.call->model->metrics;
       metrics.Add(MetricId::kDeadlineMisses);
       CountBroken(metrics, Reason::kRejected);
-      finished->push_back(std::move(f));
+      todo->finished.push_back(std::move(f));
     }
   } while (n == expired.size());
 }
 
-std::optional<ipc::Batch> Dispatcher::StartLocked(TimePoint now) {
-  auto planned = scheduler_.NextBatch(now);
-  if (!planned) return std::nullopt;
-  running_.batch = *planned;
-  for (const sched::Ticket& ticket : planned->requests()) {
-    auto call = std::move(calls_[ticket.slot]);
-    running_.items.push_back({.inputs = call->inputs, .outputs = call->outputs});
-    running_.stamps.push_back(scheduler_.stamps(ticket));
-    running_.calls.push_back(std::move(call));
+void Dispatcher::StartLocked(TimePoint now, Todo* todo) {
+  for (const auto& lane : lanes_) {
+    if (lane->ready && !lane->scheduler.running()) StartLaneLocked(*lane, now, todo);
   }
-  return ipc::Batch{
-      .id = planned->id, .model = running_.calls[0]->model->model.get(), .items = running_.items};
 }
 
-void Dispatcher::OnBatchDone(ipc::BatchResult result) {
-  std::vector<Finished> finished;
-  std::optional<ipc::Batch> next;
+void Dispatcher::StartLaneLocked(Lane& lane, TimePoint now, Todo* todo) {
+  ExpireLocked(lane, now, todo);
+  if (lane.scheduler.queued() == 0) StealLocked(lane, now);
+  auto planned = lane.scheduler.NextBatch(now);
+  if (!planned) return;
+  Running& running = lane.running;
+  running.batch = *planned;
+  for (const sched::Ticket& ticket : planned->requests()) {
+    auto call = std::move(lane.calls[ticket.slot]);
+    running.items.push_back({.inputs = call->inputs, .outputs = call->outputs});
+    running.stamps.push_back(lane.scheduler.stamps(ticket));
+    running.calls.push_back(std::move(call));
+  }
+  const ServedModel& model = *running.calls[0]->model;
+  todo->starts.push_back(
+      {lane.index,
+       {.id = planned->id,
+        .model = model.kinds[*model.FindKind(lane.info.kind)].model.get(),
+        .items = running.items,
+        .predicted = planned->predicted_finish - planned->start}});
+}
+
+// Half of the longest queue of its kind, the most urgent first.
+void Dispatcher::StealLocked(Lane& lane, TimePoint now) {
+  Lane* victim = nullptr;
+  for (const auto& other : lanes_) {
+    if (other.get() == &lane || other->info.kind != lane.info.kind) continue;
+    const uint32_t queued = other->scheduler.queued();
+    if (queued > (victim ? victim->scheduler.queued() : 0)) victim = other.get();
+  }
+  if (victim == nullptr) return;
+  const uint32_t share = (victim->scheduler.queued() + 1) / 2;
+  for (uint32_t i = 0; i < share; ++i) {
+    const sched::Ticket ticket = *victim->scheduler.First();
+    auto& call = victim->calls[ticket.slot];
+    const size_t kind = *call->model->FindKind(lane.info.kind);
+    if (!lane.Holds(*call->model, kind)) return;
+    sched::RequestMeta meta = victim->scheduler.request(ticket);
+    meta.model = call->model->kinds[kind].index[lane.index];
+    const sched::Admission admission = lane.scheduler.Admit(meta, now);
+    const auto* moved = std::get_if<sched::Ticket>(&admission);
+    if (moved == nullptr) return;
+    lane.calls[moved->slot] = std::move(call);
+    victim->scheduler.Cancel(ticket);
+  }
+}
+
+void Dispatcher::OnBatchDone(Lane& lane, ipc::BatchResult result) {
+  Todo todo;
   {
     const std::lock_guard lock(mutex_);
-    FUSEE_CHECK(running_.batch.id == result.id && !running_.calls.empty(),
-                "the executor reported a batch that is not running");
+    FUSEE_CHECK(lane.running.batch.id == result.id && !lane.running.calls.empty(),
+                "the fleet reported a batch that is not running");
     const TimePoint now = clock_->Now();
-    const Duration took = scheduler_.Complete(running_.batch, now);
-    obs::Metrics& model_metrics = *running_.calls[0]->model->metrics;
-    if (result.status.ok()) {
-      model_metrics.Add(MetricId::kInferenceCount, running_.batch.rows);
-      model_metrics.Add(MetricId::kExecCount);
-      model_metrics.ObserveSize(MetricId::kBatchRows, running_.batch.rows);
-    }
-    for (size_t i = 0; i < running_.calls.size(); ++i) {
-      Finished f{std::move(running_.calls[i]), result.status};
-      obs::Metrics& metrics = *f.call->model->metrics;
-      const Duration queued = running_.stamps[i].started - running_.stamps[i].queued;
-      metrics.Observe(MetricId::kQueueSeconds, queued);
-      metrics.Observe(MetricId::kComputeSeconds, took);
-      if (!f.status.ok()) {
-        CountBroken(metrics, Reason::kBackend);
-      } else if (now > f.call->deadline) {
-        f.status = DeadlineExceeded("Request timeout expired");
-        metrics.Add(MetricId::kDeadlineMisses);
-        CountBroken(metrics, Reason::kOther);
-      } else {
-        metrics.Add(MetricId::kRequestSuccess);
-        metrics.Add(MetricId::kGoodRequests);
-        metrics.AddUs(MetricId::kRequestDurationUs, now - f.call->arrival);
-        metrics.AddUs(MetricId::kQueueDurationUs, queued);
-        metrics.AddUs(MetricId::kComputeInputDurationUs, result.gather);
-        metrics.AddUs(MetricId::kComputeInferDurationUs, result.compute);
-        metrics.AddUs(MetricId::kComputeOutputDurationUs, result.scatter);
-      }
-      finished.push_back(std::move(f));
-    }
-    running_.calls.clear();
-    running_.items.clear();
-    running_.stamps.clear();
-    if (!stopping_) {
-      ExpireLocked(now, &finished);
-      next = StartLocked(now);
-    }
+    if (result.lost)
+      LoseBatchLocked(lane, now, &todo);
+    else
+      FinishBatchLocked(lane, result, now, &todo);
+    if (!stopping_) StartLocked(now, &todo);
     ++answering_;
   }
-  Proceed(next, &finished);
+  Proceed(&todo);
   const std::lock_guard lock(mutex_);
   --answering_;
   changed_.notify_all();  // under the lock: Stop may be waiting, and this object ends with it
 }
 
-void Dispatcher::Proceed(const std::optional<ipc::Batch>& batch, std::vector<Finished>* finished) {
-  if (batch) executor_->Execute(*batch, this);
-  for (Finished& f : *finished) {
+void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, TimePoint now,
+                                   Todo* todo) {
+  Running& running = lane.running;
+  const Duration took = lane.scheduler.Complete(running.batch, now);
+  obs::Metrics& model_metrics = *running.calls[0]->model->metrics;
+  if (result.status.ok()) {
+    model_metrics.Add(MetricId::kInferenceCount, running.batch.rows);
+    model_metrics.Add(MetricId::kExecCount);
+    model_metrics.ObserveSize(MetricId::kBatchRows, running.batch.rows);
+  }
+  for (size_t i = 0; i < running.calls.size(); ++i) {
+    Finished f{std::move(running.calls[i]), result.status};
+    obs::Metrics& metrics = *f.call->model->metrics;
+    const Duration queued = running.stamps[i].started - running.stamps[i].queued;
+    metrics.Observe(MetricId::kQueueSeconds, queued);
+    metrics.Observe(MetricId::kComputeSeconds, took);
+    f.call->served_by = lane.info.name;
+    if (!f.status.ok()) {
+      CountBroken(metrics, Reason::kBackend);
+    } else if (now > f.call->deadline) {
+      f.status = DeadlineExceeded("Request timeout expired");
+      metrics.Add(MetricId::kDeadlineMisses);
+      CountBroken(metrics, Reason::kOther);
+    } else {
+      metrics.Add(MetricId::kRequestSuccess);
+      metrics.Add(MetricId::kGoodRequests);
+      metrics.AddUs(MetricId::kRequestDurationUs, now - f.call->arrival);
+      metrics.AddUs(MetricId::kQueueDurationUs, queued);
+      metrics.AddUs(MetricId::kComputeInputDurationUs, result.gather);
+      metrics.AddUs(MetricId::kComputeInferDurationUs, result.compute);
+      metrics.AddUs(MetricId::kComputeOutputDurationUs, result.scatter);
+      lane.metrics->Add(MetricId::kDeviceRequests);
+      if (lane.info.kind != f.call->model->kinds[0].kind)
+        metrics.Add(MetricId::kFallbackRequests);
+    }
+    todo->finished.push_back(std::move(f));
+  }
+  running.calls.clear();
+  running.items.clear();
+  running.stamps.clear();
+}
+
+// ---- a device ends ----
+
+void Dispatcher::LoseBatchLocked(Lane& lane, TimePoint now, Todo* todo) {
+  Running& running = lane.running;
+  lane.scheduler.Abandon(running.batch);
+  for (auto& call : running.calls) {
+    obs::Metrics& metrics = *call->model->metrics;
+    // The lost device may still write there; the others get a fresh place.
+    todo->kept.emplace_back(lane.index, std::move(call->output_memory));
+    Status status = Unavailable(
+        fmt::format("device {} ended while it had the request", lane.info.name));
+    const bool again = !stopping_ && call->replays < kReplaysMax &&
+                       PlaceOutputs(*memory_.outputs, call.get());
+    if (again) {
+      ++call->replays;
+      if (auto refused = PlaceLocked(&call, now, &lane); !refused) {
+        lane.metrics->Add(MetricId::kWorkerRequestsMoved);
+        metrics.Add(MetricId::kReplayedRequests);
+        continue;
+      } else {
+        status = std::move(refused->status).Annotate(status.message());
+      }
+    }
+    CountBroken(metrics, Reason::kBackend);
+    call->retry_after = kNoDeviceRetry;
+    // Whatever refused it, the client's part is to come again.
+    todo->finished.push_back({std::move(call), Unavailable(status.message())});
+  }
+  running.calls.clear();
+  running.items.clear();
+  running.stamps.clear();
+}
+
+void Dispatcher::MoveQueueLocked(Lane& lane, TimePoint now, Todo* todo) {
+  while (const auto ticket = lane.scheduler.First()) {
+    auto call = std::move(lane.calls[ticket->slot]);
+    lane.scheduler.Cancel(*ticket);
+    auto refused = PlaceLocked(&call, now, &lane);
+    if (!refused) {
+      lane.metrics->Add(MetricId::kWorkerRequestsMoved);
+      continue;
+    }
+    CountBroken(*call->model->metrics, Reason::kBackend);
+    call->retry_after = kNoDeviceRetry;
+    todo->finished.push_back(
+        {std::move(call),
+         Unavailable(fmt::format("device {} ended before the request ran: {}", lane.info.name,
+                                 refused->status.message()))});
+  }
+}
+
+void Dispatcher::OnDeviceReady(size_t device, std::vector<const ipc::Model*> models) {
+  Todo todo;
+  {
+    const std::lock_guard lock(mutex_);
+    Lane& lane = *lanes_[device];
+    std::ranges::sort(models);
+    lane.models = std::move(models);
+    lane.ready = true;
+    if (!stopping_) StartLocked(clock_->Now(), &todo);
+  }
+  Proceed(&todo);
+}
+
+void Dispatcher::OnDeviceLost(size_t device) {
+  Todo todo;
+  {
+    const std::lock_guard lock(mutex_);
+    const TimePoint now = clock_->Now();
+    Lane& lane = *lanes_[device];
+    lane.ready = false;
+    lane.models.clear();
+    if (!stopping_) {  // else Stop has answered what waited
+      MoveQueueLocked(lane, now, &todo);
+      StartLocked(now, &todo);
+    }
+  }
+  Proceed(&todo);
+}
+
+// ---- outside the lock ----
+
+void Dispatcher::Proceed(Todo* todo) {
+  for (auto& [device, block] : todo->kept) fleet_->KeepUntilDead(device, std::move(block));
+  for (const Start& start : todo->starts)
+    fleet_->Execute(start.device, start.batch, lanes_[start.device].get());
+  for (Finished& f : todo->finished) {
     f.call->model->metrics->Subtract(MetricId::kPendingRequests);
     pending_.fetch_sub(1, std::memory_order_relaxed);
     auto done = std::move(f.call->done);
     done(std::move(f.call), std::move(f.status));
   }
-  finished->clear();
+}
+
+std::optional<TimePoint> Dispatcher::NextExpiryLocked() const {
+  std::optional<TimePoint> next;
+  for (const auto& lane : lanes_) {
+    const auto expiry = lane->scheduler.NextExpiry();
+    if (expiry && (!next || *expiry < *next)) next = expiry;
+  }
+  return next;
 }
 
 void Dispatcher::WatchDeadlines() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    watched_ = scheduler_.NextExpiry();
+    watched_ = NextExpiryLocked();
     if (watched_)
       changed_.wait_for(lock, *watched_ - clock_->Now());
     else
       changed_.wait(lock);
     if (stopping_) return;
-    std::vector<Finished> finished;
-    ExpireLocked(clock_->Now(), &finished);
-    if (finished.empty()) continue;
+    Todo todo;
+    for (const auto& lane : lanes_) ExpireLocked(*lane, clock_->Now(), &todo);
+    if (todo.finished.empty()) continue;
     lock.unlock();
-    Proceed(std::nullopt, &finished);
+    Proceed(&todo);
     lock.lock();
   }
 }
 
+bool Dispatcher::IdleLocked() const {
+  return answering_ == 0 &&
+         std::ranges::all_of(lanes_, [](const auto& l) { return l->running.calls.empty(); });
+}
+
 bool Dispatcher::Stop(std::chrono::milliseconds timeout) {
-  std::vector<Finished> finished;
+  Todo todo;
   {
     const std::lock_guard lock(mutex_);
     const bool first = !stopping_;
     stopping_ = true;
     changed_.notify_all();
-    for (size_t slot = 0; first && slot < calls_.size(); ++slot) {
-      if (!calls_[slot]) continue;
-      CountBroken(*calls_[slot]->model->metrics, Reason::kCanceled);
-      finished.push_back({std::move(calls_[slot]), Unavailable("Server exiting")});
+    for (const auto& lane : lanes_) {
+      for (size_t slot = 0; first && slot < lane->calls.size(); ++slot) {
+        if (!lane->calls[slot]) continue;
+        CountBroken(*lane->calls[slot]->model->metrics, Reason::kCanceled);
+        todo.finished.push_back({std::move(lane->calls[slot]), Unavailable("Server exiting")});
+      }
     }
   }
   if (watcher_.joinable()) watcher_.join();
-  Proceed(std::nullopt, &finished);
+  Proceed(&todo);
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, timeout,
-                           [this] { return running_.calls.empty() && answering_ == 0; });
+  return changed_.wait_for(lock, timeout, [this] { return IdleLocked(); });
 }
 
 }  // namespace fusee::server

@@ -1,11 +1,18 @@
-// Joins the scheduler with an executor and real time: the one place where requests wait.
+// Joins schedulers, one for each device, with the fleet and real time: the one place where requests
+// wait.
 //
-//   HTTP threads --Submit--> [scheduler] --Execute--> executor
-//                                 ^                      |
-//                                 +------OnBatchDone-----+--> done callbacks
+//                 +--> [scheduler of cuda:0] --+
+//  --Submit-------+--> [scheduler of cpu:0]  --+--Execute--> fleet --OnBatchDone--> done callbacks
+//   by the model's +-> [scheduler of cpu:1]  --+               |
+//   device order          ^   moves              <-- device lost: what waits moves to the others,
+//                         +-------------------------- its batch is run again there, once
+//
+// A request goes to the first kind of device, in its model's order, that is ready and can answer it
+// in time; among devices of one kind, to the one with the least to do. A device that has nothing to
+// do takes from one of its kind that has.
 //
 // A request is refused by Submit, or its `done` is called exactly once. One mutex guards the
-// scheduler; nothing slow happens under it.
+// schedulers; nothing slow happens under it.
 #pragma once
 
 #include <atomic>
@@ -18,37 +25,59 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "ipc/executor.h"
 #include "sched/scheduler.h"
+#include "server/fleet.h"
 #include "server/repository.h"
 
 namespace fusee::server {
+
+// A request whose device ended is run once more, not for ever: it may be what ends devices.
+inline constexpr uint32_t kReplaysMax = 1;
+// What a client is told to wait when no device can take its request.
+inline constexpr Duration kNoDeviceRetry = std::chrono::seconds(1);
 
 // One inference in flight.
 struct InferCall {
   std::shared_ptr<const ServedModel> model;  // keeps it loaded
   std::vector<ConstTensorView> inputs;
-  std::vector<TensorView> outputs;     // written when done with an ok Status
-  std::shared_ptr<const void> memory;  // whatever inputs and outputs lie in
-  RequestShape shape;
-  uint64_t bytes = 0;  // of the inputs and outputs
+  std::vector<TensorView> outputs;      // written when done with an ok Status
+  std::shared_ptr<const void> memory;   // whatever inputs lie in
+  ipc::Block output_memory;             // what outputs lie in, from its start on
+  std::vector<RequestShape> shapes;     // by ServedModel::kinds
+  uint64_t bytes = 0;                   // of the inputs and outputs
   TimePoint arrival, deadline;
-  // Called once, on a thread of the executor's or the dispatcher's; must not block and takes the
-  // call over. kDeadlineExceeded: the deadline passed in the queue or while running. kUnavailable:
-  // shutting down.
+  // Called once, on a thread of the fleet's or the dispatcher's; must not block and takes the call
+  // over. kDeadlineExceeded: the deadline passed in the queue or while running. kUnavailable:
+  // shutting down, or the device ended and no other could take over in time.
   std::function<void(std::unique_ptr<InferCall>, Status)> done;
+
+  // Set by the dispatcher.
+  uint32_t replays = 0;
+  std::string served_by;   // the device that answered
+  Duration retry_after{};  // with an error: when to try again; zero: nothing is known
 };
 
-class Dispatcher final : public ipc::BatchListener {
- public:
-  // executor and clock outlive it.
-  Dispatcher(const sched::Limits& limits, ipc::Executor* executor, const Clock* clock);
-  ~Dispatcher() override;
+// Gives every output its place in one block from `source`. False, and the call unchanged, when
+// there is no room.
+bool PlaceOutputs(ipc::BlockSource& source, InferCall* call);
 
-  // Makes a loaded model schedulable. Errors: kResourceExhausted (too many models).
-  Result<std::shared_ptr<const ServedModel>> AddModel(std::shared_ptr<const ipc::Model> model,
-                                                      std::shared_ptr<obs::Metrics> metrics,
-                                                      Duration deadline_min);
+class Dispatcher final {
+ public:
+  // fleet, clock and registry outlive it.
+  Dispatcher(const sched::Limits& limits, Fleet* fleet, obs::Registry* registry,
+             const Clock* clock);
+  ~Dispatcher();
+
+  // Makes a loaded model schedulable on every device of these kinds, in this order. Errors:
+  // kResourceExhausted (too many models).
+  Result<std::shared_ptr<const ServedModel>> AddModel(
+      std::vector<std::pair<std::string, std::shared_ptr<const ipc::Model>>> kinds,
+      std::shared_ptr<obs::Metrics> metrics, Duration deadline_min);
+  // The same model with one more kind of device, at position `at` of its order.
+  Result<std::shared_ptr<const ServedModel>> ExtendModel(const ServedModel& served, size_t at,
+                                                         std::string kind,
+                                                         std::shared_ptr<const ipc::Model> model,
+                                                         Duration deadline_min);
 
   struct Refused {
     Status status;
@@ -60,12 +89,16 @@ class Dispatcher final : public ipc::BatchListener {
 
   // Whether a request would be refused whatever it asks for: worth knowing before its body is read.
   bool Full() const;
+  // Whether any device takes batches now.
+  bool AnyReady() const;
   uint32_t pending() const { return pending_.load(std::memory_order_relaxed); }
 
-  void OnBatchDone(ipc::BatchResult result) override;
+  // From the fleet.
+  void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models);
+  void OnDeviceLost(size_t device);
 
-  // Answers what waits with kUnavailable, refuses what comes, waits for the running batch at most
-  // this long. False when it is still running: then this object must outlive it, come what may.
+  // Answers what waits with kUnavailable, refuses what comes, waits for the running batches at most
+  // this long. False when one is still running: then this object must outlive it, come what may.
   bool Stop(std::chrono::milliseconds timeout);
 
  private:
@@ -79,24 +112,66 @@ class Dispatcher final : public ipc::BatchListener {
     std::vector<std::unique_ptr<InferCall>> calls;
     std::vector<sched::Stamps> stamps;
   };
+  struct Start {
+    size_t device;
+    ipc::Batch batch;
+  };
+  // What has to happen once the lock is released.
+  struct Todo {
+    std::vector<Start> starts;
+    std::vector<Finished> finished;
+    std::vector<std::pair<size_t, ipc::Block>> kept;  // device, memory
+  };
+  // One device as its scheduler and the requests in it. All but the constants guarded by mutex_.
+  struct Lane final : ipc::BatchListener {
+    Lane(Dispatcher* o, size_t i, const DeviceInfo& d, const sched::Limits& limits,
+         std::shared_ptr<obs::Metrics> m);
+    void OnBatchDone(ipc::BatchResult result) override {
+      owner->OnBatchDone(*this, std::move(result));
+    }
+    bool Holds(const ServedModel& model, size_t kind) const;
 
-  // Both need mutex_ held. ExpireLocked moves hopeless requests to *finished; StartLocked takes the
-  // next batch, if any.
-  void ExpireLocked(TimePoint now, std::vector<Finished>* finished);
-  std::optional<ipc::Batch> StartLocked(TimePoint now);
-  // Executes and answers, without the lock.
-  void Proceed(const std::optional<ipc::Batch>& batch, std::vector<Finished>* finished);
+    Dispatcher* const owner;
+    const size_t index;
+    const DeviceInfo info;
+    const std::shared_ptr<obs::Metrics> metrics;  // shared with the registry
+    sched::Scheduler scheduler;
+    std::vector<std::unique_ptr<InferCall>> calls;  // by ticket slot
+    Running running;                                // its spans are read by the fleet
+    bool ready = false;
+    std::vector<const ipc::Model*> models;  // that it holds while ready, sorted
+  };
+
+  void OnBatchDone(Lane& lane, ipc::BatchResult result);
+  // All of these need mutex_ held. Place puts a call into the queue of a device that can answer it
+  // in time, or leaves it and says why not.
+  std::optional<Refused> PlaceLocked(std::unique_ptr<InferCall>* call, TimePoint now,
+                                     const Lane* except);
+  std::vector<Lane*> CandidatesLocked(const InferCall& call, size_t kind, const Lane* except);
+  void FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, TimePoint now, Todo* todo);
+  void LoseBatchLocked(Lane& lane, TimePoint now, Todo* todo);
+  void MoveQueueLocked(Lane& lane, TimePoint now, Todo* todo);
+  void StealLocked(Lane& lane, TimePoint now);
+  void ExpireLocked(Lane& lane, TimePoint now, Todo* todo);
+  // Every ready and idle device gets its next batch, if any.
+  void StartLocked(TimePoint now, Todo* todo);
+  void StartLaneLocked(Lane& lane, TimePoint now, Todo* todo);
+  std::optional<TimePoint> NextExpiryLocked() const;
+  bool IdleLocked() const;
+  uint64_t BytesLocked() const;  // of all that wait or run
+
+  // Without the lock.
+  void Proceed(Todo* todo);
   void WatchDeadlines();
 
-  ipc::Executor* const executor_;
+  Fleet* const fleet_;
   const Clock* const clock_;
   const sched::Limits limits_;
+  const ipc::RequestMemory memory_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  sched::Scheduler scheduler_;                     // guarded by mutex_
-  std::vector<std::unique_ptr<InferCall>> calls_;  // by ticket slot; guarded by mutex_
-  Running running_;                   // guarded by mutex_; its spans are read by the executor
-  bool stopping_ = false;             // guarded by mutex_
+  std::vector<std::unique_ptr<Lane>> lanes_;  // by device; what they hold is guarded by mutex_
+  bool stopping_ = false;                     // guarded by mutex_
   int answering_ = 0;                 // OnBatchDone calls past their lock; guarded by mutex_
   std::optional<TimePoint> watched_;  // what the watcher sleeps until; guarded by mutex_
   std::atomic<uint32_t> pending_{0};

@@ -15,18 +15,32 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "ipc/memory.h"
 #include "server/byte_budget.h"
 
 namespace fusee::server {
 
 enum class HttpMethod : uint8_t { kGet, kPost, kHead, kOther };
 
+// Where a body is to be read to, straight from the socket. An empty block: into a string.
+struct BodyPlace {
+  ipc::Block block;
+  size_t offset = 0;  // of the body's first byte; the block has room for all of it
+};
+
 struct HttpRequest {
   HttpMethod method = HttpMethod::kOther;
   std::string path;   // as sent, without the query; still percent-encoded
   std::string query;  // after '?', or empty
   std::vector<std::pair<std::string, std::string>> headers;  // in order of arrival
-  std::string body;
+  std::string body;  // empty when it was placed
+  BodyPlace placed;
+  // The body, wherever it lies.
+  std::string_view content() const {
+    if (!placed.block) return body;
+    return {reinterpret_cast<const char*>(placed.block.data()) + placed.offset,
+            placed.block.bytes() - placed.offset};
+  }
   // What the peer announced: known before the body is read; nullopt with chunked encoding.
   std::optional<uint64_t> content_length;
   // Of the listener's HttpLimits::body_bytes_in_flight: the body. Who holds the request holds these
@@ -83,6 +97,9 @@ class HttpHandler {
   // Headers are complete, the body is not read yet (request.body is empty). A response ends the
   // request there: whoever cannot be served need not send 64 MiB first.
   virtual std::optional<HttpResponse> OnHeaders(const HttpRequest& request) = 0;
+  // Headers are accepted, and a body of this many bytes, more than none, is about to be read: where
+  // to. The block's bytes end with the body.
+  virtual BodyPlace PlaceBody(const HttpRequest& request, uint64_t bytes) { return {}; }
   // Must not block; may respond later.
   virtual void OnRequest(HttpRequest request, Responder respond) = 0;
 };

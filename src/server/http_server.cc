@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/read.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/write.hpp>
@@ -16,6 +17,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include <array>
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <thread>
@@ -188,6 +190,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
       return Refuse(std::move(*refusal_));
     }
     if (length && !Reserve(*length)) return Refuse(NoMemory());
+    if (length && *length > 0 && !refusal_)
+      request_.placed = server_->handler->PlaceBody(request_, *length);
     parser_->body_limit(limits_.body_bytes);
     if (parser_->chunked()) parser_->on_chunk_header(chunk_header_);
     if (beast::iequals(message[http::field::expect], "100-continue") && !parser_->is_done())
@@ -205,8 +209,24 @@ class Connection : public std::enable_shared_from_this<Connection> {
                       });
   }
 
+  // Past the parser: it would want the body in memory of its own first.
+  void ReadPlacedBody() {
+    const std::string_view place = request_.content();
+    auto* to = request_.placed.block.data() + request_.placed.offset;
+    const size_t here = std::min(buffer_.size(), place.size());
+    std::memcpy(to, buffer_.data().data(), here);
+    buffer_.consume(here);
+    asio::async_read(stream_, asio::buffer(to + here, place.size() - here),
+                     [self = shared_from_this()](error_code error, size_t) {
+                       if (error == asio::error::eof) error = http::error::partial_message;
+                       if (error) return self->OnReadError(error);
+                       self->Handle();
+                     });
+  }
+
   void ReadBody() {
     stream_.expires_after(limits_.body_timeout);
+    if (request_.placed.block) return ReadPlacedBody();
     http::async_read(stream_, buffer_, *parser_,
                      [self = shared_from_this()](error_code error, size_t) {
                        if (error) return self->OnReadError(error);
@@ -279,7 +299,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void Handle() {
     if (refusal_) return Write(std::move(*refusal_));
-    request_.body = std::move(parser_->get().body());
+    if (!request_.placed.block) request_.body = std::move(parser_->get().body());
     auto answered =
         std::make_shared<std::atomic<bool>>(false);  // shared with copies of the responder
     server_->handler->OnRequest(

@@ -180,8 +180,13 @@ Status FillTensor(std::string_view name, DType dtype, const dom::element& data, 
 
 class Decoder {
  public:
-  Decoder(const ipc::ModelInfo& model, const DecodeLimits& limits, InferRequest* out)
-      : model_(model), limits_(limits), out_(out), seen_(model.inputs.size(), false) {
+  Decoder(const ipc::ModelInfo& model, const DecodeLimits& limits, ipc::BlockSource& memory,
+          InferRequest* out)
+      : model_(model),
+        limits_(limits),
+        memory_(memory),
+        out_(out),
+        seen_(model.inputs.size(), false) {
     out_->inputs.assign(model.inputs.size(), {});
   }
 
@@ -211,6 +216,7 @@ class Decoder {
 
   const ipc::ModelInfo& model_;
   const DecodeLimits& limits_;
+  ipc::BlockSource& memory_;
   InferRequest* out_;
   std::vector<bool> seen_;
   std::string_view blobs_;
@@ -403,11 +409,18 @@ Status Decoder::FromJson(std::string_view name, DType dtype, const std::vector<i
                     name, bytes, limits_.input_bytes));
   }
   // An element takes at least one byte of text: do not take memory for what cannot be there.
-  const bool possible = static_cast<uint64_t>(elements) <= json_bytes_;
-  auto& buffer = out_->converted.emplace_back(possible ? bytes : 0);
-  if (!possible) return Internal("Failed to parse 'data' field: shape does not match true shape");
+  if (static_cast<uint64_t>(elements) > json_bytes_)
+    return Internal("Failed to parse 'data' field: shape does not match true shape");
+  ipc::Block buffer = memory_.Take(bytes);
+  if (!buffer) {
+    return Unavailable(
+        fmt::format("no room for the {} bytes of input '{}' beside those of the requests being "
+                    "answered; try again in a moment",
+                    bytes, name));
+  }
   FUSEE_TRY(FillTensor(name, dtype, data, elements, limits_.json_depth, buffer.data()));
   view->data = buffer.data();
+  out_->converted.push_back(std::move(buffer));
   return OkStatus();
 }
 
@@ -598,9 +611,9 @@ std::string RequestPrefix(const std::string& id) {
 
 Status DecodeInferRequest(const ipc::ModelInfo& model, std::string_view body,
                           std::optional<std::string_view> header_length, const DecodeLimits& limits,
-                          InferRequest* out) {
+                          ipc::BlockSource& memory, InferRequest* out) {
   *out = {};
-  Decoder decoder(model, limits, out);
+  Decoder decoder(model, limits, memory, out);
   if (!header_length) return decoder.Run(body, {}, false);
   FUSEE_TRY(const uint64_t json_bytes, JsonLength(*header_length, body.size()));
   if (json_bytes == 0) return decoder.RunRaw(body);

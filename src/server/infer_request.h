@@ -19,6 +19,7 @@
 
 #include "base/status.h"
 #include "ipc/executor.h"
+#include "ipc/memory.h"
 
 namespace fusee::server {
 
@@ -32,7 +33,7 @@ struct InferRequest {
   std::vector<ConstTensorView> inputs;   // in the model's order; into the body or into `converted`
   std::vector<RequestedOutput> outputs;  // in the order of the answer
   uint64_t timeout_us = 0;               // 0: none was given
-  std::vector<std::vector<std::byte>> converted;  // JSON numbers as tensor bytes
+  std::vector<ipc::Block> converted;     // JSON numbers as tensor bytes
 };
 
 struct DecodeLimits {
@@ -40,15 +41,15 @@ struct DecodeLimits {
   uint32_t json_depth = 100;           // nesting of "data"
 };
 
-// body must outlive *out. header_length is the text of Inference-Header-Content-Length, if there
+// body must outlive *out; numbers from JSON are written once, into blocks of memory. header_length is the text of Inference-Header-Content-Length, if there
 // was one. On success inputs are complete and agree with the model in names, dtypes, fixed
 // dimensions and byte sizes; what remains to be checked are the ranges and equalities of the
 // dynamic dimensions (ipc::Model::OutputShapes). Errors: kInvalidArgument, kInternal (Triton's
-// 500s, see above), kUnimplemented. Cost: one pass; memory at most a few times the body.
+// 500s, see above), kUnimplemented, kUnavailable (memory has no room now). Cost: one pass; memory at most a few times the body.
 // Thread-safe.
 Status DecodeInferRequest(const ipc::ModelInfo& model, std::string_view body,
                           std::optional<std::string_view> header_length, const DecodeLimits& limits,
-                          InferRequest* out);
+                          ipc::BlockSource& memory, InferRequest* out);
 
 // "[request id: X] ", the prefix of Triton's messages about a request.
 std::string RequestPrefix(const std::string& id);

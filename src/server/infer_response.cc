@@ -7,7 +7,7 @@
 namespace fusee::server {
 
 HttpResponse EncodeInferResponse(const ipc::ModelInfo& model, const InferRequest& request,
-                                 std::span<const TensorView> outputs,
+                                 std::span<const TensorView> outputs, std::string_view served_by,
                                  std::shared_ptr<const void> owner, ContentEncoding encoding) {
   HttpResponse response;
   JsonWriter json;
@@ -20,6 +20,13 @@ HttpResponse EncodeInferResponse(const ipc::ModelInfo& model, const InferRequest
   json.String(model.name);
   json.Key("model_version");
   json.String(fmt::format_int(model.version).str());
+  if (!served_by.empty()) {
+    json.Key("parameters");
+    json.StartObject();
+    json.Key("served_by");
+    json.String(std::string(served_by));
+    json.EndObject();
+  }
   json.Key("outputs");
   json.StartArray();
   for (const RequestedOutput& wanted : request.outputs) {

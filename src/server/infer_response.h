@@ -16,8 +16,9 @@ namespace fusee::server {
 // how. Binary outputs are not copied: owner keeps their memory until the response is sent. Content
 // type and Inference-Header-Content-Length as Triton sets them: both say "binary" only if some
 // binary output is not empty.
+// served_by: the device that answered; stands in the response's parameters, unless empty.
 HttpResponse EncodeInferResponse(const ipc::ModelInfo& model, const InferRequest& request,
-                                 std::span<const TensorView> outputs,
+                                 std::span<const TensorView> outputs, std::string_view served_by,
                                  std::shared_ptr<const void> owner, ContentEncoding encoding);
 
 }  // namespace fusee::server

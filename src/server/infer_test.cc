@@ -73,7 +73,7 @@ TEST_F(InferTest, AnswersJsonWithJson) {
   EXPECT_EQ(reply.headers.count("inference-header-content-length"), 0u);
   EXPECT_EQ(
       reply.body,
-      R"({"model_name":"simple","model_version":"1","outputs":[)"
+      R"({"model_name":"simple","model_version":"1","parameters":{"served_by":"cpu:0"},"outputs":[)"
       R"({"name":"OUTPUT0","datatype":"INT32","shape":[1,16],"data":[1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31]},)"
       R"({"name":"OUTPUT1","datatype":"INT32","shape":[1,16],"data":[-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1,-1]}]})");
 }

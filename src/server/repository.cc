@@ -6,7 +6,12 @@
 #include <atomic>
 #include <charconv>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
+
+#include "base/file.h"
+#include "plan/decode.h"
+#include "server/model_config.h"
 
 namespace fusee::server {
 namespace {
@@ -14,6 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kPlanFile = "model.plan";
+const std::string kDefaultOrder[] = {"cuda", "cpu"};
+constexpr std::string_view kKindOfOldPlans = "cpu";
 constexpr const char* kConfigFile = "config.pbtxt";
 
 // A positive decimal integer without leading zeros, as version folders are named.
@@ -26,7 +33,71 @@ std::optional<int64_t> ParseVersion(std::string_view text) {
   return version;
 }
 
-Status ScanModel(const fs::path& folder, ModelFolder* out, std::vector<std::string>* warnings) {
+// Which kind of device a plan is for; one that cannot be read is left for a worker to complain of.
+std::string KindOf(const std::string& plan_path) {
+  std::ifstream file(plan_path, std::ios::binary);
+  std::vector<std::byte> start(plan::kHeaderBytes);
+  file.read(reinterpret_cast<char*>(start.data()), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<size_t>(std::max<std::streamsize>(0, file.gcount())));
+  const auto header = plan::ReadHeader(start);
+  if (!header.ok() || header->device.empty()) return std::string(kKindOfOldPlans);
+  return header->device.substr(0, header->device.find(':'));
+}
+
+// The plans of a version folder, in device order.
+std::vector<ModelSource::Plan> FindPlans(const fs::path& folder, const std::string& model,
+                                         std::span<const std::string> order,
+                                         std::vector<std::string>* warnings) {
+  std::error_code ignored;
+  std::vector<ModelSource::Plan> found;
+  for (const std::string& kind : kDefaultOrder) {
+    const fs::path path = folder / fmt::format("model.{}.plan", kind);
+    if (fs::is_regular_file(path, ignored)) found.push_back({kind, path.string()});
+  }
+  const fs::path plain = folder / kPlanFile;
+  if (fs::is_regular_file(plain, ignored)) {
+    if (found.empty())
+      found.push_back({KindOf(plain.string()), plain.string()});
+    else
+      warnings->push_back(fmt::format("{}: ignored beside a plan for each kind of device",
+                                      plain.string()));
+  }
+  std::vector<ModelSource::Plan> ordered;
+  for (const std::string& kind : order) {
+    for (const auto& plan : found) {
+      if (plan.kind == kind) ordered.push_back(plan);
+    }
+  }
+  if (ordered.empty() && !found.empty()) {
+    warnings->push_back(fmt::format("model '{}': no plan for the devices of its order ({}); running "
+                                    "on {}",
+                                    model, fmt::join(order, ","), found[0].kind));
+    return found;
+  }
+  return ordered;
+}
+
+// What config.pbtxt has to say; the server's order when that is nothing.
+Result<std::vector<std::string>> OrderOf(const fs::path& folder,
+                                         std::span<const std::string> device_order,
+                                         std::vector<std::string>* warnings) {
+  const fs::path config = folder / kConfigFile;
+  std::error_code ignored;
+  if (!fs::is_regular_file(config, ignored))
+    return std::vector<std::string>(device_order.begin(), device_order.end());
+  FUSEE_TRY(const std::string text, ReadSmallFile(config.string(), kModelConfigBytesMax));
+  auto order = ReadDeviceOrder(text);
+  const bool unreadable = order.status().code() == StatusCode::kDataLoss;
+  if (!order.ok() && !unreadable) return std::move(order).status().Annotate(config.string());
+  if (order.ok() && !order->empty()) return order;
+  warnings->push_back(fmt::format(
+      "{}: ignored; inputs, outputs, batching and limits come from the plan itself, and {}",
+      config.string(), unreadable ? order.status().message() : "it names no device_order"));
+  return std::vector<std::string>(device_order.begin(), device_order.end());
+}
+
+Status ScanModel(const fs::path& folder, std::span<const std::string> device_order,
+                 ModelFolder* out, std::vector<std::string>* warnings) {
   ModelFolder& model = *out;
   if (!IsValidModelName(model.name)) {
     return InvalidArgument(
@@ -35,18 +106,12 @@ Status ScanModel(const fs::path& folder, ModelFolder* out, std::vector<std::stri
                     folder.string(), kModelNameMax));
   }
   std::error_code error;
+  fs::path version_folder;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with('.')) continue;
     std::error_code ignored;
-    if (!entry.is_directory(ignored)) {
-      if (name == kConfigFile) {
-        warnings->push_back(fmt::format(
-            "{}: ignored; inputs, outputs, batching and limits come from the plan itself",
-            entry.path().string()));
-      }
-      continue;
-    }
+    if (!entry.is_directory(ignored)) continue;
     const auto version = ParseVersion(name);
     if (!version) {
       warnings->push_back(fmt::format("{}: ignored; a version folder's name is a positive integer",
@@ -55,7 +120,7 @@ Status ScanModel(const fs::path& folder, ModelFolder* out, std::vector<std::stri
     }
     if (*version > model.version) {
       model.version = *version;
-      model.plan_path = (entry.path() / kPlanFile).string();
+      version_folder = entry.path();
     }
   }
   if (error)
@@ -64,10 +129,13 @@ Status ScanModel(const fs::path& folder, ModelFolder* out, std::vector<std::stri
     return InvalidArgument(fmt::format("model folder '{}' has no version folder; expected {}/1/{}",
                                        folder.string(), folder.string(), kPlanFile));
   }
-  if (!fs::is_regular_file(model.plan_path, error)) {
+  FUSEE_TRY(const auto order, OrderOf(folder, device_order, warnings));
+  model.plans = FindPlans(version_folder, model.name, order, warnings);
+  if (model.plans.empty()) {
+    const std::string path = (version_folder / kPlanFile).string();
     return InvalidArgument(fmt::format(
         "model '{}' version {}: no file '{}'; write it with: fusee build MODEL.onnx --save-plan {}",
-        model.name, model.version, model.plan_path, model.plan_path));
+        model.name, model.version, path, path));
   }
   return OkStatus();
 }
@@ -95,13 +163,15 @@ bool IsValidModelName(std::string_view name) {
   });
 }
 
-Result<RepositoryScan> ScanRepository(const std::string& path) {
+Result<RepositoryScan> ScanRepository(const std::string& path,
+                                      std::span<const std::string> device_order) {
   std::error_code error;
   if (!fs::is_directory(path, error)) {
     return NotFound(
         fmt::format("model repository '{}' is not a folder; expected <model>/<version>/{} below it",
                     path, kPlanFile));
   }
+  if (device_order.empty()) device_order = kDefaultOrder;
   std::vector<fs::path> folders;
   for (const auto& entry : fs::directory_iterator(path, error)) {
     std::error_code ignored;
@@ -118,7 +188,7 @@ Result<RepositoryScan> ScanRepository(const std::string& path) {
   RepositoryScan scan;
   for (const fs::path& folder : folders) {
     ModelFolder model{.name = folder.filename().string()};
-    model.fault = ScanModel(folder, &model, &scan.warnings);
+    model.fault = ScanModel(folder, device_order, &model, &scan.warnings);
     scan.models.push_back(std::move(model));
   }
   return scan;
@@ -158,9 +228,35 @@ sched::ModelProfile MakeProfile(const ipc::ModelInfo& info, Duration deadline_mi
   return profile;
 }
 
-RequestShape ClassifyShape(const ServedModel& served, std::span<const ConstTensorView> inputs) {
-  const ipc::ModelInfo& info = served.info();
-  RequestShape shape;
+std::optional<size_t> ServedModel::FindKind(std::string_view kind) const {
+  for (size_t k = 0; k < kinds.size(); ++k) {
+    if (kinds[k].kind == kind) return k;
+  }
+  return std::nullopt;
+}
+
+Status CheckSameInterface(const ipc::ModelInfo& a, const ipc::ModelInfo& b) {
+  const auto differ = [](std::string_view what) {
+    return FailedPrecondition(
+        fmt::format("its plans for two kinds of devices differ in {}; build both from one model "
+                    "with one profile",
+                    what));
+  };
+  for (const auto& lists : {std::pair(&a.inputs, &b.inputs), std::pair(&a.outputs, &b.outputs)}) {
+    if (lists.first->size() != lists.second->size()) return differ("their number of tensors");
+    for (size_t i = 0; i < lists.first->size(); ++i) {
+      const ipc::TensorInfo& x = (*lists.first)[i];
+      const ipc::TensorInfo& y = (*lists.second)[i];
+      if (x.name != y.name || x.dtype != y.dtype || x.shape != y.shape)
+        return differ(fmt::format("tensor '{}'", x.name));
+    }
+  }
+  return OkStatus();
+}
+
+RequestShape ClassifyShape(const OnKind& served, std::span<const ConstTensorView> inputs) {
+  const ipc::ModelInfo& info = served.model->info();
+  RequestShape shape{.fits = true};
   std::vector<int64_t> rest;
   bool exact = true;
   for (size_t i = 0; i < info.symbols.size(); ++i) {

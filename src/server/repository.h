@@ -1,8 +1,11 @@
 // The model repository: folders to served models, and what clients may ask about them.
 //
-//   REPO/<model>/<version>/model.plan      version: a positive integer; the highest one is served
-//   REPO/<model>/config.pbtxt              ignored with a warning: a plan says everything itself
-//   REPO/.anything                         ignored
+//   REPO/<model>/<version>/model.plan        version: a positive integer; the highest one is served
+//   REPO/<model>/<version>/model.cuda.plan   or one plan for each kind of device
+//   REPO/<model>/<version>/model.cpu.plan
+//   REPO/<model>/config.pbtxt                only its parameter device_order is read: a plan says
+//                                            the rest itself
+//   REPO/.anything                           ignored
 #pragma once
 
 #include <cstdint>
@@ -19,6 +22,7 @@
 #include "ipc/executor.h"
 #include "obs/metrics.h"
 #include "sched/scheduler.h"
+#include "server/fleet.h"
 
 namespace fusee::server {
 
@@ -28,8 +32,8 @@ inline constexpr size_t kModelsMax = 256;
 struct ModelFolder {
   std::string name;
   int64_t version = 0;  // the highest; 0 when there is none
-  std::string plan_path;
-  Status fault;  // not ok: why it cannot be loaded
+  std::vector<ModelSource::Plan> plans;  // in the order in which their devices are to be used
+  Status fault;                          // not ok: why it cannot be loaded
 };
 
 struct RepositoryScan {
@@ -40,34 +44,52 @@ struct RepositoryScan {
 // Letters, digits, '.', '_', '-'; not starting with '.'; at most kModelNameMax bytes.
 bool IsValidModelName(std::string_view name);
 
+// device_order: kinds of devices, first choice first, for models whose config.pbtxt names none; empty:
+// cuda, cpu. Plans
+// for kinds that the order leaves out are not used, unless there is no other.
 // A model's own fault (its name, no version, no plan) is in its ModelFolder and hides no other
 // model. Errors: kNotFound, kInvalidArgument: the repository itself; kResourceExhausted beyond
 // kModelsMax. Each message names the path and what belongs there.
-Result<RepositoryScan> ScanRepository(const std::string& path);
+Result<RepositoryScan> ScanRepository(const std::string& path,
+                                      std::span<const std::string> device_order = {});
 
-// A model ready to serve. Immutable; shared between the catalogue and the requests that use it.
-struct ServedModel {
-  std::shared_ptr<const ipc::Model> model;  // shared with the executor's running batch
-  sched::ModelIndex index;
-  std::shared_ptr<obs::Metrics> metrics;  // shared with the registry
+// A model on one kind of device.
+struct OnKind {
+  std::string kind;                         // "cpu"
+  std::shared_ptr<const ipc::Model> model;  // shared with the fleet
   uint32_t rows_max = 1;
   // Distinct values of the non-batch symbols among the buckets, ascending; one latency table each.
   std::vector<std::vector<int64_t>> latency_classes;
-
-  const ipc::ModelInfo& info() const { return model->info(); }
+  std::vector<sched::ModelIndex> index;  // by device; invalid for devices of other kinds
 };
+
+// A model ready to serve. Immutable; shared between the catalogue and the requests that use it.
+struct ServedModel {
+  std::vector<OnKind> kinds;              // at least one, first choice first
+  std::shared_ptr<obs::Metrics> metrics;  // shared with the registry
+
+  // What clients see; the kinds agree in it but for ranges and times.
+  const ipc::ModelInfo& info() const { return kinds[0].model->info(); }
+  std::optional<size_t> FindKind(std::string_view kind) const;
+};
+
+// Whether two plans can stand in for each other: names, types and fixed dimensions of inputs and
+// outputs. Errors: kFailedPrecondition naming the difference.
+Status CheckSameInterface(const ipc::ModelInfo& a, const ipc::ModelInfo& b);
 
 // What the scheduler needs to know of a model, and the classes its tables stand for.
 sched::ModelProfile MakeProfile(const ipc::ModelInfo& info, Duration deadline_min,
                                 std::vector<std::vector<int64_t>>* classes);
 
-// Rows, shape key and latency class of a request whose shapes OutputShapes accepted.
+// Rows, shape key and latency class of a request on one kind of device. fits: its OutputShapes
+// accepted the shapes; otherwise nothing else is set.
 struct RequestShape {
+  bool fits = false;
   uint32_t rows = 1;
   sched::ShapeKey key;
   uint8_t latency_class = 0;
 };
-RequestShape ClassifyShape(const ServedModel& model, std::span<const ConstTensorView> inputs);
+RequestShape ClassifyShape(const OnKind& model, std::span<const ConstTensorView> inputs);
 
 enum class ModelState : uint8_t { kLoading, kReady, kUnavailable };
 std::string_view ModelStateName(ModelState state);

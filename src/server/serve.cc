@@ -49,9 +49,9 @@ bool WaitForStop(int timeout_ms) {
 
 }  // namespace
 
-Status Serve(const ServeOptions& options, ipc::Executor& executor) {
+Status Serve(const ServeOptions& options, Fleet& fleet) {
   FUSEE_TRY(InstallSignals());
-  FUSEE_TRY(const auto server, Server::Start(options, &executor));
+  FUSEE_TRY(const auto server, Server::Start(options, &fleet));
 
   // Loading may take seconds; a stop signal must not wait for it to begin draining.
   std::future<Status> loading = std::async(std::launch::async, [&] {

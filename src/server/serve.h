@@ -5,11 +5,14 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
-#include "ipc/executor.h"
 
 namespace fusee::server {
+
+class Fleet;
+
 
 // The largest values of options. Above them a start is refused.
 inline constexpr uint32_t kHttpThreadsMax = 64;
@@ -45,6 +48,8 @@ struct QueueLimits {
 
 struct ServeOptions {
   std::string model_repository;  // REPO/<model>/<version>/model.plan; required
+  // Kinds of devices, first choice first, for models that name none themselves.
+  std::vector<std::string> device_order = {"cuda", "cpu"};
   std::string address = "0.0.0.0";
   uint16_t http_port = 8000;        // 0: any free port, see port_file
   uint16_t metrics_port = 8002;     // 0: any free port
@@ -70,9 +75,9 @@ struct ServeOptions {
 
 // Listens, loads every model, serves until SIGTERM or SIGINT, drains, returns ok. Blocks the
 // calling thread; installs handlers for those signals and ignores SIGPIPE; call once per process.
-// executor outlives the call. Errors: kInvalidArgument (options, repository layout), kUnavailable
+// The fleet outlives the call and is shut down by it. Errors: kInvalidArgument (options, repository layout), kUnavailable
 // (port taken), the first model's load error when exit_on_error, kDeadlineExceeded when requests
 // were still in flight after exit_timeout.
-Status Serve(const ServeOptions& options, ipc::Executor& executor);
+Status Serve(const ServeOptions& options, Fleet& fleet);
 
 }  // namespace fusee::server

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -54,22 +56,44 @@ Status WritePort(const std::string& path, uint16_t port) {
 
 }  // namespace
 
-struct Server::Impl {
-  Impl(const ServeOptions& o, ipc::Executor* e)
+// Also what the fleet talks to.
+struct Server::Impl final : FleetListener {
+  Impl(const ServeOptions& o, Fleet* f)
       : options(o),
-        executor(e),
-        service(std::make_unique<Service>(o, e, &SteadyClock())),
-        metrics_service(service.get()) {}
+        fleet(f),
+        service(std::make_unique<Service>(o, f, &SteadyClock())),
+        metrics_service(service.get()) {
+    fleet->Attach(this, &service->registry());
+  }
 
-  Status LoadOne(const ModelFolder& folder);
+  void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models) override {
+    service->dispatcher().OnDeviceReady(device, std::move(models));
+    service->RefreshReady();
+  }
+  void OnDeviceLost(size_t device) override {
+    service->dispatcher().OnDeviceLost(device);
+    service->RefreshReady();
+  }
+  void OnModelArrived(size_t model, KindModel on_kind) override;
+
+  // What has become of one model of the repository. Errors: no kind of device can serve it.
+  Status Settle(size_t model, std::vector<KindModel> kinds);
+  Status Usable(const ModelFolder& folder, const ipc::ModelInfo& info) const;
 
   const ServeOptions options;
-  ipc::Executor* const executor;
+  std::unique_ptr<SingleDevice> own_fleet;  // around a test's executor
+  Fleet* const fleet;
   std::unique_ptr<Service> service;
   MetricsService metrics_service;
   // After the service, so that they end first: their threads call it.
   std::unique_ptr<HttpServer> http, metrics;
   bool shut_down = false;
+
+  // Set before LoadAll.
+  std::vector<ModelFolder> folders;
+  TimePoint load_start{};
+  std::mutex mutex;
+  std::vector<std::shared_ptr<const ServedModel>> served;  // by model, guarded by mutex
 };
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -78,8 +102,15 @@ Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
 
 Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options,
                                               ipc::Executor* executor) {
+  auto fleet = std::make_unique<SingleDevice>(executor);
+  FUSEE_TRY(auto server, Start(options, fleet.get()));
+  server->impl_->own_fleet = std::move(fleet);
+  return server;
+}
+
+Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options, Fleet* fleet) {
   FUSEE_TRY(Validate(options));
-  auto impl = std::make_unique<Impl>(options, executor);
+  auto impl = std::make_unique<Impl>(options, fleet);
   obs::Metrics* metrics = &impl->service->registry().server();
   FUSEE_TRY(impl->http, HttpServer::Listen({.address = options.address,
                                             .port = options.http_port,
@@ -103,54 +134,141 @@ Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options,
   return server;
 }
 
-Status Server::Impl::LoadOne(const ModelFolder& folder) {
-  service->catalogue().SetLoading(folder.name, folder.version);
-  const TimePoint start = SteadyClock().Now();
-  FUSEE_TRY(auto model, executor->Load(folder.plan_path, folder.name, folder.version));
-  const ipc::ModelInfo& info = model->info();
-  if (!info.verified && !options.allow_unverified) {
-    return FailedPrecondition(fmt::format(
-        "model '{}' version {}: the plan was not verified when it was built ({}); build it "
-        "without --no-verify, or serve it with --allow-unverified",
-        folder.name, folder.version, info.verification));
+Status Server::Impl::Usable(const ModelFolder& folder, const ipc::ModelInfo& info) const {
+  if (info.verified || options.allow_unverified) return OkStatus();
+  return FailedPrecondition(fmt::format(
+      "model '{}' version {}: the plan was not verified when it was built ({}); build it "
+      "without --no-verify, or serve it with --allow-unverified",
+      folder.name, folder.version, info.verification));
+}
+
+Status Server::Impl::Settle(size_t model, std::vector<KindModel> kinds) {
+  const ModelFolder& folder = folders[model];
+  std::vector<std::pair<std::string, std::shared_ptr<const ipc::Model>>> good;
+  Status why = FailedPrecondition(
+      "this server has no device that its plans are for; see --workers and --device-order");
+  bool first = true;
+  for (KindModel& kind : kinds) {
+    Status status = kind.model.status();
+    if (status.ok()) status = Usable(folder, (*kind.model)->info());
+    if (status.ok() && !good.empty())
+      status = CheckSameInterface(good[0].second->info(), (*kind.model)->info());
+    if (status.ok()) {
+      good.emplace_back(kind.kind, *kind.model);
+      continue;
+    }
+    if (kinds.size() > 1) {
+      spdlog::warn("model '{}' version {}: not on {}: {}", folder.name, folder.version, kind.kind,
+                   status.message());
+    }
+    if (std::exchange(first, false)) why = std::move(status);
   }
+  if (good.empty()) return why;
+  const std::lock_guard lock(mutex);
   auto metrics = service->registry().Model(folder.name, folder.version);
-  FUSEE_TRY(auto served, service->dispatcher().AddModel(model, metrics, options.default_deadline));
-  const Duration took = SteadyClock().Now() - start;
+  FUSEE_TRY(served[model], service->dispatcher().AddModel(std::move(good), metrics,
+                                                          options.default_deadline));
+  const ServedModel& now = *served[model];
+  const ipc::ModelInfo& info = now.info();
+  const Duration took = SteadyClock().Now() - load_start;
   metrics->Set(obs::MetricId::kLoadDurationSeconds, static_cast<uint64_t>(took.count() / 1000));
-  service->catalogue().SetReady(served);
-  spdlog::info("model '{}' version {} is ready: {} ms, {} bytes, {}, {}", folder.name,
-               folder.version, took.count() / 1000000, info.memory_bytes, info.verification,
-               info.batch_symbol >= 0 ? fmt::format("batches of up to {}", served->rows_max)
+  service->catalogue().SetReady(served[model]);
+  spdlog::info("model '{}' version {} is ready on {}: {} ms, {} bytes, {}, {}", folder.name,
+               folder.version, now.kinds[0].kind, took.count() / 1000000, info.memory_bytes,
+               info.verification,
+               info.batch_symbol >= 0 ? fmt::format("batches of up to {}", now.kinds[0].rows_max)
                                       : fmt::format("not batched: {}", info.not_batched_because));
   return OkStatus();
 }
 
+void Server::Impl::OnModelArrived(size_t model, KindModel on_kind) {
+  const ModelFolder& folder = folders[model];
+  if (Status usable = Usable(folder, (*on_kind.model)->info()); !usable.ok()) {
+    spdlog::warn("{}", usable.message());
+    return;
+  }
+  const auto rank = [&](std::string_view kind) {
+    return std::ranges::find(folder.plans, kind, &ModelSource::Plan::kind) - folder.plans.begin();
+  };
+  std::unique_lock lock(mutex);
+  const auto before = served[model];
+  if (!before) {
+    lock.unlock();
+    if (Status status = Settle(model, {std::move(on_kind)}); !status.ok())
+      spdlog::error("model '{}': {}", folder.name, status.message());
+  } else {
+    const auto& kinds = before->kinds;
+    const auto at = std::ranges::find_if(
+        kinds, [&](const OnKind& k) { return rank(k.kind) > rank(on_kind.kind); });
+    Status status = CheckSameInterface(before->info(), (*on_kind.model)->info());
+    if (status.ok()) {
+      auto extended = service->dispatcher().ExtendModel(
+          *before, static_cast<size_t>(at - kinds.begin()), on_kind.kind, *on_kind.model,
+          options.default_deadline);
+      status = extended.status();
+      if (extended.ok()) {
+        served[model] = *extended;
+        service->catalogue().SetReady(served[model]);
+        spdlog::info("model '{}' version {} is now also on {}", folder.name, folder.version,
+                     on_kind.kind);
+      }
+    }
+    if (!status.ok())
+      spdlog::warn("model '{}': not on {}: {}", folder.name, on_kind.kind, status.message());
+    lock.unlock();
+  }
+  service->RefreshReady();
+}
+
 Status Server::LoadModels() {
-  FUSEE_TRY(const RepositoryScan scan, ScanRepository(impl_->options.model_repository));
+  Impl& impl = *impl_;
+  FUSEE_TRY(const RepositoryScan scan,
+            ScanRepository(impl.options.model_repository, impl.options.device_order));
   for (const std::string& warning : scan.warnings) spdlog::warn("{}", warning);
   if (scan.models.empty())
-    spdlog::warn("model repository '{}' holds no model", impl_->options.model_repository);
+    spdlog::warn("model repository '{}' holds no model", impl.options.model_repository);
   // A fault that is seen at once ends the process before any model is loaded.
   for (const ModelFolder& folder : scan.models) {
-    if (impl_->options.exit_on_error) FUSEE_TRY(Status(folder.fault));
+    if (impl.options.exit_on_error) FUSEE_TRY(Status(folder.fault));
   }
+  Catalogue& catalogue = impl.service->catalogue();
   // All are known before the first is loaded, so that the index shows what is still to come.
-  for (const ModelFolder& folder : scan.models)
-    impl_->service->catalogue().SetLoading(folder.name, folder.version);
+  std::vector<ModelSource> sources;
   for (const ModelFolder& folder : scan.models) {
-    if (impl_->service->state() == ServerState::kDraining) return OkStatus();
-    Status status = folder.fault.ok() ? impl_->LoadOne(folder) : folder.fault;
-    if (status.ok()) continue;
-    impl_->service->catalogue().SetUnavailable(folder.name, folder.version, status.message());
-    if (impl_->options.exit_on_error)
-      return std::move(status).Annotate(
-          fmt::format("model '{}' version {}", folder.name, folder.version));
-    spdlog::error("model '{}' version {}: {}", folder.name, folder.version, status.message());
+    catalogue.SetLoading(folder.name, folder.version);
+    if (folder.fault.ok()) {
+      impl.folders.push_back(folder);
+      sources.push_back({folder.name, folder.version, folder.plans});
+    } else {
+      catalogue.SetUnavailable(folder.name, folder.version, folder.fault.message());
+      spdlog::error("model '{}' version {}: {}", folder.name, folder.version,
+                    folder.fault.message());
+    }
   }
-  impl_->service->RefreshReady();
-  if (impl_->service->state() == ServerState::kStarting)
-    impl_->service->SetState(ServerState::kServing);
+  impl.served.resize(sources.size());
+  impl.load_start = SteadyClock().Now();
+  Status failed;
+  impl.fleet->LoadAll(sources, [&](size_t model, std::vector<KindModel> kinds) {
+    if (impl.service->state() == ServerState::kDraining) return false;
+    Status status = impl.Settle(model, std::move(kinds));
+    if (status.ok()) return true;
+    const ModelFolder& folder = impl.folders[model];
+    catalogue.SetUnavailable(folder.name, folder.version, status.message());
+    // A device that is not there may come; a processor is always there.
+    const bool may_come =
+        status.code() == StatusCode::kUnavailable && folder.plans[0].kind != "cpu";
+    if (impl.options.exit_on_error && !may_come) {
+      failed = std::move(status).Annotate(
+          fmt::format("model '{}' version {}", folder.name, folder.version));
+      return false;
+    }
+    spdlog::error("model '{}' version {}: {}", folder.name, folder.version, status.message());
+    return true;
+  });
+  FUSEE_TRY(std::move(failed));
+  if (impl.service->state() == ServerState::kStarting)
+    impl.service->SetState(ServerState::kServing);
+  impl.service->RefreshReady();
   return OkStatus();
 }
 
@@ -160,7 +278,10 @@ uint16_t Server::metrics_port() const {
 }
 Service& Server::service() { return *impl_->service; }
 
-void Server::BeginDrain() { impl_->service->SetState(ServerState::kDraining); }
+void Server::BeginDrain() {
+  impl_->service->SetState(ServerState::kDraining);
+  impl_->fleet->Interrupt();
+}
 
 bool Server::Shutdown(std::chrono::milliseconds timeout) {
   if (!impl_ || impl_->shut_down) return true;
@@ -178,6 +299,7 @@ bool Server::Shutdown(std::chrono::milliseconds timeout) {
       std::chrono::duration_cast<std::chrono::milliseconds>(left));
   impl_->http->Stop();
   if (impl_->metrics) impl_->metrics->Stop();
+  impl_->fleet->Shutdown();
   // A batch that will not end may still report to the dispatcher one day: it stays, reachable,
   // until the process ends.
   if (!idle) {

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "ipc/executor.h"
+#include "server/fleet.h"
 #include "server/serve.h"
 
 namespace fusee::server {
@@ -14,19 +15,20 @@ class Service;
 
 class Server {
  public:
-  // Listens and answers health (live, not ready) at once; loads nothing yet. executor outlives the
-  // server. Errors: kInvalidArgument (options), kUnavailable (ports), and those of writing port
-  // files.
+  // Listens and answers health (live, not ready) at once; loads nothing yet. The fleet outlives the
+  // server, and is shut down with it. Errors: kInvalidArgument (options), kUnavailable (ports), and
+  // those of writing port files.
+  static Result<std::unique_ptr<Server>> Start(const ServeOptions& options, Fleet* fleet);
+  // The same with one executor of this process, which outlives the server: for tests.
   static Result<std::unique_ptr<Server>> Start(const ServeOptions& options,
                                                ipc::Executor* executor);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Loads every model of the repository, one after another, then serves. Blocks; requests for
-  // models that are loaded already are answered meanwhile. Errors: a broken repository; with
+  // Loads every model of the repository, then serves. Blocks. Errors: a broken repository; with
   // exit_on_error the first model's load error (otherwise such a model is unavailable and the
-  // server goes on).
+  // server goes on). A device that is not there is no error: its models are taken in when it comes.
   Status LoadModels();
 
   uint16_t http_port() const;

@@ -1,5 +1,8 @@
 #include "server/service.h"
 
+#include <charconv>
+
+#include "base/checked_math.h"
 #include "server/router.h"
 
 namespace fusee::server {
@@ -14,13 +17,14 @@ HttpResponse NotMatched(int status) {
 
 }  // namespace
 
-Service::Service(const ServeOptions& options, ipc::Executor* executor, const Clock* clock)
+Service::Service(const ServeOptions& options, Fleet* fleet, const Clock* clock)
     : options_(options),
+      fleet_(fleet),
       clock_(clock),
       dispatcher_(std::make_unique<Dispatcher>(sched::Limits{.requests = options.queue.requests,
                                                              .bytes = options.queue.bytes,
                                                              .models = kModelsMax},
-                                               executor, clock)) {}
+                                               fleet, &registry_, clock)) {}
 
 void Service::SetState(ServerState state) {
   state_.store(state, std::memory_order_relaxed);
@@ -28,7 +32,8 @@ void Service::SetState(ServerState state) {
 }
 
 void Service::RefreshReady() {
-  models_ready_.store(!options_.strict_readiness || catalogue_.AllReady(),
+  models_ready_.store((!options_.strict_readiness || catalogue_.AllReady()) &&
+                          (catalogue_.List().empty() || dispatcher_->AnyReady()),
                       std::memory_order_relaxed);
   registry_.server().Set(obs::MetricId::kReady, ready() ? 1 : 0);
 }
@@ -47,6 +52,20 @@ std::optional<HttpResponse> Service::OnHeaders(const HttpRequest& request) {
     return response;
   }
   return std::nullopt;
+}
+
+// A body with binary tensors goes where devices can read it, so placed that the first tensor is
+// aligned. Everything else is converted or inflated, and that into a block of its own.
+BodyPlace Service::PlaceBody(const HttpRequest& request, uint64_t bytes) {
+  const std::string* text = request.Header("Inference-Header-Content-Length");
+  if (text == nullptr || request.Header("Content-Encoding") != nullptr) return {};
+  const RouteMatch match = MatchRoute(request.method, request.path);
+  if (match.route == nullptr || match.route->endpoint != &routes::Infer) return {};
+  uint64_t json = 0;
+  const auto read = std::from_chars(text->data(), text->data() + text->size(), json);
+  if (read.ec != std::errc() || json >= bytes) return {};
+  const uint64_t offset = AlignUp(json, kTensorAlignment) - json;
+  return {fleet_->request_memory().inputs->Take(offset + bytes), offset};
 }
 
 void Service::OnRequest(HttpRequest request, Responder respond) {

@@ -18,14 +18,16 @@ enum class ServerState : uint8_t { kStarting, kServing, kDraining };
 
 class Service final : public HttpHandler {
  public:
-  // Borrowed: executor, clock.
-  Service(const ServeOptions& options, ipc::Executor* executor, const Clock* clock);
+  // Borrowed: fleet, clock.
+  Service(const ServeOptions& options, Fleet* fleet, const Clock* clock);
 
   std::optional<HttpResponse> OnHeaders(const HttpRequest& request) override;
+  BodyPlace PlaceBody(const HttpRequest& request, uint64_t bytes) override;
   void OnRequest(HttpRequest request, Responder respond) override;
 
   const ServeOptions& options() const { return options_; }
   const Clock& clock() const { return *clock_; }
+  Fleet& fleet() { return *fleet_; }
   Catalogue& catalogue() { return catalogue_; }
   Dispatcher& dispatcher() { return *dispatcher_; }
   obs::Registry& registry() { return registry_; }
@@ -36,11 +38,13 @@ class Service final : public HttpHandler {
   bool ready() const {
     return state() == ServerState::kServing && models_ready_.load(std::memory_order_relaxed);
   }
-  // Recomputes what ready() answers; call after the catalogue changed.
+  // Recomputes what ready() answers: every model is loaded, and a device is there to run them. Call
+  // after the catalogue or a device changed.
   void RefreshReady();
 
  private:
   const ServeOptions options_;
+  Fleet* const fleet_;
   const Clock* const clock_;
   obs::Registry registry_;
   Catalogue catalogue_;

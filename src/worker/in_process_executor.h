@@ -1,7 +1,5 @@
-// The executor in the server's own process: the runtime on one thread, batch after batch.
-//
-// Rows of a batch are gathered into the context's input memory, the plan runs once, rows are
-// scattered back: one copy in, one copy out, whatever the alignment of a request's bytes.
+// The executor in this process: the runtime on one thread, batch after batch. For tests and for
+// measuring what the process boundary costs; a server's batches run in worker processes.
 #pragma once
 
 #include <memory>

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "plan/dims.h"
-
 namespace fusee::worker {
 namespace {
 
@@ -117,46 +115,28 @@ ipc::ModelInfo DescribePlan(const Plan& plan, const std::string& name, int64_t v
   return info;
 }
 
-Status PlanOutputShapes(const Plan& plan, std::span<const Shape> inputs, std::span<Shape> outputs) {
-  FUSEE_CHECK(inputs.size() == plan.inputs.size() && outputs.size() == plan.outputs.size(),
-              "one shape per input and output");
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const size_t rank = TensorOf(plan, plan.inputs[i]).shape.size();
-    if (inputs[i].rank() != static_cast<int>(rank)) {
-      return InvalidArgument(fmt::format("input '{}': expected rank {}, got {}",
-                                         plan.inputs[i].name, rank, inputs[i].ToString()));
+ipc::ShapeProgram DescribeShapes(const Plan& plan) {
+  using Op = ipc::ShapeProgram::Op;
+  ipc::ShapeProgram program;
+  for (const DimExpr& e : plan.dims) {
+    Op op = Op::kConstant;
+    switch (e.op) {
+      case DimOp::kConstant: op = Op::kConstant; break;
+      case DimOp::kSymbol: op = Op::kSymbol; break;
+      case DimOp::kAdd: op = Op::kAdd; break;
+      case DimOp::kMul: op = Op::kMul; break;
+      case DimOp::kFloorDiv: op = Op::kFloorDiv; break;
+      case DimOp::kMod: op = Op::kMod; break;
+      case DimOp::kMin: op = Op::kMin; break;
+      case DimOp::kMax: op = Op::kMax; break;
     }
+    program.dims.push_back({.op = op, .a = e.a, .b = e.b});
   }
-  std::vector<int64_t> symbols;
-  for (const plan::Symbol& s : plan.symbols) {
-    const int64_t value = s.axis >= 0 ? inputs[s.input][s.axis] : s.max;
-    if (value < s.min || value > s.max) {
-      return OutOfRange(fmt::format(
-          "input '{}': {} = {} is outside the plan's profile [{}, {}]; send a shape within it, or "
-          "rebuild the plan with a wider profile",
-          plan.inputs[s.input].name, s.name, value, s.min, s.max));
-    }
-    symbols.push_back(value);
-  }
-  std::vector<int64_t> dims(plan.dims.size());
-  FUSEE_TRY(plan::EvaluateDims(plan.dims, symbols, dims));
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    FUSEE_TRY(const Shape want, plan::ShapeOf(TensorOf(plan, plan.inputs[i]), dims));
-    if (!(want == inputs[i])) {
-      return InvalidArgument(
-          fmt::format("input '{}': expected shape {} with these other inputs, got {}",
-                      plan.inputs[i].name, want.ToString(), inputs[i].ToString()));
-    }
-  }
-  for (const plan::EqualConstraint& c : plan.constraints) {
-    if (dims[c.a] != dims[c.b])
-      return InvalidArgument(
-          fmt::format("{} and {} must be equal: {}", dims[c.a], dims[c.b], c.reason));
-  }
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    FUSEE_TRY(outputs[i], plan::ShapeOf(TensorOf(plan, plan.outputs[i]), dims));
-  }
-  return OkStatus();
+  for (const auto& io : plan.inputs) program.inputs.push_back(TensorOf(plan, io).shape);
+  for (const auto& io : plan.outputs) program.outputs.push_back(TensorOf(plan, io).shape);
+  for (const auto& c : plan.constraints)
+    program.equal.push_back({.a = c.a, .b = c.b, .reason = c.reason});
+  return program;
 }
 
 }  // namespace fusee::worker

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ipc/executor.h"
+#include "ipc/shape_program.h"
 #include "plan/plan.h"
 
 namespace fusee::worker {
@@ -12,8 +13,7 @@ namespace fusee::worker {
 // memory_bytes and plan_digest are left for the caller. Never fails: a loaded plan is verified.
 ipc::ModelInfo DescribePlan(const plan::Plan& plan, const std::string& name, int64_t version);
 
-// ipc::Model::OutputShapes for this plan. Allocates a little; thread-safe.
-Status PlanOutputShapes(const plan::Plan& plan, std::span<const Shape> inputs,
-                        std::span<Shape> outputs);
+// The plan's dimensions for ipc::OutputShapes. Never fails either.
+ipc::ShapeProgram DescribeShapes(const plan::Plan& plan);
 
 }  // namespace fusee::worker

@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
+#include <cstring>
 #include <functional>
 
+#include "base/checked_math.h"
 #include "server/compression.h"
 #include "server/infer_request.h"
 #include "server/infer_response.h"
@@ -23,8 +24,8 @@ struct Exchange {
   HttpRequest http;
   std::string inflated;  // the body, when it came compressed
   InferRequest request;
+  std::vector<ipc::Block> copied;  // inputs that came where devices cannot read them
   ContentEncoding answer_encoding = ContentEncoding::kIdentity;
-  std::unique_ptr<std::byte, decltype(&std::free)> output_memory{nullptr, &std::free};
 };
 
 HttpResponse FromStatus(const Status& status, Duration retry_after = {}) {
@@ -64,6 +65,10 @@ TimePoint DeadlineOf(const ServeOptions& options, TimePoint arrival, uint64_t ti
 
 // Assigning an empty string would keep the memory.
 void Release(std::string* text) { std::string().swap(*text); }
+void Release(HttpRequest* http) {
+  Release(&http->body);
+  http->placed = {};
+}
 
 Status NoMemory(const Exchange& exchange, uint64_t bytes) {
   if (exchange.http.memory.Possible(bytes)) {
@@ -85,9 +90,9 @@ Status Decompressed(const ServeOptions& options, Exchange* exchange) {
   ByteReservation& memory = exchange->http.memory;
   const uint64_t compressed = memory.bytes();
   FUSEE_TRY(exchange->inflated,
-            Decompress(exchange->http.body, encoding, options.http.body_bytes,
+            Decompress(exchange->http.content(), encoding, options.http.body_bytes,
                        [&](uint64_t bytes) { return memory.Resize(compressed + bytes); }));
-  Release(&exchange->http.body);
+  Release(&exchange->http);
   memory.Resize(memory.bytes() - compressed);
   return OkStatus();
 }
@@ -98,6 +103,21 @@ bool PointsInto(const ConstTensorView& view, std::string_view body) {
   return data != nullptr && !before(data, body.data()) && before(data, body.data() + body.size());
 }
 
+// Inputs lie where devices can read them: most were read or converted to there; the rest (a chunked
+// or compressed body) is copied.
+Status CopyInputs(ipc::BlockSource& memory, Exchange* exchange) {
+  for (ConstTensorView& input : exchange->request.inputs) {
+    const auto bytes = static_cast<size_t>(input.size_bytes());
+    if (bytes == 0 || memory.Holds(input.data, bytes)) continue;
+    ipc::Block block = memory.Take(bytes);
+    if (!block) return NoMemory(*exchange, bytes);
+    std::memcpy(block.data(), input.data, bytes);
+    input.data = block.data();
+    exchange->copied.push_back(std::move(block));
+  }
+  return OkStatus();
+}
+
 // After decoding, only what the inputs lie in is still needed, be it the body or numbers converted
 // from JSON; that much stays reserved.
 Status KeepInputsOnly(std::string_view body, Exchange* exchange) {
@@ -106,36 +126,50 @@ Status KeepInputsOnly(std::string_view body, Exchange* exchange) {
   const bool body_needed = std::ranges::any_of(
       request.inputs, [&](const ConstTensorView& input) { return PointsInto(input, body); });
   if (!body_needed) {
-    Release(&exchange->http.body);
+    Release(&exchange->http);
     Release(&exchange->inflated);
   }
   uint64_t bytes = body_needed ? memory.bytes() : 0;
-  for (const auto& converted : request.converted) bytes += converted.size();
+  for (const auto& converted : request.converted) bytes += converted.bytes();
+  for (const auto& copied : exchange->copied) bytes += copied.bytes();
   return memory.Resize(bytes) ? OkStatus() : NoMemory(*exchange, bytes);
 }
 
-// Shapes within the plan's profile; memory for the outputs, counted before it is taken.
-Status PlaceTensors(const ServedModel& model, const QueueLimits& queue, Exchange* exchange,
-                    InferCall* call) {
+// What each kind of device says to these shapes. The first that takes them says how large the
+// outputs are; another that would answer with other shapes is not used.
+Status JudgeShapes(const ServedModel& model, const InferRequest& request, InferCall* call) {
   const ipc::ModelInfo& info = model.info();
+  std::vector<Shape> inputs, outputs(info.outputs.size()), others(info.outputs.size());
+  for (const ConstTensorView& input : request.inputs) inputs.push_back(input.shape);
+  Status first;
+  bool found = false;
+  for (const OnKind& kind : model.kinds) {
+    std::vector<Shape>& shapes = found ? others : outputs;
+    Status status = kind.model->OutputShapes(inputs, shapes);
+    call->shapes.emplace_back();
+    if (!status.ok()) {
+      if (first.ok()) first = std::move(status);
+    } else if (!found || others == outputs) {
+      found = true;
+      call->shapes.back() = ClassifyShape(kind, request.inputs);
+    }
+  }
+  if (!found) return Status(first.code(), RequestPrefix(request.id) + first.message());
+  for (size_t i = 0; i < outputs.size(); ++i)
+    call->outputs.push_back({.dtype = info.outputs[i].dtype, .shape = outputs[i]});
+  return OkStatus();
+}
+
+// Shapes within the plan's profile; memory for the outputs, counted before it is taken.
+Status PlaceTensors(const ServedModel& model, const QueueLimits& queue,
+                    ipc::BlockSource& output_memory, Exchange* exchange, InferCall* call) {
   const InferRequest& request = exchange->request;
-  std::vector<Shape> inputs, outputs(info.outputs.size());
-  for (const ConstTensorView& input : request.inputs) {
-    inputs.push_back(input.shape);
-  }
-  if (Status status = model.model->OutputShapes(inputs, outputs); !status.ok()) {
-    return Status(status.code(), RequestPrefix(request.id) + status.message());
-  }
+  FUSEE_TRY(JudgeShapes(model, request, call));
   for (const ConstTensorView& input : request.inputs)
     call->bytes += static_cast<uint64_t>(input.size_bytes());
   uint64_t bytes = 0;
-  std::vector<uint64_t> offsets;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    call->outputs.push_back({.dtype = info.outputs[i].dtype, .shape = outputs[i]});
-    offsets.push_back(bytes);
-    bytes += (static_cast<uint64_t>(call->outputs[i].size_bytes()) + kTensorAlignment - 1) /
-             kTensorAlignment * kTensorAlignment;
-  }
+  for (const TensorView& output : call->outputs)
+    bytes += AlignUp(static_cast<uint64_t>(output.size_bytes()), kTensorAlignment);
   ByteReservation& memory = exchange->http.memory;
   if (const uint64_t total = memory.bytes() + bytes; !memory.Resize(total))
     return NoMemory(*exchange, total);
@@ -146,16 +180,8 @@ Status PlaceTensors(const ServedModel& model, const QueueLimits& queue, Exchange
                     "{}: send fewer rows, or start the server with a larger --max-queue-bytes",
                     RequestPrefix(request.id), call->bytes, queue.bytes));
   }
-  exchange->output_memory.reset(static_cast<std::byte*>(
-      std::aligned_alloc(kTensorAlignment, std::max<uint64_t>(bytes, kTensorAlignment))));
-  if (!exchange->output_memory) {
-    return ResourceExhausted(
-        fmt::format("no memory for {} bytes of outputs of model '{}'", bytes, info.name));
-  }
-  for (size_t i = 0; i < outputs.size(); ++i)
-    call->outputs[i].data = exchange->output_memory.get() + offsets[i];
+  if (!PlaceOutputs(output_memory, call)) return NoMemory(*exchange, bytes);
   call->inputs = request.inputs;
-  call->shape = ClassifyShape(model, request.inputs);
   return OkStatus();
 }
 
@@ -166,16 +192,19 @@ Status Prepare(Service& service, const ServedModel& model, Exchange* exchange, I
   const std::string* length = exchange->http.Header("Inference-Header-Content-Length");
   const HttpLimits& limits = service.options().http;
   const std::string_view body =
-      exchange->inflated.empty() ? exchange->http.body : exchange->inflated;
+      exchange->inflated.empty() ? exchange->http.content() : exchange->inflated;
+  const ipc::RequestMemory memory = service.fleet().request_memory();
   FUSEE_TRY(DecodeInferRequest(
       model.info(), body,
       length == nullptr ? std::nullopt : std::optional<std::string_view>(*length),
-      {.input_bytes = limits.body_bytes, .json_depth = limits.json_depth}, &exchange->request));
+      {.input_bytes = limits.body_bytes, .json_depth = limits.json_depth}, *memory.inputs,
+      &exchange->request));
+  FUSEE_TRY(CopyInputs(*memory.inputs, exchange));
   FUSEE_TRY(KeepInputsOnly(body, exchange));
   FUSEE_TRY(const uint64_t timeout_us, TimeoutUs(exchange->http, exchange->request));
   call->arrival = exchange->http.arrival;
   call->deadline = DeadlineOf(service.options(), call->arrival, timeout_us);
-  return PlaceTensors(model, service.options().queue, exchange, call);
+  return PlaceTensors(model, service.options().queue, *memory.outputs, exchange, call);
 }
 
 }  // namespace
@@ -185,7 +214,7 @@ void Infer(Service& service, const RouteParams& params, HttpRequest http, Respon
   if (!found.ok()) return respond(HttpResponse::Error(found.status()));
   const std::shared_ptr<const ServedModel> model = *found;
 
-  // Shared by the call, which reads the inputs, and the response, which reads the outputs.
+  // Shared by the call, which reads the inputs, and the response, which encodes as was asked.
   auto exchange = std::make_shared<Exchange>();
   exchange->http = std::move(http);
   auto call = std::make_unique<InferCall>();
@@ -207,9 +236,10 @@ void Infer(Service& service, const RouteParams& params, HttpRequest http, Respon
     auto shared = std::shared_ptr<InferCall>(std::move(finished));  // std::function wants to copy
     respond.Later([exchange, shared, status = std::move(status), &clock] {
       HttpResponse response =
-          status.ok() ? EncodeInferResponse(shared->model->info(), exchange->request,
-                                            shared->outputs, exchange, exchange->answer_encoding)
-                      : FromStatus(status);
+          status.ok()
+              ? EncodeInferResponse(shared->model->info(), exchange->request, shared->outputs,
+                                    shared->served_by, shared, exchange->answer_encoding)
+              : FromStatus(status, shared->retry_after);
       shared->model->metrics->Observe(obs::MetricId::kTotalSeconds, clock.Now() - shared->arrival);
       return response;
     });

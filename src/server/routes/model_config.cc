@@ -55,7 +55,7 @@ void ModelConfig(Service& service, const RouteParams& params, HttpRequest, Respo
   json.EndObject();
   json.EndObject();
   json.Key("max_batch_size");
-  json.Uint(batched ? (*model)->rows_max : 0);
+  json.Uint(batched ? (*model)->kinds[0].rows_max : 0);
   WriteTensors(json, "input", info.inputs, batched);
   WriteTensors(json, "output", info.outputs, batched);
   WriteText(json, "default_model_filename", "model.plan");

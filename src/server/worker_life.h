@@ -1,0 +1,121 @@
+// What a worker process is doing and what is to be done about it: the supervision of one worker as
+// a pure state machine, without processes, threads or clocks.
+//
+//             spawned          hello           all loaded
+//   RESTARTING -----> STARTING -----> WARMING ----------> READY <--> (batch, ping)
+//     ^   ^               |              |                  |
+//     |   |               +--- too slow, overdue, silent, nonsense ---> SUSPECT --kill--> (exit)
+//     |   |                                                                                  |
+//     |   +---------------------- exit, after a pause that doubles --------------------------+
+//     |                                                                                      |
+//     +-- QUARANTINED <--------- exit, too many short lives in a row ------------------------+
+//
+//   any --Drain--> DRAINING --exit--> STOPPED
+//
+// A life counts as good once it was READY for WorkerLimits::proven; after its end the next one
+// starts at once. Short lives pause longer and longer (back-off), and after crash_loop of them in a
+// row the worker is left alone for a while, then tried again.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace fusee::server {
+
+enum class WorkerState : uint8_t {
+  kRestarting,
+  kStarting,
+  kWarming,
+  kReady,
+  kSuspect,
+  kQuarantined,
+  kDraining,
+  kStopped,
+};
+std::string_view WorkerStateName(WorkerState state);
+
+// Every wait of supervision. What a device needs differs: see LimitsFor.
+struct WorkerLimits {
+  Duration start = std::chrono::seconds(20);  // from the process's start to its hello
+  Duration load = std::chrono::seconds(600);  // for one model
+  // A batch may take this many times what was predicted, within [floor, ceiling] (and always twice
+  // the prediction); without a prediction, the ceiling.
+  double hang_multiple = 10;
+  Duration hang_floor = std::chrono::seconds(1);
+  Duration hang_ceiling = std::chrono::seconds(30);
+  Duration heartbeat = std::chrono::milliseconds(250);  // of silence before an idle worker is asked
+  Duration heartbeat_answer = std::chrono::seconds(2);  // and then this long for its answer
+  Duration proven = std::chrono::milliseconds(250);
+  Duration pause_first = std::chrono::milliseconds(50);
+  Duration pause_max = std::chrono::seconds(5);
+  uint32_t crash_loop = 5;
+  Duration quarantine_first = std::chrono::seconds(10);
+  Duration quarantine_max = std::chrono::minutes(5);
+  Duration absent_retry = std::chrono::seconds(10);  // a device that is not there
+};
+// Floors fit the device: a CPU thread may lose its core to a neighbour for long; a GPU's batch is
+// late for no such reason, and its fallback is to answer within 50 ms.
+WorkerLimits LimitsFor(std::string_view kind);
+
+class WorkerLife {
+ public:
+  enum class Action : uint8_t { kNone, kSpawn, kKill, kPing };
+  enum class End : uint8_t { kCrashed, kAbsent };
+
+  // Due to be spawned at once.
+  explicit WorkerLife(const WorkerLimits& limits) : limits_(limits) {}
+
+  // What happened. Each is ignored in states where it means nothing (a reply of a worker that is
+  // SUSPECT, say).
+  void OnSpawned(TimePoint now);
+  void OnHello(TimePoint now);
+  void OnModelLoaded(TimePoint now);  // one of several
+  void OnAllLoaded(TimePoint now);
+  void OnBatchSent(TimePoint now, Duration predicted);
+  void OnBatchDone(TimePoint now);
+  void OnPong(TimePoint now);
+  // It did what no healthy worker does; why is for the log.
+  void OnFault(TimePoint now, std::string why);
+  // The process is gone (also: could not be started).
+  void OnExit(TimePoint now, End end);
+  // No new life from here on.
+  void Drain(TimePoint now);
+
+  // What is to be done now; call until it says kNone, and again at next_wake() or after an event.
+  // kSpawn is answered by OnSpawned or OnExit, kKill by OnExit.
+  Action Poll(TimePoint now);
+  // When Poll will have something to say if nothing happens; nullopt: never.
+  std::optional<TimePoint> next_wake() const;
+
+  WorkerState state() const { return state_; }
+  bool ready() const { return state_ == WorkerState::kReady; }
+  // A process exists, as far as this knows.
+  bool alive() const { return alive_; }
+  // The reason of the last fault, or empty.
+  const std::string& why() const { return why_; }
+  uint32_t short_lives() const { return short_lives_; }
+  // When the batch sent last counts as hung.
+  std::optional<TimePoint> batch_limit() const { return batch_limit_; }
+
+ private:
+  void Suspect(std::string why);
+
+  const WorkerLimits limits_;
+  WorkerState state_ = WorkerState::kRestarting;
+  bool alive_ = false;
+  bool kill_due_ = false;
+  bool draining_ = false;
+  TimePoint due_{};     // of the state: spawn, or the latest moment for its next event
+  TimePoint ready_since_{}, heard_{};
+  bool pinged_ = false;
+  std::optional<TimePoint> batch_limit_;
+  uint32_t short_lives_ = 0;
+  uint32_t quarantines_ = 0;
+  std::string why_;
+};
+
+}  // namespace fusee::server

@@ -1,0 +1,65 @@
+// What a worker needs of the device it stands for: load plans, run batches. One implementation for
+// each kind of device; open_device.cc knows them by name.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/clock.h"
+#include "ipc/executor.h"
+#include "ipc/shape_program.h"
+
+namespace fusee::worker {
+
+// A plan with all the memory it needs, golden runs replayed. Of one thread.
+class WorkerModel {
+ public:
+  virtual ~WorkerModel() = default;
+  virtual const ipc::ModelInfo& info() const = 0;
+  virtual const ipc::ShapeProgram& shapes() const = 0;
+
+  // Gathers the items' rows, runs, scatters the rows back. Item tensors lie in the memory given to
+  // BindRequestMemory, at any alignment of at least the element's; each item's shapes are within
+  // the profile and together within the batch's range. Of a batch of one item, outputs smaller than
+  // their views have their shapes rewritten. Sets gather, compute and scatter of *times. Errors:
+  // the runtime's; afterwards WorkerDevice::Health says whether the device still is of use.
+  virtual Status Run(std::span<ipc::BatchItem> items, const Clock& clock,
+                     ipc::BatchResult* times) = 0;
+};
+
+class WorkerDevice {
+ public:
+  virtual ~WorkerDevice() = default;
+  // One line for a person: "2 threads, avx512", "NVIDIA H200, driver 570.86".
+  virtual std::string description() const = 0;
+
+  // Told once, before the first Load: where all request tensors will lie, for a device that has to
+  // register memory before it can reach it. The memory outlives the device.
+  virtual Status BindRequestMemory(std::span<const std::byte> inputs,
+                                   std::span<std::byte> outputs) {
+    return OkStatus();
+  }
+
+  // Loads a plan, takes its memory, replays its golden runs and compares bit by bit. Blocks.
+  // Errors: those of the plan loader, prefixed with the path.
+  virtual Result<std::unique_ptr<WorkerModel>> Load(const std::string& path,
+                                                    const std::string& name, int64_t version) = 0;
+
+  // Not ok once the device has met an error that only a new process can mend. Asked after every
+  // Load and Run; the worker then ends without an answer, so that the batch is run elsewhere.
+  virtual Status Health() const { return OkStatus(); }
+};
+
+struct DeviceOptions {
+  int threads = 0;  // of the CPU for kernels; 0: those this process may use, divided by sharers
+  int sharers = 1;  // workers of this machine's CPUs
+};
+
+// The device of this name: "cpu", later "cuda:0". Errors: kNotFound when there is no such device
+// here (now); kInvalidArgument for a name of no kind that this build knows; kUnimplemented for a
+// kind it was built without.
+Result<std::unique_ptr<WorkerDevice>> OpenDevice(const std::string& name,
+                                                 const DeviceOptions& options);
+
+}  // namespace fusee::worker
