@@ -136,6 +136,9 @@ struct KernelDef {
   // empty. The spec's shapes are exact (is_static). Called at build only; may query libraries.
   Result<std::vector<Configuration>> (*configurations)(const StepSpec& spec,
                                                        Device& device) = nullptr;
+  // The vendor library it calls, by its name in plans ("cublaslt", "cudnn"); empty: none. A plan
+  // with such a step is pinned to the version that the builder's device had.
+  std::string_view library = {};
 };
 
 // The kernels of one device kind. Immutable, thread-safe.
