@@ -126,6 +126,9 @@ struct KernelDef {
   bool reference = false;       // the plain double-accumulating kernel
   uint32_t in_place_inputs =
       0;  // bit i: result 0 may share operand i's memory when their sizes are equal
+  // False: bits of one item or row of the result may depend on how many there are (a library
+  // chooses an algorithm by the shape).
+  bool batch_invariant = true;
   // kUnimplemented with the reason when this tactic does not take such a step; kInvalidArgument
   // when no kernel could.
   Result<std::unique_ptr<BoundKernel>> (*bind)(const StepSpec& spec) = nullptr;
