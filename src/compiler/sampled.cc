@@ -44,24 +44,34 @@ void Choose(StepSample& sample, std::vector<std::pair<size_t, int>> carriers, in
   sample.result.push_back({0, result_axis, indices});
 }
 
+// Operand 3 of a product has the result's shape; an absent operand has rank 0 here.
+bool HasResidual(const std::vector<Shape>& in) { return in.size() > 3 && in[3].rank() > 0; }
+
 StepSample SampleMatMul(const std::vector<Shape>& in, const Shape& out, uint64_t seed) {
   StepSample sample;
   const Shape& a = in[0];
   const Shape& b = in[1];
   if (a.rank() < 2 || b.rank() < 2 || out.rank() != std::max(a.rank(), b.rank())) return sample;
   const int ra = a.rank(), rb = b.rank(), ro = out.rank();
+  const bool residual = HasResidual(in);
   const double macs = static_cast<double>(out.elements()) * static_cast<double>(a[ra - 1]);
   if (macs <= kWholeStepMacs) return sample;
   for (int i = 0; i < ro - 2; ++i) {
     std::vector<std::pair<size_t, int>> carriers;
     if (const int ia = i - (ro - ra); ia >= 0 && a[ia] == out[i]) carriers.emplace_back(0, ia);
     if (const int ib = i - (ro - rb); ib >= 0 && b[ib] == out[i]) carriers.emplace_back(1, ib);
+    if (residual) carriers.emplace_back(3, i);
     if (!carriers.empty())
       Choose(sample, carriers, i, out[i], kMatrices, seed + static_cast<uint64_t>(i));
   }
-  Choose(sample, {{0, ra - 2}}, ro - 2, a[ra - 2], kRows, seed + 100);
+  std::vector<std::pair<size_t, int>> rows = {{0, ra - 2}};
   std::vector<std::pair<size_t, int>> columns = {{1, rb - 1}};
   if (in.size() > 2 && in[2].rank() == 1) columns.emplace_back(2, 0);
+  if (residual) {
+    rows.emplace_back(3, ro - 2);
+    columns.emplace_back(3, ro - 1);
+  }
+  Choose(sample, rows, ro - 2, a[ra - 2], kRows, seed + 100);
   Choose(sample, columns, ro - 1, b[rb - 1], kColumns, seed + 101);
   return sample;
 }
@@ -80,6 +90,10 @@ StepSample SampleGemm(const ir::Node& node, const std::vector<Shape>& in, const 
     const Shape& c = in[2];
     if (c.rank() == 2 && c[0] == out[0] && out[0] > 1) rows.emplace_back(2, 0);
     if (c[c.rank() - 1] == out[1] && out[1] > 1) columns.emplace_back(2, c.rank() - 1);
+  }
+  if (HasResidual(in)) {
+    rows.emplace_back(3, 0);
+    columns.emplace_back(3, 1);
   }
   Choose(sample, rows, 0, out[0], kRows, seed);
   Choose(sample, columns, 1, out[1], kColumns, seed + 1);

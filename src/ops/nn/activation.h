@@ -1,5 +1,5 @@
 // The activation that a pass fused into Conv, Gemm or MatMul, applied to each result element as its
-// last step.
+// last step, after the bias and the residual.
 //
 // Attributes: `activation` (one of the names below; absent or "": none), `activation_alpha`,
 // `activation_beta`.
