@@ -118,6 +118,31 @@ StepSample SampleConv(const ir::Node& node, const std::vector<Shape>& in, const 
   return sample;
 }
 
+// Batch items, and queries where they are an operand of their own.
+StepSample SampleAttention(const ir::Node& node, const std::vector<Shape>& in, const Shape& out,
+                           uint64_t seed) {
+  StepSample sample;
+  const auto packed = node.attrs.Int("packed_qkv", 0);
+  const Shape& keys = in.size() > 1 && in[1].rank() == 3 ? in[1] : in[0];
+  if (!packed.ok() || in[0].rank() != 3 || out.rank() != 3) return sample;
+  const double macs = 2 * static_cast<double>(out.elements()) * static_cast<double>(keys[1]);
+  if (macs <= kWholeStepMacs) return sample;
+  std::vector<std::pair<size_t, int>> batch = {{0, 0}};
+  std::vector<std::pair<size_t, int>> rows = {{0, 1}};
+  if (*packed == 0) {
+    batch.emplace_back(1, 0);
+    batch.emplace_back(2, 0);
+  }
+  if (in.size() > 3) {
+    const Shape& bias = in[3];
+    if (bias.rank() == 4 && bias[0] == out[0]) batch.emplace_back(3, 0);
+    if (bias.rank() >= 2 && bias[bias.rank() - 2] == out[1]) rows.emplace_back(3, bias.rank() - 2);
+  }
+  Choose(sample, batch, 0, out[0], kMatrices, seed);
+  if (*packed == 0) Choose(sample, rows, 1, out[1], kRows, seed + 1);
+  return sample;
+}
+
 // One step recomputed: a graph of one node whose operands are inputs, run by the reference kernels.
 Result<Tensor> Recompute(const ir::Node& node, const std::vector<Tensor>& operands, size_t result,
                          const ir::SymbolValues& symbols) {
@@ -238,6 +263,8 @@ class StepChecker final : public runtime::StepHook {
 
 StepSample ChooseSample(const ir::Node& node, const std::vector<Shape>& operands,
                         const Shape& result, uint64_t seed) {
+  if (node.op == "FusedAttention" && !operands.empty())
+    return SampleAttention(node, operands, result, seed);
   if (operands.size() < 2) return {};
   if (node.op == "MatMul") return SampleMatMul(operands, result, seed);
   if (node.op == "Gemm") return SampleGemm(node, operands, result, seed);

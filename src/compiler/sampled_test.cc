@@ -60,6 +60,36 @@ TEST(ChooseSample, LargeMatMulKeepsEdgesOfRowsAndColumns) {
       std::ranges::any_of(sample.operands, [](const AxisChoice& c) { return c.operand == 2; }));
 }
 
+TEST(ChooseSample, TheResidualIsSampledWithItsProduct) {
+  ir::Node node;
+  node.op = "MatMul";
+  const Shape y{4, 512, 3072};
+  const StepSample sample =
+      ChooseSample(node, {Shape{4, 512, 768}, Shape{768, 3072}, Shape{}, y}, y, 1);
+  EXPECT_EQ(
+      std::ranges::count_if(sample.operands, [](const AxisChoice& c) { return c.operand == 3; }),
+      3);
+}
+
+TEST(ChooseSample, AttentionIsSampledByBatchAndQuery) {
+  ir::Node node;
+  node.op = "FusedAttention";
+  const Shape x{32, 512, 768};
+  const StepSample sample =
+      ChooseSample(node, {x, x, x, Shape{32, 1, 512, 512}}, Shape{32, 512, 768}, 1);
+  ASSERT_EQ(sample.result.size(), 2u);
+  EXPECT_EQ(sample.operands.size(), 6u);  // q, k, v and the bias by batch; q and the bias by query
+}
+
+TEST(ChooseSample, PackedAttentionIsSampledByBatchOnly) {
+  ir::Node node;
+  node.op = "FusedAttention";
+  node.attrs.Set("packed_qkv", int64_t{1});
+  const StepSample sample = ChooseSample(node, {Shape{32, 512, 2304}}, Shape{32, 512, 768}, 1);
+  ASSERT_EQ(sample.result.size(), 1u);
+  EXPECT_EQ(sample.result[0].axis, 0);
+}
+
 TEST(ChooseSample, DepthwiseConvolutionsKeepAllChannels) {
   ir::Node node;
   node.op = "Conv";
