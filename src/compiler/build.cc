@@ -131,6 +131,11 @@ class Builder {
     pipeline.disabled.insert(options_.disabled_passes.begin(), options_.disabled_passes.end());
     pipeline.dump_dir = options_.dump_dir;
     pipeline.clock = &clock_;
+    // Tensor cores read halves with the channels innermost.
+    const bool half = options_.precision != DType::kF32;
+    pipeline.target = {.device = std::string(DeviceKindName(target_.kind)),
+                       .channels_last = half && target_.kind == DeviceKind::kCuda,
+                       .compute = options_.precision};
     FUSEE_TRY(passes::RunPipeline(*imported_.graph, pipeline, &passes_));
     if (options_.precision != DType::kF32) FUSEE_TRY(ConvertPrecision());
     return SeparateOutputs(*imported_.graph);
