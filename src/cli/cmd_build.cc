@@ -55,9 +55,14 @@ class BuildCommand final : public Command {
     app.add_flag("--allow-cpu-steps", options_.allow_cpu_steps,
                  "with --device cuda: steps that no kernel of the GPU takes run on the CPU, with "
                  "copies there and back; the report lists them");
-    app.add_flag("--tune,!--no-tune", tune_,
-                 "time the ways every step can run and take the fastest (for example --device cuda "
-                 "--no-tune: take the first of the list); default: for a GPU");
+    // Callbacks, because an option for both would count as given, as false, when neither is.
+    app.add_flag_callback(
+        "--tune", [this] { tune_ = true; },
+        "time the ways every step can run and take the fastest; the default for a GPU");
+    app.add_flag_callback(
+        "--no-tune", [this] { tune_ = false; },
+        "take the first way of the list (for example --device cuda --no-tune); the default for the "
+        "CPU");
     limits_.Add(app);
     app.add_option("--disable-pass", options_.disabled_passes,
                    "a pass not to run, to bisect; repeat for several")
