@@ -107,9 +107,10 @@ Dispatcher::~Dispatcher() { Stop(std::chrono::hours(24)); }
 
 Result<std::shared_ptr<const ServedModel>> Dispatcher::AddModel(
     std::vector<std::pair<std::string, std::shared_ptr<const ipc::Model>>> kinds,
-    std::shared_ptr<obs::Metrics> metrics, Duration deadline_min) {
+    std::string first_choice, std::shared_ptr<obs::Metrics> metrics, Duration deadline_min) {
   FUSEE_CHECK(!kinds.empty(), "a model on no kind of device");
   ServedModel served;
+  served.first_choice = std::move(first_choice);
   served.metrics = std::move(metrics);
   std::shared_ptr<const ServedModel> result;
   for (auto& [kind, model] : kinds) {
@@ -363,7 +364,7 @@ void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, T
       metrics.AddUs(MetricId::kComputeInferDurationUs, result.compute);
       metrics.AddUs(MetricId::kComputeOutputDurationUs, result.scatter);
       lane.metrics->Add(MetricId::kDeviceRequests);
-      if (lane.info.kind != f.call->model->kinds[0].kind)
+      if (lane.info.kind != f.call->model->first_choice)
         metrics.Add(MetricId::kFallbackRequests);
     }
     todo->finished.push_back(std::move(f));

@@ -68,11 +68,11 @@ class Dispatcher final {
              const Clock* clock);
   ~Dispatcher();
 
-  // Makes a loaded model schedulable on every device of these kinds, in this order. Errors:
-  // kResourceExhausted (too many models).
+  // Makes a loaded model schedulable on every device of these kinds, in this order. first_choice: the
+  // kind that it should run on, which may be missing. Errors: kResourceExhausted (too many models).
   Result<std::shared_ptr<const ServedModel>> AddModel(
       std::vector<std::pair<std::string, std::shared_ptr<const ipc::Model>>> kinds,
-      std::shared_ptr<obs::Metrics> metrics, Duration deadline_min);
+      std::string first_choice, std::shared_ptr<obs::Metrics> metrics, Duration deadline_min);
   // The same model with one more kind of device, at position `at` of its order.
   Result<std::shared_ptr<const ServedModel>> ExtendModel(const ServedModel& served, size_t at,
                                                          std::string kind,

@@ -66,6 +66,7 @@ struct OnKind {
 // A model ready to serve. Immutable; shared between the catalogue and the requests that use it.
 struct ServedModel {
   std::vector<OnKind> kinds;              // at least one, first choice first
+  std::string first_choice;               // the kind that its order begins with, there or not
   std::shared_ptr<obs::Metrics> metrics;  // shared with the registry
 
   // What clients see; the kinds agree in it but for ranges and times.

@@ -166,8 +166,9 @@ Status Server::Impl::Settle(size_t model, std::vector<KindModel> kinds) {
   if (good.empty()) return why;
   const std::lock_guard lock(mutex);
   auto metrics = service->registry().Model(folder.name, folder.version);
-  FUSEE_TRY(served[model], service->dispatcher().AddModel(std::move(good), metrics,
-                                                          options.default_deadline));
+  FUSEE_TRY(served[model],
+            service->dispatcher().AddModel(std::move(good), folder.plans[0].kind, metrics,
+                                           options.default_deadline));
   const ServedModel& now = *served[model];
   const ipc::ModelInfo& info = now.info();
   const Duration took = SteadyClock().Now() - load_start;
