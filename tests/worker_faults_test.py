@@ -4,6 +4,7 @@
 Closed loop on the digits plan, no GPU. A right answer has the very bytes that the same server gave before any fault.
 """
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -235,6 +236,31 @@ class WorkerFaults(unittest.TestCase):
                 time.sleep(0.005)
             left = alive()
         self.assertEqual(left, [])
+
+    def test_bodies_of_every_form_reach_a_worker(self):
+        """Placed, chunked, compressed and JSON: where the tensors lie differs, the answer does not."""
+        with serving(self.models) as (_, port):
+            load = Load(port)
+            blob = load.batches[0].astype("<f4").tobytes()
+            tensor = {"name": "image", "shape": [ROWS, 1, 8, 8], "datatype": "FP32"}
+            binary = {"parameters": {"binary_data_output": True}}
+            head = json.dumps({"inputs": [{**tensor, "parameters": {"binary_data_size": len(blob)}}], **binary}).encode()
+            length = {"Inference-Header-Content-Length": str(len(head))}
+            pieces = lambda body: iter([body[i : i + 1000] for i in range(0, len(body), 1000)])
+            forms = {
+                "whole": (head + blob, length),
+                "chunked": (pieces(head + blob), length),
+                "gzip": (gzip.compress(head + blob), {**length, "Content-Encoding": "gzip"}),
+                "json": (json.dumps({"inputs": [{**tensor, "data": load.batches[0].ravel().tolist()}], **binary}), {}),
+                "chunked json": (pieces(json.dumps({"inputs": [{**tensor, "data": load.batches[0].ravel().tolist()}], **binary}).encode()), {}),
+            }
+            for form, (body, headers) in forms.items():
+                status, answered, answer = request(port, "POST", "/v2/models/digits/infer", body, headers)
+                self.assertEqual(status, 200, (form, answer))
+                self.assertEqual(answer[int(answered["Inference-Header-Content-Length"]) :], load.golden[0], form)
+            raw = request(port, "POST", "/v2/models/digits/infer", load.batches[0][:1].astype("<f4").tobytes(), {"Inference-Header-Content-Length": "0"})
+            self.assertEqual(raw[0], 200, raw)
+            self.assertEqual(raw[2][int(raw[1]["Inference-Header-Content-Length"]) :], load.golden[0][:40])
 
     def test_plans_for_devices_and_an_absent_kind(self):
         both = self.repository("both", {"model.cuda.plan": self.plan, "model.cpu.plan": self.plan})

@@ -1,5 +1,5 @@
-// What the process boundary costs: one batch of the digits plan from Execute to OnBatchDone, in this
-// process and in a worker process, on the same plan with the same number of threads.
+// What the process boundary costs: one batch of the digits plan from Execute to OnBatchDone, in
+// this process and in a worker process, on the same plan with the same number of threads.
 //
 //   process_boundary_bench examples/digits/digits.onnx
 //
@@ -13,7 +13,6 @@
 #include <cstring>
 #include <filesystem>
 #include <future>
-
 
 #include "base/file.h"
 #include "base/log.h"

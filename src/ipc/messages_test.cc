@@ -22,8 +22,8 @@ LoadedMessage Loaded() {
   m.info.memory_bytes = 12345;
   m.info.plan_digest = "abc";
   using Op = ShapeProgram::Op;
-  m.shapes.dims = {{Op::kSymbol, 0, 0}, {Op::kConstant, 1, 0}, {Op::kConstant, 8, 0},
-                   {Op::kConstant, 10, 0}};
+  m.shapes.dims = {
+      {Op::kSymbol, 0, 0}, {Op::kConstant, 1, 0}, {Op::kConstant, 8, 0}, {Op::kConstant, 10, 0}};
   m.shapes.inputs = {{0, 1, 2, 2}, {0}};
   m.shapes.outputs = {{0, 3}};
   m.shapes.equal = {{0, 0, "same"}};
@@ -68,10 +68,8 @@ TEST(Messages, OthersComeBackAsTheyWere) {
   ASSERT_TRUE(Decode(bytes, &load).ok());
   EXPECT_EQ(load.path, "/p");
   EXPECT_EQ(load.version, 7);
-  const BatchMessage batch{.id = 9,
-                           .model = 1,
-                           .shapes = {{4, 3}, {}},
-                           .places = {{64, 4}, {0, 1}, {128, 2}, {8, 1}}};
+  const BatchMessage batch{
+      .id = 9, .model = 1, .shapes = {{4, 3}, {}}, .places = {{64, 4}, {0, 1}, {128, 2}, {8, 1}}};
   ASSERT_TRUE(Encode(batch, &bytes).ok());
   BatchMessage batch_back;
   ASSERT_TRUE(Decode(bytes, &batch_back).ok());
@@ -119,16 +117,23 @@ TEST(Messages, DescriptionsThatLieAreRefused) {
       {"no dtype", [](LoadedMessage& m) { m.info.outputs[0].dtype = DType::kInvalid; }},
       {"rank", [](LoadedMessage& m) { m.info.inputs[0].shape.pop_back(); }},
       {"negative", [](LoadedMessage& m) { m.info.inputs[0].shape[1] = -2; }},
-      {"huge", [](LoadedMessage& m) { m.info.inputs[0].shape = {-1, INT64_MAX, 8, 8}; }},
+      {"huge",
+       [](LoadedMessage& m) {
+         m.info.inputs[0].shape = {-1, INT64_MAX, 8, 8};
+       }},
       {"tensors", [](LoadedMessage& m) { m.shapes.outputs.clear(); }},
       {"dimension", [](LoadedMessage& m) { m.shapes.outputs[0][1] = 4; }},
       {"operation",
        [](LoadedMessage& m) { m.shapes.dims[0].op = static_cast<ShapeProgram::Op>(8); }},
       {"symbol", [](LoadedMessage& m) { m.shapes.dims[0].a = 1; }},
       {"forward",
-       [](LoadedMessage& m) { m.shapes.dims[1] = {ShapeProgram::Op::kAdd, 0, 1}; }},
+       [](LoadedMessage& m) {
+         m.shapes.dims[1] = {ShapeProgram::Op::kAdd, 0, 1};
+       }},
       {"before",
-       [](LoadedMessage& m) { m.shapes.dims[1] = {ShapeProgram::Op::kAdd, -1, 0}; }},
+       [](LoadedMessage& m) {
+         m.shapes.dims[1] = {ShapeProgram::Op::kAdd, -1, 0};
+       }},
       {"equality", [](LoadedMessage& m) { m.shapes.equal[0].b = 9; }},
       {"range", [](LoadedMessage& m) { m.info.symbols[0].min = 33; }},
       {"symbol's input", [](LoadedMessage& m) { m.info.symbols[0].input = 2; }},

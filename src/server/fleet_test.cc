@@ -1,5 +1,5 @@
-// Routing over several devices, fallback and replay, over HTTP with a fleet that a test holds in its
-// hands.
+// Routing over several devices, fallback and replay, over HTTP with a fleet that a test holds in
+// its hands.
 #include <gmock/gmock.h>
 
 #include "server/service.h"
@@ -66,8 +66,7 @@ class FakeFleet final : public Fleet {
   void Down(size_t device) {
     listener_->OnDeviceLost(device);
     if (auto one = Take(device)) {
-      one->second->OnBatchDone(
-          {.id = one->first.id, .status = Unavailable("gone"), .lost = true});
+      one->second->OnBatchDone({.id = one->first.id, .status = Unavailable("gone"), .lost = true});
     }
   }
   void WaitForBatch(size_t device) {
@@ -146,9 +145,9 @@ class FleetTest : public ServerTest {
   // A client that has sent one request.
   std::unique_ptr<Client> Ask(const std::string& headers = "") {
     auto client = std::make_unique<Client>(port());
-    client->Send(fmt::format(
-        "POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n{}",
-        kInfer.size(), headers, kInfer));
+    client->Send(
+        fmt::format("POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n{}",
+                    kInfer.size(), headers, kInfer));
     return client;
   }
   void WaitPending(uint32_t n) {
@@ -379,9 +378,10 @@ TEST_F(FleetTest, BinaryAnswersSayWhoServedToo) {
   Client client(port());
   const std::string body =
       json + std::string(reinterpret_cast<const char*>(values), sizeof(values));
-  client.Send(fmt::format("POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n"
-                          "Inference-Header-Content-Length: {}\r\n\r\n{}",
-                          body.size(), json.size(), body));
+  client.Send(
+      fmt::format("POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n"
+                  "Inference-Header-Content-Length: {}\r\n\r\n{}",
+                  body.size(), json.size(), body));
   fleet_->Finish(kCuda);
   const Reply reply = client.Read();
   EXPECT_EQ(reply.status, 200) << reply.body;

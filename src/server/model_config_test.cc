@@ -47,9 +47,8 @@ parameters { key: "execution_mode" value: { string_value: "0" } }
 }
 
 TEST(ModelConfig, ParametersOfOtherMessagesAreNotMeant) {
-  EXPECT_THAT(
-      Order(R"(x { parameters { key: "device_order" value { string_value: "cpu" } } })"),
-      IsEmpty());
+  EXPECT_THAT(Order(R"(x { parameters { key: "device_order" value { string_value: "cpu" } } })"),
+              IsEmpty());
 }
 
 TEST(ModelConfig, BadValuesAreNamed) {
@@ -62,8 +61,8 @@ TEST(ModelConfig, BadValuesAreNamed) {
 }
 
 TEST(ModelConfig, BrokenTextIsAnErrorWithItsLine) {
-  for (const char* text : {"x", "x {", "x }", "x: \"", "x: \"a\nb\"", "x: [1", "x: {]}", ": 1",
-                           "}", "parameters {{", "x: @", "\"a\": 1"}) {
+  for (const char* text : {"x", "x {", "x }", "x: \"", "x: \"a\nb\"", "x: [1", "x: {]}", ": 1", "}",
+                           "parameters {{", "x: @", "\"a\": 1"}) {
     EXPECT_EQ(CodeOf(text), StatusCode::kDataLoss) << text;
   }
   EXPECT_THAT(ReadDeviceOrder("a: 1\n\nb").status().message(), testing::HasSubstr("line 3"));

@@ -86,11 +86,11 @@ struct Worker {
 struct Event {
   enum class What : uint8_t { kDone, kReady, kGone, kArrived } what;
   size_t device = 0;
-  ipc::BatchListener* listener = nullptr;   // kDone
-  ipc::BatchResult result;                  // kDone
-  std::vector<const ipc::Model*> models;    // kReady
-  size_t model = 0;                         // kArrived
-  std::string kind;                         // kArrived
+  ipc::BatchListener* listener = nullptr;    // kDone
+  ipc::BatchResult result;                   // kDone
+  std::vector<const ipc::Model*> models;     // kReady
+  size_t model = 0;                          // kArrived
+  std::string kind;                          // kArrived
   std::shared_ptr<const ipc::Model> loaded;  // kArrived; shared with the holding
 };
 
@@ -160,17 +160,22 @@ struct Supervisor::State {
 
 Status Supervisor::State::StartProcess(Worker& w) {
   FUSEE_TRY(ipc::Channel channel, ipc::Channel::Create());
-  std::vector<std::string> args = {options.worker_path,  "--device",
-                                   w.device.open_as,     "--name",
-                                   w.device.info.name,   "--threads",
-                                   std::to_string(options.threads), "--sharers",
+  std::vector<std::string> args = {options.worker_path,
+                                   "--device",
+                                   w.device.open_as,
+                                   "--name",
+                                   w.device.info.name,
+                                   "--threads",
+                                   std::to_string(options.threads),
+                                   "--sharers",
                                    std::to_string(std::max(cpu_workers, 1))};
   if (!w.faults.empty()) args.insert(args.end(), {"--faults", w.faults});
   // A CPU worker can read inputs but not change them: what is run again elsewhere is what came.
   const bool read_only = w.device.info.kind == "cpu" && inputs_read_only.ok();
-  FUSEE_TRY(w.process, WorkerProcess::Start(options.worker_path, args, channel,
-                                            read_only ? inputs_read_only.get() : inputs->memory().fd(),
-                                            outputs->memory().fd()));
+  FUSEE_TRY(w.process,
+            WorkerProcess::Start(options.worker_path, args, channel,
+                                 read_only ? inputs_read_only.get() : inputs->memory().fd(),
+                                 outputs->memory().fd()));
   w.channel.emplace(std::move(channel));
   w.writer.emplace(w.channel->requests());
   w.reader.emplace(w.channel->replies());
@@ -202,10 +207,14 @@ Status Supervisor::State::Send(Worker& w, MessageType type, uint64_t about,
 }
 
 void Supervisor::State::LoadNext(Worker& w, TimePoint now) {
+  // Passes by what has no plan for this device and what has proved deadly; a model that another
+  // worker could not load is tried all the same, since that may have been the worker's fault.
+  const auto passed_by = [this, &w](size_t model) {
+    const Holding& holding = At(model, w.kind);
+    return holding.path.empty() || (!holding.model && holding.load_deaths >= kLoadDeathsMax);
+  };
   size_t next = w.loading == models.size() ? 0 : w.loading + 1;
-  while (next < models.size() &&
-         (At(next, w.kind).path.empty() || !At(next, w.kind).failure.ok()))
-    ++next;
+  while (next < models.size() && passed_by(next)) ++next;
   w.loading = next;
   if (next == models.size()) {
     w.life.OnAllLoaded(now);
@@ -260,9 +269,10 @@ Status Supervisor::State::OnHello(Worker& w, const ipc::Message& message, TimePo
   ipc::HelloMessage hello;
   FUSEE_TRY(Decode(message.payload, &hello));
   if (hello.protocol != ipc::kProtocol) {
-    return DataLoss(fmt::format("it speaks protocol {}, expected {}: front and worker are of two "
-                                "builds",
-                                hello.protocol, ipc::kProtocol));
+    return DataLoss(
+        fmt::format("it speaks protocol {}, expected {}: front and worker are of two "
+                    "builds",
+                    hello.protocol, ipc::kProtocol));
   }
   if (w.life.state() != WorkerState::kStarting) return DataLoss("it said hello twice");
   w.life.OnHello(now);
@@ -342,10 +352,10 @@ Status Supervisor::State::OnDone(Worker& w, const ipc::Message& message, TimePoi
 void Supervisor::State::Lose(Worker& w) {
   if (!w.in_flight) return;
   Event event{.what = Event::What::kDone, .device = w.index, .listener = w.in_flight->listener};
-  event.result = {.id = w.in_flight->batch.id,
-                  .status = Unavailable(fmt::format("device {} ended before it answered",
-                                                    w.device.info.name)),
-                  .lost = true};
+  event.result = {
+      .id = w.in_flight->batch.id,
+      .status = Unavailable(fmt::format("device {} ended before it answered", w.device.info.name)),
+      .lost = true};
   events.push_back(std::move(event));
   w.in_flight.reset();
   metrics[w.index]->Add(MetricId::kWorkerBatchesLost);
@@ -362,7 +372,8 @@ void Supervisor::State::Reap(Worker& w, TimePoint now) {
   if (!end) return;
   Hear(w, now);  // what it finished before it died is finished
   const bool had_batch = w.in_flight.has_value();
-  const bool absent = end->exited && end->status == static_cast<int>(ipc::WorkerExit::kDeviceAbsent);
+  const bool absent =
+      end->exited && end->status == static_cast<int>(ipc::WorkerExit::kDeviceAbsent);
   const bool was_loading = w.life.state() == WorkerState::kWarming && w.loading < models.size();
   const std::string why = w.life.state() == WorkerState::kSuspect ? w.life.why() + "; " : "";
   Retire(w);
@@ -540,7 +551,8 @@ void Supervisor::LoadAll(std::span<const ModelSource> models,
   // Loaded is not yet ready: whoever is told that the server serves may send at once.
   std::unique_lock lock(st.mutex);
   st.changed.wait(lock, [&] {
-    return st.interrupted || std::ranges::any_of(st.workers, [](const auto& w) { return w->told; }) ||
+    return st.interrupted ||
+           std::ranges::any_of(st.workers, [](const auto& w) { return w->told; }) ||
            std::ranges::all_of(st.workers, [](const auto& w) { return w->given_up; });
   });
 }
@@ -580,8 +592,8 @@ std::vector<pollfd> Supervisor::State::PollSet(TimePoint now, int* timeout_ms) {
   if (!events.empty()) sleeping_until = now;
   // Rounded up: a wake-up just before the moment would only be followed by another.
   const auto left = std::max(Duration(0), sleeping_until - now) + std::chrono::microseconds(999);
-  *timeout_ms = static_cast<int>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(left).count());
+  *timeout_ms =
+      static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(left).count());
   return fds;
 }
 

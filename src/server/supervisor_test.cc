@@ -161,8 +161,7 @@ class SupervisorTest : public testing::Test {
   void ExpectServes(size_t device, float value = 3) {
     const auto request = Send(device, value);
     const auto result = request->waiter.Wait();
-    ASSERT_TRUE(result && result->status.ok())
-        << (result ? result->status.message() : "no answer");
+    ASSERT_TRUE(result && result->status.ok()) << (result ? result->status.message() : "no answer");
     EXPECT_TRUE(request->IsAnswer(value));
   }
   uint64_t Metric(size_t device, obs::MetricId id) {

@@ -97,8 +97,7 @@ Result<WorkerProcess> WorkerProcess::Start(const std::string& path,
   }
   // The child is not waited for yet, so its number cannot have been given to another.
   process.pidfd_.Reset(static_cast<int>(syscall(SYS_pidfd_open, process.pid_, 0)));
-  if (!process.pidfd_.ok())
-    return Unavailable(fmt::format("pidfd_open: {}", std::strerror(errno)));
+  if (!process.pidfd_.ok()) return Unavailable(fmt::format("pidfd_open: {}", std::strerror(errno)));
   fcntl(process.pidfd_.get(), F_SETFD, FD_CLOEXEC);
   return process;
 }

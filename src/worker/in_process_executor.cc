@@ -44,10 +44,9 @@ struct InProcessExecutor::State {
       queue.pop_front();
       lock.unlock();
       ipc::BatchResult result{.id = batch.id};
-      result.status =
-          static_cast<const LoadedModel*>(batch.model)
-              ->on_device()
-              .Run(batch.items, SteadyClock(), &result);
+      result.status = static_cast<const LoadedModel*>(batch.model)
+                          ->on_device()
+                          .Run(batch.items, SteadyClock(), &result);
       listener->OnBatchDone(std::move(result));
       lock.lock();
     }

@@ -90,8 +90,8 @@ TEST(PlanMetadata, OutputShapesAreCheckedAgainstTheProfile) {
   const auto plan = ReluPlan();
   Shape out[1];
   const auto shapes = [&](const Shape& in) {
-    return ipc::OutputShapes(DescribePlan(*plan, "m", 1), DescribeShapes(*plan),
-                             std::span(&in, 1), out);
+    return ipc::OutputShapes(DescribePlan(*plan, "m", 1), DescribeShapes(*plan), std::span(&in, 1),
+                             out);
   };
   EXPECT_TRUE(shapes(Shape{3, kWidth}).ok());
   EXPECT_EQ(out[0], (Shape{3, kWidth}));

@@ -81,17 +81,15 @@ WorkerExit Fail(WorkerExit reason, const Status& status) {
 }
 
 WorkerExit Serve(const Options& options) {
-  auto channel =
-      ipc::Channel::Open(Descriptor(ipc::kFdChannel), Descriptor(ipc::kFdRequests),
-                         Descriptor(ipc::kFdReplies));
+  auto channel = ipc::Channel::Open(Descriptor(ipc::kFdChannel), Descriptor(ipc::kFdRequests),
+                                    Descriptor(ipc::kFdReplies));
   if (!channel.ok()) return Fail(WorkerExit::kResources, channel.status());
   Descriptor inputs_fd(ipc::kFdInputs);
   const bool writable = (fcntl(inputs_fd.get(), F_GETFL) & O_ACCMODE) == O_RDWR;
   auto inputs = ipc::SharedMemory::Map(std::move(inputs_fd),
                                        writable ? ipc::Access::kReadWrite : ipc::Access::kRead);
   if (!inputs.ok()) return Fail(WorkerExit::kResources, inputs.status());
-  auto outputs =
-      ipc::SharedMemory::Map(Descriptor(ipc::kFdOutputs), ipc::Access::kReadWrite);
+  auto outputs = ipc::SharedMemory::Map(Descriptor(ipc::kFdOutputs), ipc::Access::kReadWrite);
   if (!outputs.ok()) return Fail(WorkerExit::kResources, outputs.status());
   Descriptor life(ipc::kFdLife);
 
