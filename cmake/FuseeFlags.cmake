@@ -7,12 +7,13 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 # -ffp-contract=off: a compiler may otherwise fuse a*b+c on one target and not on another, which changes bits.
-add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -ffp-contract=off
-                    -fno-math-errno -fno-trapping-math -march=x86-64-v2
-                    "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
+# Of C and C++ only: nvcc, which has other spellings, gets its flags in src/cuda/CMakeLists.txt.
+set(fusee_host_flags -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -ffp-contract=off
+    -fno-math-errno -fno-trapping-math -march=x86-64-v2 "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  add_compile_options(-Wno-psabi)
+  list(APPEND fusee_host_flags -Wno-psabi)
 endif()
+add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:${fusee_host_flags}>")
 if(FUSEE_SANITIZE)
   add_compile_options(-fsanitize=${FUSEE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${FUSEE_SANITIZE})

@@ -38,6 +38,14 @@ class BuildCommand final : public Command {
                    "use kernels up to this level: avx2, avx512, vnni, bf16, amx; "
                    "default: what this CPU has")
         ->check(CLI::IsMember({"avx2", "avx512", "vnni", "bf16", "amx"}));
+    app.add_option("--precision", precision_,
+                   "compute in fp32, fp16 or bf16 where that is safe; sums, norms and softmax "
+                   "accumulate in fp32 always; inputs and outputs keep their types")
+        ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+    app.add_flag_callback(
+        "--fp16", [this] { precision_ = "fp16"; }, "the same as --precision fp16");
+    app.add_flag_callback(
+        "--bf16", [this] { precision_ = "bf16"; }, "the same as --precision bf16");
     limits_.Add(app);
     app.add_option("--disable-pass", options_.disabled_passes,
                    "a pass not to run, to bisect; repeat for several")
@@ -92,6 +100,8 @@ class BuildCommand final : public Command {
     for (Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kVnni, Isa::kBf16, Isa::kAmx}) {
       if (IsaName(isa) == isa_) options_.max_isa = isa;
     }
+    if (precision_ == "fp16") options_.precision = DType::kF16;
+    if (precision_ == "bf16") options_.precision = DType::kBF16;
     if (!locked_.empty()) {
       FUSEE_TRY(options_.lockfile, ReadSmallFile(locked_));
     }
@@ -116,7 +126,7 @@ class BuildCommand final : public Command {
     return (has_suffix ? model_.substr(0, dot) : model_) + ".plan";
   }
 
-  std::string model_, plan_, locked_, report_file_, isa_;
+  std::string model_, plan_, locked_, report_file_, isa_, precision_;
   ShapeOptions shapes_;
   TrtexecBuildOptions limits_;
   compiler::BuildOptions options_;

@@ -10,6 +10,7 @@
 #include "compiler/import.h"
 #include "compiler/latency.h"
 #include "compiler/lockfile.h"
+#include "compiler/magnitudes.h"
 #include "compiler/reference.h"
 #include "compiler/sampled.h"
 #include "compiler/select.h"
@@ -18,6 +19,7 @@
 #include "onnx/model.h"
 #include "passes/pass_manager.h"
 #include "plan/encode.h"
+#include "quant/convert_precision.h"
 #include "runtime/runtime.h"
 
 namespace fusee::compiler {
@@ -42,6 +44,8 @@ std::string OptionsText(const BuildOptions& options) {
   for (const auto& [name, tensor] : options.pins)
     text += fmt::format("pin {}={};", name, ToHex(Sha256(tensor.bytes())));
   for (const std::string& pass : options.disabled_passes) text += fmt::format("disable {};", pass);
+  if (options.precision != DType::kF32)
+    text += fmt::format("precision {};", DTypeName(options.precision));
   if (options.reference_tactics) text += "reference-tactics;";
   if (options.max_isa != Isa::kAmx) text += fmt::format("isa {};", IsaName(options.max_isa));
   if (!options.verify) text += "no-verify;";
@@ -115,7 +119,30 @@ class Builder {
     pipeline.dump_dir = options_.dump_dir;
     pipeline.clock = &clock_;
     FUSEE_TRY(passes::RunPipeline(*imported_.graph, pipeline, &passes_));
+    if (options_.precision != DType::kF32) FUSEE_TRY(ConvertPrecision());
     return SeparateOutputs(*imported_.graph);
+  }
+
+  // After the fusions, which read float32 constants, and followed by what tidies up casts.
+  Status ConvertPrecision() {
+    quant::PrecisionOptions precision{.dtype = options_.precision};
+    FUSEE_TRY(precision.magnitudes, MeasureMagnitudes(imported_, *imported_.graph, pool_.get()));
+    FUSEE_TRY(quant::PrecisionReport report, quant::ConvertPrecision(*imported_.graph, precision));
+    std::vector<passes::PassDef> tidy;
+    for (const passes::PassDef& pass : passes::Pipeline()) {
+      const bool wanted =
+          pass.name == "remove_identity" || pass.name == "cse" || pass.name == "dead_code";
+      if (wanted) tidy.push_back(pass);
+    }
+    passes::PipelineOptions options;
+    options.clock = &clock_;
+    FUSEE_TRY(passes::RunPasses(tidy, *imported_.graph, options, nullptr));
+    result_.report.notes.push_back(fmt::format(
+        "precision {}: {} nodes converted, {} kept in f32, {} casts", DTypeName(options_.precision),
+        report.converted, report.kept.size(), report.casts));
+    for (const quant::KeptNode& kept : report.kept)
+      kept_full_.push_back({"convert_precision", false, kept.node, kept.reason});
+    return OkStatus();
   }
 
   Status Select() {
@@ -141,6 +168,7 @@ class Builder {
       plan_.fusions.push_back(
           {r.pass, r.made, fmt::format("{}", fmt::join(r.nodes, " + ")), r.what});
     }
+    plan_.fusions.insert(plan_.fusions.end(), kept_full_.begin(), kept_full_.end());
     return OkStatus();
   }
 
@@ -308,6 +336,7 @@ class Builder {
   ImportedModel imported_;
   std::shared_ptr<const plan::Plan> reference_;
   passes::PipelineReport passes_;
+  std::vector<plan::FusionRecord> kept_full_;  // nodes that stayed float32, and why
   std::vector<SelectedNode> selection_;
   plan::Plan plan_;
   BuildResult result_;

@@ -28,6 +28,9 @@ struct BuildOptions {
   // Values to pin an input to only if some operator needs it while building (its axes, its target
   // shape).
   std::map<std::string, Tensor> pin_if_needed;
+  // What the graph computes in where that is safe: kF32, kF16 or kBF16 (quant/convert_precision.h).
+  // Inputs and outputs keep their types.
+  DType precision = DType::kF32;
   std::vector<std::string> disabled_passes;
   bool reference_tactics = false;  // every step by its reference kernel
   Isa max_isa = Isa::kAmx;         // never above this, nor above the host

@@ -44,24 +44,34 @@ void Choose(StepSample& sample, std::vector<std::pair<size_t, int>> carriers, in
   sample.result.push_back({0, result_axis, indices});
 }
 
+// Operand 3 of a product has the result's shape; an absent operand has rank 0 here.
+bool HasResidual(const std::vector<Shape>& in) { return in.size() > 3 && in[3].rank() > 0; }
+
 StepSample SampleMatMul(const std::vector<Shape>& in, const Shape& out, uint64_t seed) {
   StepSample sample;
   const Shape& a = in[0];
   const Shape& b = in[1];
   if (a.rank() < 2 || b.rank() < 2 || out.rank() != std::max(a.rank(), b.rank())) return sample;
   const int ra = a.rank(), rb = b.rank(), ro = out.rank();
+  const bool residual = HasResidual(in);
   const double macs = static_cast<double>(out.elements()) * static_cast<double>(a[ra - 1]);
   if (macs <= kWholeStepMacs) return sample;
   for (int i = 0; i < ro - 2; ++i) {
     std::vector<std::pair<size_t, int>> carriers;
     if (const int ia = i - (ro - ra); ia >= 0 && a[ia] == out[i]) carriers.emplace_back(0, ia);
     if (const int ib = i - (ro - rb); ib >= 0 && b[ib] == out[i]) carriers.emplace_back(1, ib);
+    if (residual) carriers.emplace_back(3, i);
     if (!carriers.empty())
       Choose(sample, carriers, i, out[i], kMatrices, seed + static_cast<uint64_t>(i));
   }
-  Choose(sample, {{0, ra - 2}}, ro - 2, a[ra - 2], kRows, seed + 100);
+  std::vector<std::pair<size_t, int>> rows = {{0, ra - 2}};
   std::vector<std::pair<size_t, int>> columns = {{1, rb - 1}};
   if (in.size() > 2 && in[2].rank() == 1) columns.emplace_back(2, 0);
+  if (residual) {
+    rows.emplace_back(3, ro - 2);
+    columns.emplace_back(3, ro - 1);
+  }
+  Choose(sample, rows, ro - 2, a[ra - 2], kRows, seed + 100);
   Choose(sample, columns, ro - 1, b[rb - 1], kColumns, seed + 101);
   return sample;
 }
@@ -81,6 +91,10 @@ StepSample SampleGemm(const ir::Node& node, const std::vector<Shape>& in, const 
     if (c.rank() == 2 && c[0] == out[0] && out[0] > 1) rows.emplace_back(2, 0);
     if (c[c.rank() - 1] == out[1] && out[1] > 1) columns.emplace_back(2, c.rank() - 1);
   }
+  if (HasResidual(in)) {
+    rows.emplace_back(3, 0);
+    columns.emplace_back(3, 1);
+  }
   Choose(sample, rows, 0, out[0], kRows, seed);
   Choose(sample, columns, 1, out[1], kColumns, seed + 1);
   return sample;
@@ -95,12 +109,45 @@ StepSample SampleConv(const ir::Node& node, const std::vector<Shape>& in, const 
   const double macs =
       static_cast<double>(out.elements()) * static_cast<double>(w.elements(1, w.rank()));
   if (macs <= kWholeStepMacs) return sample;
-  Choose(sample, {{0, 0}}, 0, out[0], 1, seed);
+  const auto layout = node.attrs.Str("layout", "NCHW");
+  if (!layout.ok()) return sample;
+  // A residual has the result's axes. An absent operand has rank 0.
+  const bool residual = in.size() > 3 && in[3].rank() == out.rank();
+  std::vector<std::pair<size_t, int>> images = {{0, 0}};
+  if (residual) images.emplace_back(3, 0);
+  Choose(sample, images, 0, out[0], 1, seed);
   if (*group == 1) {
+    const int channel_axis = *layout == "NHWC" ? out.rank() - 1 : 1;
     std::vector<std::pair<size_t, int>> channels = {{1, 0}};
     if (in.size() > 2 && in[2].rank() == 1) channels.emplace_back(2, 0);
-    Choose(sample, channels, 1, out[1], kChannels, seed + 1);
+    if (residual) channels.emplace_back(3, channel_axis);
+    Choose(sample, channels, channel_axis, out[channel_axis], kChannels, seed + 1);
   }
+  return sample;
+}
+
+// Batch items, and queries where they are an operand of their own.
+StepSample SampleAttention(const ir::Node& node, const std::vector<Shape>& in, const Shape& out,
+                           uint64_t seed) {
+  StepSample sample;
+  const auto packed = node.attrs.Int("packed_qkv", 0);
+  const Shape& keys = in.size() > 1 && in[1].rank() == 3 ? in[1] : in[0];
+  if (!packed.ok() || in[0].rank() != 3 || out.rank() != 3) return sample;
+  const double macs = 2 * static_cast<double>(out.elements()) * static_cast<double>(keys[1]);
+  if (macs <= kWholeStepMacs) return sample;
+  std::vector<std::pair<size_t, int>> batch = {{0, 0}};
+  std::vector<std::pair<size_t, int>> rows = {{0, 1}};
+  if (*packed == 0) {
+    batch.emplace_back(1, 0);
+    batch.emplace_back(2, 0);
+  }
+  if (in.size() > 3) {
+    const Shape& bias = in[3];
+    if (bias.rank() == 4 && bias[0] == out[0]) batch.emplace_back(3, 0);
+    if (bias.rank() >= 2 && bias[bias.rank() - 2] == out[1]) rows.emplace_back(3, bias.rank() - 2);
+  }
+  Choose(sample, batch, 0, out[0], kMatrices, seed);
+  if (*packed == 0) Choose(sample, rows, 1, out[1], kRows, seed + 1);
   return sample;
 }
 
@@ -224,6 +271,8 @@ class StepChecker final : public runtime::StepHook {
 
 StepSample ChooseSample(const ir::Node& node, const std::vector<Shape>& operands,
                         const Shape& result, uint64_t seed) {
+  if (node.op == "FusedAttention" && !operands.empty())
+    return SampleAttention(node, operands, result, seed);
   if (operands.size() < 2) return {};
   if (node.op == "MatMul") return SampleMatMul(operands, result, seed);
   if (node.op == "Gemm") return SampleGemm(node, operands, result, seed);

@@ -60,6 +60,36 @@ TEST(ChooseSample, LargeMatMulKeepsEdgesOfRowsAndColumns) {
       std::ranges::any_of(sample.operands, [](const AxisChoice& c) { return c.operand == 2; }));
 }
 
+TEST(ChooseSample, TheResidualIsSampledWithItsProduct) {
+  ir::Node node;
+  node.op = "MatMul";
+  const Shape y{4, 512, 3072};
+  const StepSample sample =
+      ChooseSample(node, {Shape{4, 512, 768}, Shape{768, 3072}, Shape{}, y}, y, 1);
+  EXPECT_EQ(
+      std::ranges::count_if(sample.operands, [](const AxisChoice& c) { return c.operand == 3; }),
+      3);
+}
+
+TEST(ChooseSample, AttentionIsSampledByBatchAndQuery) {
+  ir::Node node;
+  node.op = "FusedAttention";
+  const Shape x{32, 512, 768};
+  const StepSample sample =
+      ChooseSample(node, {x, x, x, Shape{32, 1, 512, 512}}, Shape{32, 512, 768}, 1);
+  ASSERT_EQ(sample.result.size(), 2u);
+  EXPECT_EQ(sample.operands.size(), 6u);  // q, k, v and the bias by batch; q and the bias by query
+}
+
+TEST(ChooseSample, PackedAttentionIsSampledByBatchOnly) {
+  ir::Node node;
+  node.op = "FusedAttention";
+  node.attrs.Set("packed_qkv", int64_t{1});
+  const StepSample sample = ChooseSample(node, {Shape{32, 512, 2304}}, Shape{32, 512, 768}, 1);
+  ASSERT_EQ(sample.result.size(), 1u);
+  EXPECT_EQ(sample.result[0].axis, 0);
+}
+
 TEST(ChooseSample, DepthwiseConvolutionsKeepAllChannels) {
   ir::Node node;
   node.op = "Conv";
@@ -68,6 +98,19 @@ TEST(ChooseSample, DepthwiseConvolutionsKeepAllChannels) {
       ChooseSample(node, {Shape{8, 64, 224, 224}, Shape{64, 1, 3, 3}}, Shape{8, 64, 224, 224}, 1);
   ASSERT_EQ(sample.result.size(), 1u);
   EXPECT_EQ(sample.result[0].axis, 0);
+}
+
+TEST(ChooseSample, ResidualsFollowTheSampledChannels) {
+  ir::Node node;
+  node.op = "Conv";
+  node.attrs.Set("layout", "NHWC");
+  const Shape x{8, 56, 56, 64}, y{8, 56, 56, 256};
+  const StepSample sample = ChooseSample(node, {x, Shape{256, 3, 3, 64}, Shape{256}, y}, y, 1);
+  ASSERT_EQ(sample.result.size(), 2u);
+  EXPECT_EQ(sample.result[1].axis, 3);
+  int of_residual = 0;
+  for (const AxisChoice& c : sample.operands) of_residual += c.operand == 3 ? 1 : 0;
+  EXPECT_EQ(of_residual, 2);
 }
 
 TEST(VerifySteps, AcceptsStepsThatAgree) {

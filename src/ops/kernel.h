@@ -6,6 +6,11 @@
 // Bind either returns a BoundKernel, which holds the decoded parameters, or says why not. At every
 // change of run-time shapes the runtime calls CheckShapes; then Run, as often as it likes.
 //
+// The same contract serves every device. A CUDA kernel's bind and CheckShapes run on the host and
+// touch no device (a build machine may have none); LoadOnDevice prepares what the device needs; Run
+// enqueues on args.queue with device addresses in its operands, never waits, allocates nothing, and
+// may be recorded into a graph. Its shapes, dims and constants at bind are the host's as ever.
+//
 // Safety: plans are untrusted. After Bind and CheckShapes succeeded, Run must stay within its
 // operands for any operand contents (indices out of range are a Status). CheckShapes must therefore
 // re-derive what the output shapes have to be from the operand shapes and dims, and refuse anything
@@ -14,13 +19,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "device/cpu_features.h"
+#include "device/device.h"
 #include "device/parallel.h"
 #include "tensor/attrs.h"
 #include "tensor/tensor.h"
@@ -45,10 +53,16 @@ struct StepSpec {
   std::span<const TensorSpec> inputs;
   std::span<const TensorSpec> outputs;
   size_t dim_count = 0;  // run-time evaluated symbolic attributes that RunArgs::dims will have
+  // One of the kernel's own configurations, as `configurations` gave it; empty: the kernel's
+  // default. Untrusted like the rest of a plan.
+  std::span<const std::byte> config = {};
 
   size_t input_count() const { return inputs.size(); }
   bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present(); }
 };
+
+enum class RunError : uint32_t { kNone = 0, kIndexOutOfRange = 1, kDivisionByZero = 2 };
+Status ToStatus(RunError error, std::string_view op);  // kInvalidArgument
 
 struct RunArgs {
   std::span<const ConstTensorView> inputs;  // absent operands have dtype kInvalid
@@ -56,7 +70,12 @@ struct RunArgs {
   std::span<const int64_t> dims;
   std::span<std::byte>
       workspace;  // workspace_bytes() of it, aligned to kTensorAlignment, content undefined
-  Parallel* parallel = nullptr;  // never null in Run
+  Parallel* parallel = nullptr;  // never null in Run of a CPU kernel
+  void* queue = nullptr;         // DeviceQueue::native(); null on the CPU
+  // Where a kernel for a device says that its operands' contents are wrong (an index out of range),
+  // which the CPU's would return: it stores a RunError, stays inside its operands and goes on. A
+  // device address, zero before; null on the CPU.
+  uint32_t* error = nullptr;
 
   bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present(); }
 };
@@ -68,6 +87,10 @@ class BoundKernel {
   virtual ~BoundKernel() = default;
   // Upper bound over the profile. Default: none.
   virtual size_t workspace_bytes() const { return 0; }
+  // Of kernels for a device: loads code and library handles, once, before the first Run and outside
+  // any capture; afterwards Run loads nothing. Not const: called by the loader alone. Errors:
+  // kFailedPrecondition when the device or a library does not fit what the step is pinned to.
+  virtual Status LoadOnDevice(Device& device) { return OkStatus(); }
   // Do these exact shapes fit together? Reads shapes, dims and dtypes only, never data. No
   // allocation when ok.
   virtual Status CheckShapes(const RunArgs& args) const = 0;
@@ -75,6 +98,15 @@ class BoundKernel {
   // no locks, no clock.
   virtual Status Run(const RunArgs& args) const = 0;
 };
+
+// One way a kernel can run a step: opaque bytes that bind takes back as StepSpec::config. The tuner
+// times them; plan and lockfile store the chosen one.
+struct Configuration {
+  std::string name;  // for reports: "algo 21 tile 64x64 stages 4"
+  std::vector<std::byte> bytes;
+};
+
+inline constexpr size_t kConfigurationBytesMax = size_t{4} << 20;
 
 // A weight rewritten for a kernel, at build. Replaces operand `input` in the plan by opaque bytes
 // (a u8 tensor).
@@ -87,9 +119,11 @@ struct KernelDef {
   // Stable name with version: "conv_f32_nchw_cpu.1". Plans store it; a change of results or packing
   // needs a new one.
   std::string_view id;
-  std::string_view op;     // the IR operator it implements
-  Isa isa = Isa::kAvx2;    // lowest CPU level that can run it
-  bool reference = false;  // the plain double-accumulating kernel
+  std::string_view op;  // the IR operator it implements
+  DeviceKind device = DeviceKind::kCpu;
+  Isa isa = Isa::kAvx2;         // lowest CPU level that can run it
+  int compute_capability = 75;  // the same of a CUDA device
+  bool reference = false;       // the plain double-accumulating kernel
   uint32_t in_place_inputs =
       0;  // bit i: result 0 may share operand i's memory when their sizes are equal
   // kUnimplemented with the reason when this tactic does not take such a step; kInvalidArgument
@@ -98,14 +132,38 @@ struct KernelDef {
   // Null, or what to do to constant operands at build. The spec given to bind afterwards has the
   // packed operands.
   Result<std::vector<PackedConstant>> (*pack)(const StepSpec& spec) = nullptr;
+  // Null, or what a tuner may choose from for this step on this device, in preference order; not
+  // empty. The spec's shapes are exact (is_static). Called at build only; may query libraries.
+  Result<std::vector<Configuration>> (*configurations)(const StepSpec& spec,
+                                                       Device& device) = nullptr;
 };
 
-// All tactics: families in order, each family's tactics.inc in order. Immutable, thread-safe.
-std::span<const KernelDef* const> AllKernels();
-// Tactics of one operator in preference order, reference last.
-std::span<const KernelDef* const> KernelsFor(std::string_view op);
-// By id; null when this library has no such kernel.
-const KernelDef* FindKernel(std::string_view id);
+// The kernels of one device kind. Immutable, thread-safe.
+class KernelLibrary {
+ public:
+  // Every def has a unique id; order is preference order.
+  explicit KernelLibrary(std::vector<const KernelDef*> kernels);
+
+  // Families in order, each family's tactics.inc in order.
+  std::span<const KernelDef* const> all() const { return all_; }
+  // Tactics of one operator in preference order.
+  std::span<const KernelDef* const> For(std::string_view op) const;
+  // By id; null when this library has no such kernel.
+  const KernelDef* Find(std::string_view id) const;
+
+ private:
+  std::vector<const KernelDef*> all_;
+  std::map<std::string_view, const KernelDef*> by_id_;
+  std::map<std::string_view, std::vector<const KernelDef*>> by_op_;
+};
+
+// The CPU's: part of this program; each operator's reference is last of its own.
+const KernelLibrary& CpuKernels();
+inline std::span<const KernelDef* const> AllKernels() { return CpuKernels().all(); }
+inline std::span<const KernelDef* const> KernelsFor(std::string_view op) {
+  return CpuKernels().For(op);
+}
+inline const KernelDef* FindKernel(std::string_view id) { return CpuKernels().Find(id); }
 
 // Helpers for bind and CheckShapes, so that refusals read alike.
 Status RefuseTactic(const StepSpec& spec, std::string_view reason);  // kUnimplemented

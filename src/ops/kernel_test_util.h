@@ -1,7 +1,10 @@
 // Runs one kernel on given tensors, the way the runtime would: bind, CheckShapes, Run, workspace
-// included.
+// included. With FUSEE_TEST_DEVICE=cuda in the environment, operator tests run that device's
+// kernels too, through the same calls.
 #pragma once
 
+#include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,13 +13,26 @@
 
 namespace fusee::ops {
 
+// The device that FUSEE_TEST_DEVICE names, opened once with its module; null when it names none. A
+// name that cannot be opened ends the program: a test that was asked for must not pass unrun.
+struct DeviceUnderTest {
+  const KernelLibrary* kernels = nullptr;
+  Device* device = nullptr;
+  DeviceQueue* queue = nullptr;
+};
+const DeviceUnderTest* TestDevice();
+
+// KernelsFor(op), then the kernels of the device under test: what a test of an operator loops over.
+std::vector<const KernelDef*> TacticsUnderTest(std::string_view op);
+
 struct KernelCall {
   std::string_view op;
   Attrs attrs;
   std::vector<Tensor> inputs;                    // absent operands: Tensor()
   std::vector<std::pair<DType, Shape>> outputs;  // kInvalid: unwanted result
   std::vector<int64_t> dims;
-  uint32_t constant_inputs = 0;  // bit i: operand i is a constant (may be packed)
+  uint32_t constant_inputs = 0;        // bit i: operand i is a constant (may be packed)
+  std::vector<std::byte> config = {};  // StepSpec::config
 };
 
 // Runs the kernel with this id, or an error (a refusal keeps its code kUnimplemented). Outputs are
@@ -24,9 +40,15 @@ struct KernelCall {
 Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call,
                                       Parallel* parallel = nullptr);
 
-// Runs every tactic of call.op and compares each with the reference (the last). Returns the ids
+// Runs every tactic of call.op and compares each with the CPU's reference. Returns the ids
 // that ran; an error names the tactic that differed. Tactics that refuse are skipped.
 Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol,
                                                      double atol);
+
+// The same over the configurations that the tactics of the device under test offer for this call,
+// at most `limit` of each. Returns "id: configuration" of those that ran; none without such a
+// device.
+Result<std::vector<std::string>> CompareConfigurations(const KernelCall& call, double rtol,
+                                                       double atol, size_t limit);
 
 }  // namespace fusee::ops

@@ -1,11 +1,10 @@
 #include <fmt/format.h>
 
-#include <map>
-
 #include "ops/kernel.h"
 
 namespace fusee::ops {
 
+#define FUSEE_CUDA_TACTIC(name)
 #define FUSEE_TACTIC(name) extern const KernelDef name;
 #include "ops/movement/tactics.inc"
 #include "ops/nn/tactics.inc"
@@ -15,18 +14,27 @@ namespace fusee::ops {
 #include "ops/reduce/tactics.inc"
 #undef FUSEE_TACTIC
 
-namespace {
+KernelLibrary::KernelLibrary(std::vector<const KernelDef*> kernels) : all_(std::move(kernels)) {
+  for (const KernelDef* def : all_) {
+    FUSEE_CHECK(by_id_.emplace(def->id, def).second, "two kernels of one id");
+    by_op_[def->op].push_back(def);
+  }
+}
 
-struct Table {
-  std::vector<const KernelDef*> all;
-  std::map<std::string_view, const KernelDef*> by_id;
-  std::map<std::string_view, std::vector<const KernelDef*>> by_op;
-};
+std::span<const KernelDef* const> KernelLibrary::For(std::string_view op) const {
+  const auto it = by_op_.find(op);
+  if (it == by_op_.end()) return {};
+  return it->second;
+}
 
-const Table& GetTable() {
-  static const Table* const table = [] {
-    auto* t = new Table;
-#define FUSEE_TACTIC(name) t->all.push_back(&name);
+const KernelDef* KernelLibrary::Find(std::string_view id) const {
+  const auto it = by_id_.find(id);
+  return it == by_id_.end() ? nullptr : it->second;
+}
+
+const KernelLibrary& CpuKernels() {
+  static const KernelLibrary* const library = new KernelLibrary({
+#define FUSEE_TACTIC(name) &name,
 #include "ops/movement/tactics.inc"
 #include "ops/nn/tactics.inc"
 #include "ops/norm/tactics.inc"
@@ -34,28 +42,20 @@ const Table& GetTable() {
 #include "ops/quant/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #undef FUSEE_TACTIC
-    for (const KernelDef* def : t->all) {
-      FUSEE_CHECK(t->by_id.emplace(def->id, def).second, "two kernels of one id");
-      t->by_op[def->op].push_back(def);
-    }
-    return t;
-  }();
-  return *table;
+  });
+  return *library;
 }
 
-}  // namespace
-
-std::span<const KernelDef* const> AllKernels() { return GetTable().all; }
-
-std::span<const KernelDef* const> KernelsFor(std::string_view op) {
-  const auto it = GetTable().by_op.find(op);
-  if (it == GetTable().by_op.end()) return {};
-  return it->second;
-}
-
-const KernelDef* FindKernel(std::string_view id) {
-  const auto it = GetTable().by_id.find(id);
-  return it == GetTable().by_id.end() ? nullptr : it->second;
+Status ToStatus(RunError error, std::string_view op) {
+  switch (error) {
+    case RunError::kNone: return OkStatus();
+    case RunError::kIndexOutOfRange:
+      return InvalidArgument(fmt::format("{}: an index is out of range", op));
+    case RunError::kDivisionByZero:
+      return InvalidArgument(fmt::format("{}: an integer is divided by zero", op));
+  }
+  return Internal(
+      fmt::format("{}: the kernel reported error {}", op, static_cast<uint32_t>(error)));
 }
 
 Status RefuseTactic(const StepSpec& spec, std::string_view reason) {

@@ -138,6 +138,7 @@ Result<std::string> TryFuse(ir::Graph& graph, ir::NodeId id, int conv_operand,
   const ir::Node& conv = graph.node(conv_id);
   if (std::string reason = WhyNotAbsorb(graph, between, uses); !reason.empty()) return reason;
   if (conv.attrs.Has("activation")) return "the convolution already has an activation"s;
+  if (conv.inputs.size() > 3) return "the convolution already has a residual"s;
   const Tensor* weight = ConstantOperand(graph, conv, 1);
   const bool has_bias = conv.inputs.size() > 2 && conv.inputs[2].valid();
   const Tensor* bias = ConstantOperand(graph, conv, 2);

@@ -4,7 +4,8 @@
 // pipeline), or
 // `// unchanged`. Lines `// made: TEXT` and `// declined: TEXT` after that must each occur in the
 // pass's log. Every case is also run, before and after, with random inputs: the results must agree.
-// `// fails at run time` says that both must fail instead.
+// `// fails at run time` says that both must fail instead. `// target channels_last` compiles for
+// such a target.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,6 +27,7 @@ struct Case {
   std::string input;
   std::string expected;  // empty: unchanged
   bool fails_at_run_time = false;
+  bool channels_last = false;
   std::vector<std::string> made, declined;
 };
 
@@ -46,6 +48,8 @@ std::vector<Case> ReadCases(const std::string& name) {
       directive_seen = true;
     } else if (line == "// fails at run time") {
       cases.back().fails_at_run_time = true;
+    } else if (line == "// target channels_last") {
+      cases.back().channels_last = true;
     } else if (line.starts_with("// made: ")) {
       cases.back().made.push_back(after("// made: "));
     } else if (line.starts_with("// declined: ")) {
@@ -127,7 +131,9 @@ TEST_P(GoldenPass, RewritesAsItsFileSays) {
     std::vector<PassDef> passes = {FindPass(name)};
     if (!c.expected.empty() && name != "dead_code") passes.push_back(FindPass("dead_code"));
     PipelineReport report;
-    const Status status = RunPasses(passes, **graph, {}, &report);
+    PipelineOptions options;
+    options.target.channels_last = c.channels_last;
+    const Status status = RunPasses(passes, **graph, options, &report);
     ASSERT_TRUE(status.ok()) << status.ToString();
     EXPECT_EQ(report.passes[0].changed, !c.expected.empty());
 

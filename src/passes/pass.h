@@ -37,13 +37,23 @@ struct PassLimits {
   int64_t fold_total_bytes_max = int64_t{4} << 30;
 };
 
+// What the graph is compiled for, as far as a rewrite may depend on it.
+struct Target {
+  std::string device = "cpu";  // or "cuda"
+  // Convolutions shall be [N, spatial..., C]: choose_layout makes them so. The kernels of a GPU's
+  // tensor cores need it; those of the CPU take [N, C, spatial...] only.
+  bool channels_last = false;
+  DType compute = DType::kF32;  // of matrix products and convolutions of floats
+};
+
 class PassContext {
  public:
-  PassContext(std::string pass, PassLimits limits, std::vector<Rewrite>* log)
-      : pass_(std::move(pass)), limits_(limits), log_(log) {}
+  PassContext(std::string pass, PassLimits limits, Target target, std::vector<Rewrite>* log)
+      : pass_(std::move(pass)), limits_(limits), target_(std::move(target)), log_(log) {}
 
   const std::string& pass() const { return pass_; }
   const PassLimits& limits() const { return limits_; }
+  const Target& target() const { return target_; }
 
   // nodes: the sources of every IR node concerned, joined.
   void Made(std::string what, std::vector<std::string> nodes);
@@ -58,6 +68,7 @@ class PassContext {
 
   std::string pass_;
   PassLimits limits_;
+  Target target_;
   std::vector<Rewrite>* log_;
   int64_t made_ = 0;
   int64_t declined_ = 0;

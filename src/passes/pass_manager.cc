@@ -150,7 +150,7 @@ Status RunPasses(std::span<const PassDef> passes, ir::Graph& graph, const Pipeli
     if (stopped || options.disabled.contains(pass.name)) continue;
     stopped = pass.name == options.stop_after;
 
-    PassContext context(std::string(pass.name), options.limits, &report->rewrites);
+    PassContext context(std::string(pass.name), options.limits, options.target, &report->rewrites);
     const TimePoint start = options.clock->Now();
     Result<PassOutcome> outcome = pass.run(graph, context);
     entry.time = std::chrono::duration_cast<Duration>(options.clock->Now() - start);

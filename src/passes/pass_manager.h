@@ -26,6 +26,7 @@ struct PipelineOptions {
   // Verify after each pass. Only a benchmark of the compiler has a reason to turn it off.
   bool verify = true;
   PassLimits limits;
+  Target target;
   const Clock* clock = &SteadyClock();
 };
 

@@ -131,6 +131,7 @@ std::string SectionTypeName(uint32_t type) {
     case SectionType::kWeights: return "weights";
     case SectionType::kCertificate: return "certificate";
     case SectionType::kRecord: return "record";
+    case SectionType::kVendor: return "vendor";
   }
   return fmt::format("section {}", type);
 }

@@ -134,7 +134,52 @@ Attrs ToAttrs(Reader& r, const flatbuffers::Vector<flatbuffers::Offset<fb::Attr>
   return attrs;
 }
 
-Step ToStep(Reader& r, const fb::Step& s, bool* valid) {
+// The configurations of the section "vendor", which the program's table cuts into pieces without
+// gaps: each is copied once, however many steps share it.
+Result<std::vector<ConfigBytes>> CutVendor(Reader& r,
+                                           const flatbuffers::Vector<const fb::Piece*>* stored,
+                                           std::span<const std::byte> section) {
+  const auto pieces = r.Structs<std::pair<uint64_t, uint64_t>>(
+      stored, [](const fb::Piece& p) { return std::pair(p.offset(), p.length()); });
+  std::vector<ConfigBytes> configs;
+  configs.reserve(pieces.size());
+  uint64_t at = 0;
+  for (const auto& [offset, length] : pieces) {
+    if (offset != at || length == 0 || length > kMaxConfigBytes || length > section.size() - at) {
+      return InvalidArgument(fmt::format(
+          "plan section 'vendor': configuration {} has {} bytes at {}, expected 1 to {} at {} "
+          "within the section's {}",
+          configs.size(), length, offset, kMaxConfigBytes, at, section.size()));
+    }
+    const auto bytes = section.subspan(at, length);
+    configs.emplace_back(std::vector<std::byte>(bytes.begin(), bytes.end()));
+    at += length;
+  }
+  if (at != section.size()) {
+    return InvalidArgument(fmt::format(
+        "plan section 'vendor' has {} bytes, the program's configurations {}", section.size(), at));
+  }
+  return configs;
+}
+
+// Step and bucket configurations by their stored number: 0 is none.
+class ConfigTable {
+ public:
+  explicit ConfigTable(std::vector<ConfigBytes> configs) : configs_(std::move(configs)) {}
+  ConfigBytes At(uint32_t number, bool* valid) const {
+    if (number == 0) return {};
+    if (number > configs_.size()) {
+      *valid = false;
+      return {};
+    }
+    return configs_[number - 1];
+  }
+
+ private:
+  std::vector<ConfigBytes> configs_;
+};
+
+Step ToStep(Reader& r, const fb::Step& s, const ConfigTable& configs, bool* valid) {
   Step step;
   step.op = r.Text(s.op());
   step.kernel = r.Text(s.kernel());
@@ -146,6 +191,10 @@ Step ToStep(Reader& r, const fb::Step& s, bool* valid) {
   step.workspace_bytes = s.workspace_bytes();
   step.device = s.device();
   step.queue = s.queue();
+  step.config = configs.At(s.config(), valid);
+  step.bucket_tactics = r.Tables<BucketTactic>(s.bucket_tactics(), [&](const fb::BucketTactic& t) {
+    return BucketTactic{t.bucket(), r.Text(t.kernel()), configs.At(t.config(), valid)};
+  });
   return step;
 }
 
@@ -167,6 +216,19 @@ Bucket ToBucket(Reader& r, const fb::Bucket& b) {
   return bucket;
 }
 
+GpuTarget ToGpu(Reader& r, const fb::GpuTarget* gpu) {
+  GpuTarget result;
+  if (gpu == nullptr) return result;
+  result.name = r.Text(gpu->name());
+  result.compute_capability = gpu->compute_capability();
+  result.multiprocessors = gpu->multiprocessors();
+  result.driver_min = gpu->driver_min();
+  result.libraries = r.Tables<PinnedLibrary>(gpu->libraries(), [&](const fb::Library& l) {
+    return PinnedLibrary{r.Text(l.name()), l.version()};
+  });
+  return result;
+}
+
 Provenance ToProvenance(Reader& r, const fb::Provenance* p) {
   Provenance result;
   if (p == nullptr) return result;
@@ -181,13 +243,16 @@ Provenance ToProvenance(Reader& r, const fb::Provenance* p) {
   return result;
 }
 
-Status DecodeProgram(std::span<const std::byte> section, Plan* plan) {
+Status DecodeProgram(std::span<const std::byte> section, std::span<const std::byte> vendor,
+                     Plan* plan) {
   const fb::Program* p = VerifiedRoot<fb::Program>(section);
   if (p == nullptr) return Malformed("program");
   Reader r(section.size());
   bool valid = true;
   plan->provenance = ToProvenance(r, p->provenance());
-  plan->target = {r.Text(p->device()), p->isa(), p->available_isa()};
+  plan->target = {r.Text(p->device()), p->isa(), p->available_isa(), ToGpu(r, p->gpu())};
+  FUSEE_TRY(std::vector<ConfigBytes> cut, CutVendor(r, p->configs(), vendor));
+  const ConfigTable configs(std::move(cut));
   plan->symbols = r.Tables<Symbol>(p->symbols(), [&](const fb::Symbol& s) {
     return Symbol{r.Text(s.name()), s.min(), s.opt(), s.max(), s.input(), s.axis(), s.element()};
   });
@@ -197,7 +262,8 @@ Status DecodeProgram(std::span<const std::byte> section, Plan* plan) {
   });
   plan->tensors =
       r.Tables<TensorDef>(p->tensors(), [&](const fb::Tensor& t) { return ToTensor(r, t); });
-  plan->steps = r.Tables<Step>(p->steps(), [&](const fb::Step& s) { return ToStep(r, s, &valid); });
+  plan->steps =
+      r.Tables<Step>(p->steps(), [&](const fb::Step& s) { return ToStep(r, s, configs, &valid); });
   plan->inputs = r.Tables<IoDef>(p->inputs(), [&](const fb::Io& io) { return ToIo(r, io); });
   plan->outputs = r.Tables<IoDef>(p->outputs(), [&](const fb::Io& io) { return ToIo(r, io); });
   plan->constraints = r.Tables<EqualConstraint>(p->constraints(), [&](const fb::Constraint& c) {
@@ -212,7 +278,8 @@ Status DecodeProgram(std::span<const std::byte> section, Plan* plan) {
   FUSEE_TRY(CheckBudget(r, "program"));
   if (!valid)
     return InvalidArgument(
-        "plan section 'program' holds an unknown dimension operation or attribute kind");
+        "plan section 'program' holds an unknown dimension operation or attribute kind, or names a "
+        "configuration that is not there");
   return OkStatus();
 }
 
@@ -316,15 +383,19 @@ Status DecodeSummary(std::span<const std::byte> bytes, Header* header) {
   header->unverified_reason = r.Text(s->unverified_reason());
   header->figures_from_lockfile = s->figures_from_lockfile();
   header->batch_invariant = s->batch_invariant();
+  header->gpu = ToGpu(r, s->gpu());
+  header->vendor_bytes = s->vendor_bytes();
+  header->host_step_count = s->host_step_count();
   return CheckBudget(r, "summary");
 }
 
 // The header is what people and schedulers read; a file whose header tells another story than its
 // program is refused.
-Status CheckHeaderAgrees(const Header& header, const Plan& plan) {
+Status CheckHeaderAgrees(const Header& header, const Plan& plan, uint64_t vendor_bytes) {
   const bool agrees =
-      header.device == plan.target.device && header.isa == plan.target.isa &&
-      header.available_isa == plan.target.selected_for() &&
+      header.gpu == plan.target.gpu && header.vendor_bytes == vendor_bytes &&
+      header.host_step_count == HostStepCount(plan) && header.device == plan.target.device &&
+      header.isa == plan.target.isa && header.available_isa == plan.target.selected_for() &&
       header.input_count == plan.inputs.size() && header.output_count == plan.outputs.size() &&
       header.step_count == plan.steps.size() && header.symbol_count == plan.symbols.size() &&
       header.bucket_count == plan.buckets.size() && header.weights_bytes == plan.weights.size() &&
@@ -344,6 +415,7 @@ struct SectionSpans {
   const SectionInfo* weights = nullptr;
   const SectionInfo* certificate = nullptr;
   const SectionInfo* record = nullptr;
+  const SectionInfo* vendor = nullptr;
 };
 
 Result<SectionSpans> FindSections(const Header& header) {
@@ -355,6 +427,7 @@ Result<SectionSpans> FindSections(const Header& header) {
       case SectionType::kWeights: slot = &found.weights; break;
       case SectionType::kCertificate: slot = &found.certificate; break;
       case SectionType::kRecord: slot = &found.record; break;
+      case SectionType::kVendor: slot = &found.vendor; break;
     }
     if (slot == nullptr && s.required) {
       return FailedPrecondition(
@@ -402,12 +475,14 @@ Result<std::shared_ptr<const Plan>> Decode(std::span<const std::byte> bytes,
   }
   const auto span_of = [&](const SectionInfo* s) { return bytes.subspan(s->offset, s->length); };
   auto plan = std::make_shared<Plan>();
-  FUSEE_TRY(DecodeProgram(span_of(sections.program), plan.get()));
+  const std::span<const std::byte> vendor =
+      sections.vendor != nullptr ? span_of(sections.vendor) : std::span<const std::byte>();
+  FUSEE_TRY(DecodeProgram(span_of(sections.program), vendor, plan.get()));
   FUSEE_TRY(DecodeCertificate(span_of(sections.certificate), &plan->certificate));
   if (sections.record != nullptr) FUSEE_TRY(DecodeRecord(span_of(sections.record), plan.get()));
   plan->weights = span_of(sections.weights);
   plan->weights_owner = std::move(owner);
-  FUSEE_TRY(CheckHeaderAgrees(header, *plan));
+  FUSEE_TRY(CheckHeaderAgrees(header, *plan, vendor.size()));
   FUSEE_TRY(Verify(*plan));
   return std::shared_ptr<const Plan>(std::move(plan));
 }

@@ -19,6 +19,7 @@ namespace fusee::plan {
 namespace {
 
 std::vector<std::byte> Seed(unsigned seed) {
+  if (seed % 3 == 0) return Encode(testing::GpuPlan()).value();
   return Encode(seed % 2 == 0 ? testing::RichPlan() : testing::SmallPlan(4 + seed % 60)).value();
 }
 
@@ -59,8 +60,10 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace fusee::plan;  // NOLINT: entry point of the room's own fuzzer
   const fusee::Tensor file = testing::AlignedCopy(std::as_bytes(std::span(data, size)));
+  HostFacts host;
+  host.gpu.emplace();
   if (auto header = ReadHeader(file.bytes()); header.ok()) {
-    if (HeaderText(*header).empty() || CheckJson(Check(*header, {})).empty()) std::abort();
+    if (HeaderText(*header).empty() || CheckJson(Check(*header, host)).empty()) std::abort();
   }
   auto plan = Decode(file.bytes(), nullptr);
   if (plan.ok() &&

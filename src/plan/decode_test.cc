@@ -19,9 +19,12 @@ namespace fusee::plan {
 namespace {
 
 using testing::AlignedCopy;
+using testing::GpuPlan;
 using testing::RichPlan;
 
-std::vector<std::byte> Sample() { return Encode(RichPlan()).value(); }
+// Of a plan for a GPU, which has every kind of section.
+std::vector<std::byte> Sample() { return Encode(GpuPlan()).value(); }
+std::vector<std::byte> CpuSample() { return Encode(RichPlan()).value(); }
 
 class Damaged : public ::testing::Test {
  protected:
@@ -135,7 +138,7 @@ TEST_F(Damaged, ResealedHeaderChangesNeverCrash) {
 // One long name that thousands of tensors refer to: a small file that would unfold into a large
 // plan.
 TEST(Decode, RefusesASectionThatUnfoldsToMoreThanItself) {
-  const std::vector<std::byte> original = Sample();
+  const std::vector<std::byte> original = CpuSample();
   const ContainerHeader header = ReadContainerHeader(original, original.size()).value();
   flatbuffers::FlatBufferBuilder b;
   const auto name = b.CreateString(std::string(4000, 'x'));
@@ -169,8 +172,156 @@ TEST(Decode, RunnerDoesNotChangeTheResult) {
   EXPECT_EQ(calls, 1);
 }
 
+// One file whose program is replaced by what `build` makes.
+std::vector<std::byte> WithProgram(flatbuffers::FlatBufferBuilder& b) {
+  const std::vector<std::byte> original = Sample();
+  const ContainerHeader header = ReadContainerHeader(original, original.size()).value();
+  std::vector<SectionBytes> sections;
+  for (const SectionInfo& s : header.sections) {
+    sections.push_back({static_cast<SectionType>(s.type), s.required,
+                        std::span(original).subspan(s.offset, s.length)});
+  }
+  sections[0].bytes = std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize()));
+  return BuildContainer(sections, header.summary);
+}
+
+std::string RefusalOfPieces(const std::vector<fb::Piece>& pieces) {
+  flatbuffers::FlatBufferBuilder b;
+  const auto device = b.CreateString("cuda");
+  const auto configs = b.CreateVectorOfStructs(pieces);
+  fb::ProgramBuilder program(b);
+  program.add_device(device);
+  program.add_configs(configs);
+  b.Finish(program.Finish());
+  const auto plan = Decode(AlignedCopy(WithProgram(b)).bytes(), nullptr);
+  return plan.ok() ? "" : plan.status().message();
+}
+
+TEST(Decode, RefusesConfigurationsThatDoNotFillTheirSection) {
+  // GpuPlan's vendor section has 3 + 1 bytes.
+  for (const auto& pieces : std::vector<std::vector<fb::Piece>>{{},
+                                                                {{0, 3}},
+                                                                {{0, 3}, {3, 2}},
+                                                                {{0, 3}, {2, 2}},
+                                                                {{1, 3}},
+                                                                {{0, 3}, {3, 0}, {3, 1}},
+                                                                {{0, UINT64_MAX}},
+                                                                {{0, 3}, {3, 1}, {4, 1}}}) {
+    EXPECT_NE(RefusalOfPieces(pieces).find("'vendor'"), std::string::npos)
+        << pieces.size() << " pieces: " << RefusalOfPieces(pieces);
+  }
+  EXPECT_EQ(RefusalOfPieces({{0, 3}, {3, 1}}).find("'vendor'"), std::string::npos);
+}
+
+TEST(Decode, RefusesAStepThatNamesNoConfiguration) {
+  flatbuffers::FlatBufferBuilder b;
+  const auto device = b.CreateString("cuda");
+  const auto configs = b.CreateVectorOfStructs(std::vector<fb::Piece>{{0, 3}, {3, 1}});
+  fb::StepBuilder step(b);
+  step.add_config(3);  // 1 and 2 exist
+  std::vector<flatbuffers::Offset<fb::Step>> list = {step.Finish()};
+  const auto steps = b.CreateVector(list);
+  fb::ProgramBuilder program(b);
+  program.add_device(device);
+  program.add_configs(configs);
+  program.add_steps(steps);
+  b.Finish(program.Finish());
+  const auto plan = Decode(AlignedCopy(WithProgram(b)).bytes(), nullptr);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_NE(plan.status().message().find("configuration that is not there"), std::string::npos)
+      << plan.status().message();
+}
+
+// The header of GpuPlan, and the machine it was made on.
+struct GpuCheck {
+  Header header = ReadHeader(Sample()).value();
+  HostFacts host;
+  GpuCheck() {
+    GpuFacts gpu;
+    gpu.name = "NVIDIA H200";
+    gpu.compute_capability = 90;
+    gpu.multiprocessors = 132;
+    gpu.driver_version = 13000;
+    gpu.memory_bytes = uint64_t{1} << 30;
+    gpu.libraries = {{"cublaslt", 130100}, {"cudnn", 91400}};
+    host.gpu = gpu;
+  }
+  CheckReport Run() const { return Check(header, host); }
+};
+
+void ExpectOne(const CheckReport& report, Verdict verdict, std::string_view field,
+               std::string_view need, std::string_view have) {
+  EXPECT_EQ(report.verdict, verdict) << CheckText(report);
+  ASSERT_EQ(report.findings.size(), 1u) << CheckText(report);
+  EXPECT_EQ(report.findings[0].field, field);
+  EXPECT_EQ(report.findings[0].need, need);
+  EXPECT_EQ(report.findings[0].have, have);
+  EXPECT_FALSE(report.findings[0].remedy.empty());
+}
+
+TEST(CheckGpu, AcceptsTheMachineItWasMadeOn) {
+  const GpuCheck check;
+  EXPECT_EQ(check.Run().verdict, Verdict::kOk) << CheckText(check.Run());
+}
+
+TEST(CheckGpu, NamesTheReasonWhenThereIsNoGpu) {
+  GpuCheck check;
+  check.host.gpu.reset();
+  check.host.no_gpu_reason = "no driver";
+  ExpectOne(check.Run(), Verdict::kIncompatible, "target.device", "cuda", "no driver");
+}
+
+TEST(CheckGpu, WantsTheDriverOrANewerOne) {
+  GpuCheck check;
+  check.host.gpu->driver_version = 12080;
+  ExpectOne(check.Run(), Verdict::kIncompatible, "target.driver", "CUDA 13.0 or newer",
+            "CUDA 12.8");
+  check.host.gpu->driver_version = 13010;
+  EXPECT_EQ(check.Run().verdict, Verdict::kOk);
+}
+
+TEST(CheckGpu, WantsLibrariesAtExactlyTheirVersion) {
+  GpuCheck check;
+  check.host.gpu->libraries[1].version = 91900;
+  ExpectOne(check.Run(), Verdict::kIncompatible, "target.library", "cudnn 91400", "cudnn 91900");
+  check.host.gpu->libraries.pop_back();
+  ExpectOne(check.Run(), Verdict::kIncompatible, "target.library", "cudnn 91400", "no cudnn");
+}
+
+TEST(CheckGpu, AnotherGpuOfTheSameKindRunsItTunedForTheFirst) {
+  GpuCheck check;
+  check.host.gpu->name = "NVIDIA H100";
+  ExpectOne(check.Run(), Verdict::kOkButRetune, "target.gpu", "NVIDIA H200", "NVIDIA H100");
+}
+
+TEST(CheckGpu, MultiprocessorsAreHardWhereALibraryIsPinned) {
+  GpuCheck check;
+  check.host.gpu->multiprocessors = 114;
+  ExpectOne(check.Run(), Verdict::kIncompatible, "target.multiprocessors", "132", "114");
+  check.header.gpu.libraries.clear();
+  ExpectOne(check.Run(), Verdict::kOkButRetune, "target.multiprocessors", "132", "114");
+  check.host.gpu->multiprocessors = 132;
+}
+
+TEST(CheckGpu, KernelsAreOfOneArchitecture) {
+  GpuCheck check;
+  for (int32_t other : {80, 100}) {
+    check.host.gpu->compute_capability = other;
+    ExpectOne(check.Run(), Verdict::kIncompatible, "target.compute_capability", "90",
+              std::to_string(other));
+  }
+}
+
+TEST(CheckGpu, ComparesTheGpusMemory) {
+  GpuCheck check;
+  check.host.gpu->memory_bytes = 100;
+  EXPECT_EQ(check.Run().findings[0].field, "gpu.memory");
+  check.host.gpu->memory_bytes = 0;  // unknown
+  EXPECT_EQ(check.Run().verdict, Verdict::kOk);
+}
+
 TEST(Check, JudgesFromTheHeader) {
-  const auto bytes = Sample();
+  const auto bytes = CpuSample();
   Header header = ReadHeader(bytes).value();
   EXPECT_EQ(Check(header, {.isa = 1}).verdict, Verdict::kOk);
   EXPECT_EQ(Check(header, {.isa = 3}).verdict, Verdict::kOkButRetune);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "plan/container.h"
 #include "plan/print.h"
@@ -54,7 +55,30 @@ Offset<fb::Attr> MakeAttr(FlatBufferBuilder& b, const std::string& name, const A
                         f != nullptr ? *f : 0, text, ints, floats);
 }
 
-Offset<fb::Step> MakeStep(FlatBufferBuilder& b, const Step& step) {
+// The section "vendor": every different configuration once, in the order of first use.
+class VendorBytes {
+ public:
+  // 1 + its index; 0 for an empty one.
+  uint32_t Add(const ConfigBytes& config) {
+    if (config.empty()) return 0;
+    const std::string_view key(reinterpret_cast<const char*>(config.data()), config.size());
+    const auto [it, fresh] = known_.emplace(key, static_cast<uint32_t>(pieces_.size() + 1));
+    if (fresh) {
+      pieces_.emplace_back(bytes_.size(), config.size());
+      bytes_.insert(bytes_.end(), config.begin(), config.end());
+    }
+    return it->second;
+  }
+  const std::vector<fb::Piece>& pieces() const { return pieces_; }
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::map<std::string_view, uint32_t> known_;  // over the plan's own bytes
+  std::vector<fb::Piece> pieces_;
+  std::vector<std::byte> bytes_;
+};
+
+Offset<fb::Step> MakeStep(FlatBufferBuilder& b, const Step& step, VendorBytes* vendor) {
   std::vector<Offset<fb::Attr>> attrs;
   for (const auto& [name, value] : step.attrs.values()) attrs.push_back(MakeAttr(b, name, value));
   const auto op = b.CreateString(step.op);
@@ -63,8 +87,16 @@ Offset<fb::Step> MakeStep(FlatBufferBuilder& b, const Step& step) {
   const auto inputs = b.CreateVector(step.inputs);
   const auto outputs = b.CreateVector(step.outputs);
   const auto dims = b.CreateVector(step.dims);
+  const uint32_t config = vendor->Add(step.config);
+  Offset<flatbuffers::Vector<Offset<fb::BucketTactic>>> tactics;  // absent when there are none
+  if (!step.bucket_tactics.empty()) {
+    tactics = Tables<fb::BucketTactic>(b, step.bucket_tactics, [&](const BucketTactic& t) {
+      const auto bucket_kernel = b.CreateString(t.kernel);
+      return fb::CreateBucketTactic(b, t.bucket, bucket_kernel, vendor->Add(t.config));
+    });
+  }
   return fb::CreateStep(b, op, kernel, attr_vector, inputs, outputs, dims, step.workspace_offset,
-                        step.workspace_bytes, step.device, step.queue);
+                        step.workspace_bytes, step.device, step.queue, config, tactics);
 }
 
 Offset<fb::Tensor> MakeTensor(FlatBufferBuilder& b, const TensorDef& t) {
@@ -101,7 +133,19 @@ Offset<fb::Provenance> MakeProvenance(FlatBufferBuilder& b, const Provenance& p)
   return fb::CreateProvenance(b, version, model, &model_digest, opsets, options, &lockfile_digest);
 }
 
-void BuildProgram(FlatBufferBuilder& b, const Plan& plan) {
+// Null for an empty one, so that a plan for the CPU has none.
+Offset<fb::GpuTarget> MakeGpu(FlatBufferBuilder& b, const GpuTarget& gpu) {
+  if (gpu == GpuTarget{}) return {};
+  const auto name = b.CreateString(gpu.name);
+  const auto libraries = Tables<fb::Library>(b, gpu.libraries, [&](const PinnedLibrary& l) {
+    const auto library = b.CreateString(l.name);
+    return fb::CreateLibrary(b, library, l.version);
+  });
+  return fb::CreateGpuTarget(b, name, gpu.compute_capability, gpu.multiprocessors, gpu.driver_min,
+                             libraries);
+}
+
+void BuildProgram(FlatBufferBuilder& b, const Plan& plan, VendorBytes* vendor) {
   const auto provenance = MakeProvenance(b, plan.provenance);
   const auto device = b.CreateString(plan.target.device);
   const auto symbols = Tables<fb::Symbol>(b, plan.symbols, [&](const Symbol& s) {
@@ -115,7 +159,8 @@ void BuildProgram(FlatBufferBuilder& b, const Plan& plan) {
   const auto dims = b.CreateVectorOfStructs(dim_structs);
   const auto tensors =
       Tables<fb::Tensor>(b, plan.tensors, [&](const TensorDef& t) { return MakeTensor(b, t); });
-  const auto steps = Tables<fb::Step>(b, plan.steps, [&](const Step& s) { return MakeStep(b, s); });
+  const auto steps =
+      Tables<fb::Step>(b, plan.steps, [&](const Step& s) { return MakeStep(b, s, vendor); });
   const auto inputs =
       Tables<fb::Io>(b, plan.inputs, [&](const IoDef& io) { return MakeIo(b, io); });
   const auto outputs =
@@ -127,10 +172,13 @@ void BuildProgram(FlatBufferBuilder& b, const Plan& plan) {
       });
   const auto buckets = Tables<fb::Bucket>(
       b, plan.buckets, [&](const Bucket& bucket) { return MakeBucket(b, bucket); });
+  const auto gpu = MakeGpu(b, plan.target.gpu);
+  Offset<flatbuffers::Vector<const fb::Piece*>> configs;
+  if (!vendor->pieces().empty()) configs = b.CreateVectorOfStructs(vendor->pieces());
   b.Finish(fb::CreateProgram(b, provenance, device, plan.target.isa, symbols, dims, tensors, steps,
                              inputs, outputs, constraints, buckets, plan.activation_bytes,
                              plan.io_bytes, plan.state_bytes, plan.workspace_bytes,
-                             plan.target.available_isa));
+                             plan.target.available_isa, gpu, configs));
 }
 
 void BuildCertificate(FlatBufferBuilder& b, const Certificate& c) {
@@ -183,7 +231,8 @@ std::vector<T> Head(const std::vector<T>& values, size_t limit) {
   return {values.begin(), values.begin() + static_cast<ptrdiff_t>(std::min(values.size(), limit))};
 }
 
-void BuildSummary(FlatBufferBuilder& b, const Plan& plan, const SummaryLimits& limits) {
+void BuildSummary(FlatBufferBuilder& b, const Plan& plan, uint64_t vendor_bytes,
+                  const SummaryLimits& limits) {
   const auto io_table = [&](const IoDef& io) {
     const TensorDef& tensor = plan.tensors[io.tensor];
     const auto name = b.CreateString(Cut(io.name, limits.name_bytes));
@@ -208,15 +257,16 @@ void BuildSummary(FlatBufferBuilder& b, const Plan& plan, const SummaryLimits& l
         return fb::CreateBucketSummary(b, values, bucket.arena_bytes, l.count, l.p50_us, l.p99_us,
                                        l.p999_us);
       });
+  const auto gpu = MakeGpu(b, plan.target.gpu);
   const fb::Digest digest = ToFb(plan.provenance.model_digest);
   const auto count = [](const auto& list) { return static_cast<uint32_t>(list.size()); };
-  b.Finish(fb::CreateSummary(b, model, version, &digest, device, plan.target.isa,
-                             count(plan.inputs), count(plan.outputs), count(plan.symbols),
-                             count(plan.buckets), count(plan.steps), inputs, outputs, symbols,
-                             buckets, plan.weights.size(), plan.activation_bytes, plan.io_bytes,
-                             plan.state_bytes, plan.workspace_bytes, plan.certificate.verified,
-                             reason, plan.certificate.figures_from_lockfile,
-                             plan.certificate.batch_invariant, plan.target.available_isa));
+  b.Finish(fb::CreateSummary(
+      b, model, version, &digest, device, plan.target.isa, count(plan.inputs), count(plan.outputs),
+      count(plan.symbols), count(plan.buckets), count(plan.steps), inputs, outputs, symbols,
+      buckets, plan.weights.size(), plan.activation_bytes, plan.io_bytes, plan.state_bytes,
+      plan.workspace_bytes, plan.certificate.verified, reason,
+      plan.certificate.figures_from_lockfile, plan.certificate.batch_invariant,
+      plan.target.available_isa, gpu, vendor_bytes, HostStepCount(plan)));
 }
 
 std::span<const std::byte> BytesOf(const FlatBufferBuilder& b) {
@@ -231,24 +281,27 @@ Result<std::vector<std::byte>> Encode(const Plan& plan) {
         fmt::format("the builder made an invalid plan: {}; please report", s.message()));
   }
   FlatBufferBuilder program(1 << 16);
-  BuildProgram(program, plan);
+  VendorBytes vendor;
+  BuildProgram(program, plan, &vendor);
   FlatBufferBuilder certificate;
   BuildCertificate(certificate, plan.certificate);
   FlatBufferBuilder record;
   BuildRecord(record, plan);
-  const SectionBytes sections[] = {
+  std::vector<SectionBytes> sections = {
       {SectionType::kProgram, true, BytesOf(program)},
       {SectionType::kCertificate, true, BytesOf(certificate)},
       {SectionType::kRecord, false, BytesOf(record)},
-      {SectionType::kWeights, true, plan.weights},
   };
+  // Required: a reader that left the configurations out would compute other bits.
+  if (!vendor.bytes().empty()) sections.push_back({SectionType::kVendor, true, vendor.bytes()});
+  sections.push_back({SectionType::kWeights, true, plan.weights});
   constexpr SummaryLimits kLadder[] = {{64, 64, 64, 256}, {32, 32, 32, 128}, {16, 16, 16, 96},
                                        {8, 8, 12, 64},    {8, 4, 8, 40},     {4, 2, 4, 32},
                                        {2, 1, 1, 24},     {0, 0, 0, 16}};
   for (const SummaryLimits& limits : kLadder) {
     FlatBufferBuilder summary;
-    BuildSummary(summary, plan, limits);
-    if (summary.GetSize() <= SummaryCapacity(std::size(sections)))
+    BuildSummary(summary, plan, vendor.bytes().size(), limits);
+    if (summary.GetSize() <= SummaryCapacity(sections.size()))
       return BuildContainer(sections, BytesOf(summary));
   }
   return Internal("the plan's summary does not fit into its header; please report");

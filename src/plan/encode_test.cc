@@ -11,6 +11,7 @@ namespace fusee::plan {
 namespace {
 
 using testing::AlignedCopy;
+using testing::GpuPlan;
 using testing::RichPlan;
 using testing::SmallPlan;
 
@@ -75,6 +76,57 @@ TEST(Encode, KeepsTheLevelThatKernelsWereChosenFor) {
   EXPECT_FALSE(Encode(plan).ok()) << "chosen for less than they need";
 }
 
+TEST(Encode, APlanForAGpuComesBackWhole) {
+  const auto first = EncodeOrDie(GpuPlan());
+  const Tensor file = AlignedCopy(first);
+  auto plan = Decode(file.bytes(), nullptr);
+  ASSERT_TRUE(plan.ok()) << plan.status().ToString();
+  EXPECT_EQ(EncodeOrDie(**plan), first);
+  EXPECT_EQ((*plan)->target.gpu, GpuPlan().target.gpu);
+  for (size_t i = 0; i < 3; ++i) {
+    const Step &got = (*plan)->steps[i], want = GpuPlan().steps[i];
+    EXPECT_EQ(got.device, want.device) << i;
+    EXPECT_EQ(got.config, want.config) << i;
+    ASSERT_EQ(got.bucket_tactics.size(), want.bucket_tactics.size()) << i;
+    for (size_t t = 0; t < want.bucket_tactics.size(); ++t) {
+      EXPECT_EQ(got.bucket_tactics[t].bucket, want.bucket_tactics[t].bucket);
+      EXPECT_EQ(got.bucket_tactics[t].kernel, want.bucket_tactics[t].kernel);
+      EXPECT_EQ(got.bucket_tactics[t].config, want.bucket_tactics[t].config);
+    }
+  }
+}
+
+TEST(Encode, EqualConfigurationsAreStoredAndDecodedOnce) {
+  const auto bytes = EncodeOrDie(GpuPlan());
+  const auto header = ReadHeader(bytes);
+  ASSERT_TRUE(header.ok()) << header.status().ToString();
+  EXPECT_EQ(header->vendor_bytes, 4u);
+  const Tensor file = AlignedCopy(bytes);
+  const auto plan = Decode(file.bytes(), nullptr).value();
+  EXPECT_EQ(plan->steps[0].config.data(), plan->steps[1].bucket_tactics[0].config.data());
+}
+
+TEST(Encode, HeaderSaysWhatAGpuPlanNeeds) {
+  const auto header = ReadHeader(EncodeOrDie(GpuPlan()));
+  ASSERT_TRUE(header.ok()) << header.status().ToString();
+  EXPECT_EQ(header->gpu, GpuPlan().target.gpu);
+  EXPECT_EQ(header->host_step_count, 1u);
+  const std::string text = HeaderText(*header);
+  EXPECT_NE(text.find("NVIDIA H200, compute capability 9.0"), std::string::npos) << text;
+  EXPECT_NE(text.find("cublaslt at exactly 130100"), std::string::npos) << text;
+  EXPECT_NE(text.find("1 of 3 run on the CPU"), std::string::npos) << text;
+  const std::string plan = PlanText(GpuPlan());
+  EXPECT_NE(plan.find("at batch=1: abs_cuda.1 config=1 B"), std::string::npos) << plan;
+  EXPECT_NE(plan.find("on the host"), std::string::npos) << plan;
+}
+
+TEST(Encode, APlanWithoutConfigurationsHasNoVendorSection) {
+  const auto header = ReadHeader(EncodeOrDie(RichPlan()));
+  ASSERT_TRUE(header.ok());
+  EXPECT_EQ(header->sections.size(), 4u);
+  EXPECT_EQ(header->vendor_bytes, 0u);
+}
+
 TEST(Encode, LongListsAndNamesAreCutToTheHeaderAndCounted) {
   Plan plan = SmallPlan();
   plan.provenance.model_name = std::string(5000, 'm');
@@ -87,6 +139,20 @@ TEST(Encode, LongListsAndNamesAreCutToTheHeaderAndCounted) {
   EXPECT_GE(header->buckets.size(), 8u);
   EXPECT_LT(header->buckets.size(), 302u);
   EXPECT_LT(header->model_name.size(), 300u);
+}
+
+TEST(Encode, TheLargestGpuTargetFitsTheHeader) {
+  Plan plan = GpuPlan();
+  plan.target.gpu.name.assign(kMaxGpuNameBytes, 'g');
+  plan.target.gpu.libraries.clear();
+  for (size_t i = 0; i < kMaxLibraries; ++i) {
+    plan.target.gpu.libraries.push_back(
+        {std::string(kMaxLibraryNameBytes - 1, 'l') + static_cast<char>('a' + i), UINT64_MAX});
+  }
+  plan.provenance.model_name = std::string(5000, 'm');
+  const auto header = ReadHeader(EncodeOrDie(plan));
+  ASSERT_TRUE(header.ok()) << header.status().ToString();
+  EXPECT_EQ(header->gpu, plan.target.gpu);
 }
 
 TEST(Encode, RefusesAnInvalidPlan) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "plan/gpu_target.h"
 #include "tensor/dtype.h"
 
 namespace fusee::plan {
@@ -22,6 +23,8 @@ enum class SectionType : uint32_t {
   kWeights = 2,      // raw bytes, packed for their kernels; required
   kCertificate = 3,  // FlatBuffer Certificate: verification, golden digests; required
   kRecord = 4,       // FlatBuffer Record: why the plan is as it is; optional
+  kVendor = 5,       // kernels' configurations, opaque to everything but kernels; absent when none
+                     // has one, else required
 };
 std::string SectionTypeName(uint32_t type);  // "program", "section 99"
 std::string IsaText(
@@ -66,9 +69,13 @@ struct Header {
   std::string model_name;
   std::string builder_version;
   Sha256Digest model_digest{};
-  std::string device;         // "cpu"
+  std::string device;         // "cpu", "cuda"
   uint8_t isa = 0;            // Isa number; the highest any step needs
   uint8_t available_isa = 0;  // the level kernels were chosen for; at least isa
+  GpuTarget gpu;              // never cut; empty for the CPU
+  // Bytes that vendor libraries and kernels made for themselves, parsed by kernels only; 0: none.
+  uint64_t vendor_bytes = 0;
+  uint32_t host_step_count = 0;  // of a plan for another device: steps that run on the host
 
   uint32_t input_count = 0, output_count = 0, symbol_count = 0, bucket_count = 0, step_count = 0;
   std::vector<IoSummary> inputs, outputs;

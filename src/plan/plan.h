@@ -12,9 +12,12 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/digest.h"
+#include "plan/config_bytes.h"
+#include "plan/gpu_target.h"
 #include "tensor/attrs.h"
 #include "tensor/dtype.h"
 #include "tensor/random.h"
@@ -27,6 +30,9 @@ inline constexpr uint32_t kMinimumReader =
     1;  // the oldest reader that understands what this writer writes
 inline constexpr uint64_t kSectionAlignment = 4096;
 inline constexpr uint32_t kNoTensor = 0xffffffffu;  // an absent operand or unwanted result
+// The longest configuration that a reader accepts; a plan cannot see ops::kConfigurationBytesMax,
+// which is the same.
+inline constexpr size_t kMaxConfigBytes = size_t{4} << 20;
 
 // Where a tensor lies: (region, offset). Stored; never renumber.
 enum class Region : uint8_t {
@@ -80,16 +86,30 @@ struct TriedTactic {
   double time_us = 0;   // median, 0 when not timed
 };
 
+// The tactic of a step at one bucket's exact shapes, where the tuner found a better one than the
+// step's own.
+struct BucketTactic {
+  uint32_t bucket = 0;  // index into Plan::buckets
+  std::string kernel;   // KernelDef::id; takes the step's operands as they are (packing included)
+  ConfigBytes config;   // as Step::config
+};
+
 struct Step {
   std::string op;      // IR operator
-  std::string kernel;  // KernelDef::id
+  std::string kernel;  // KernelDef::id; shape-generic: serves every shape of the profile
+  // Opaque bytes for the kernel (StepSpec::config): a library's algorithm or serialised plan; empty
+  // for most. Stored in the vendor section, which only the kernels themselves parse.
+  ConfigBytes config;
+  std::vector<BucketTactic> bucket_tactics;  // ascending by bucket, at most one a bucket
   Attrs attrs;
   std::vector<uint32_t> inputs;  // tensor indices or kNoTensor
   std::vector<uint32_t> outputs;
   std::vector<uint32_t> dims;  // indices into Plan::dims, handed to the kernel as RunArgs::dims
   uint64_t workspace_offset = 0;
   uint64_t workspace_bytes = 0;
-  uint8_t device = 0;  // 0 = CPU
+  // DeviceKind: the target's, or 0 (CPU), which in a plan for another device makes it a host step:
+  // operands come from the device, results go back to it.
+  uint8_t device = 0;
   uint8_t queue = 0;
   std::vector<std::string> sources;  // ONNX nodes it stands for
   std::vector<TriedTactic> tried;
@@ -169,13 +189,21 @@ struct Provenance {
 };
 
 struct Target {
-  std::string device = "cpu";
-  uint8_t isa = 1;  // Isa: the highest level any chosen kernel needs
+  std::string device = "cpu";  // DeviceKindName: "cpu" or "cuda"
+  uint8_t isa = 1;             // Isa: the highest level any chosen kernel needs
   // Isa: the level the builder could choose kernels for, at least isa; 0: not said, taken as isa.
   // A host above it may have faster kernels than the plan's; a host between the two has none.
   uint8_t available_isa = 0;
+  GpuTarget gpu = {};  // of device "cuda"
   uint8_t selected_for() const { return available_isa == 0 ? isa : available_isa; }
 };
+
+// The DeviceKind (device/device.h, which this room cannot see) that a target's device name stands
+// for; 0xff for a name that this reader does not know.
+inline constexpr uint8_t kUnknownDevice = 0xff;
+inline uint8_t DeviceNumber(std::string_view name) {
+  return name == "cpu" ? 0 : name == "cuda" ? 1 : kUnknownDevice;
+}
 
 struct Plan {
   Provenance provenance;
@@ -197,6 +225,15 @@ struct Plan {
   // decoded.
   std::span<const std::byte> weights;
   std::shared_ptr<const void> weights_owner;
+
+  bool is_host_step(const Step& step) const { return step.device == 0 && target.device != "cpu"; }
 };
+
+// Steps that run on the host inside a plan for another device.
+inline uint32_t HostStepCount(const Plan& plan) {
+  uint32_t count = 0;
+  for (const Step& step : plan.steps) count += plan.is_host_step(step) ? 1 : 0;
+  return count;
+}
 
 }  // namespace fusee::plan

@@ -78,6 +78,21 @@ inline Plan RichPlan() {
   return plan;
 }
 
+// RichPlan for a GPU: a step on the host, configurations that steps and buckets share, a pinned
+// library.
+inline Plan GpuPlan() {
+  Plan plan = RichPlan();
+  plan.target.device = "cuda";
+  plan.target.gpu = {"NVIDIA H200", 90, 132, 13000, {{"cublaslt", 130100}, {"cudnn", 91400}}};
+  const ConfigBytes first{std::byte{1}, std::byte{2}, std::byte{3}};
+  const ConfigBytes second{std::byte{9}};
+  plan.steps[0].device = plan.steps[1].device = 1;
+  plan.steps[0].config = first;
+  plan.steps[0].bucket_tactics = {{0, "abs_cuda.1", second}, {1, "abs_other_cuda.1", {}}};
+  plan.steps[1].bucket_tactics = {{1, "add_cuda.1", first}};
+  return plan;
+}
+
 // The 64-byte aligned copy that a mapping would be.
 inline Tensor AlignedCopy(std::span<const std::byte> bytes) {
   TensorView view;

@@ -106,10 +106,32 @@ std::string OperandsText(const Plan& plan, const std::vector<uint32_t>& list) {
   return text;
 }
 
+// "CUDA 13.0", as the driver counts.
+std::string DriverText(int32_t version) {
+  return fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
+}
+
+// The needs of a GPU on lines of their own; nothing for the CPU.
+void PrintGpu(const GpuTarget& gpu, Out out) {
+  if (gpu == GpuTarget{}) return;
+  fmt::format_to(
+      out, "             {}, compute capability {}.{}, {} multiprocessors, driver {} or newer\n",
+      Safe(gpu.name), gpu.compute_capability / 10, gpu.compute_capability % 10, gpu.multiprocessors,
+      DriverText(gpu.driver_min));
+  for (const PinnedLibrary& l : gpu.libraries)
+    fmt::format_to(out, "             needs {} at exactly {}\n", Safe(l.name), l.version);
+}
+
 std::string Joined(const std::vector<std::string>& texts) {
   std::string joined;
   for (const std::string& t : texts) joined += (joined.empty() ? "" : " + ") + Safe(t);
   return joined;
+}
+
+std::vector<std::string> SymbolNames(const Plan& plan) {
+  std::vector<std::string> names;
+  for (const Symbol& s : plan.symbols) names.push_back(Safe(s.name));
+  return names;
 }
 
 void PrintStep(const Plan& plan, size_t i, const PrintOptions& options, Out out) {
@@ -122,7 +144,15 @@ void PrintStep(const Plan& plan, size_t i, const PrintOptions& options, Out out)
   for (size_t d = 0; d < s.dims.size(); ++d)
     fmt::format_to(out, "{}{}", d == 0 ? " dims=" : ",", DimText(plan, s.dims[d]));
   if (s.workspace_bytes > 0) fmt::format_to(out, " workspace={}", BytesText(s.workspace_bytes));
+  if (!s.config.empty()) fmt::format_to(out, " config={}", BytesText(s.config.size()));
+  if (plan.is_host_step(s)) fmt::format_to(out, " on the host");
   fmt::format_to(out, "{}{}\n", s.sources.empty() ? "" : "  # ", Joined(s.sources));
+  for (const BucketTactic& t : s.bucket_tactics) {
+    fmt::format_to(out, "         at {}: {}{}\n",
+                   PointText(SymbolNames(plan), plan.buckets[t.bucket].symbol_values),
+                   Safe(t.kernel),
+                   t.config.empty() ? "" : fmt::format(" config={}", BytesText(t.config.size())));
+  }
   if (!options.tried) return;
   for (const TriedTactic& t : s.tried) {
     fmt::format_to(out, "         {:<34} {}{}\n", Safe(t.kernel), Safe(t.verdict),
@@ -194,6 +224,13 @@ void PutStep(Json& json, const Step& s, const PrintOptions& options) {
   for (const auto& [name, value] : s.attrs.values()) Put(json, name.c_str(), AttrText(value));
   json.EndObject();
   Put(json, "workspace_bytes", s.workspace_bytes);
+  Put(json, "device", uint64_t{s.device});
+  Put(json, "config_bytes", uint64_t{s.config.size()});
+  PutObjects(json, "bucket_tactics", s.bucket_tactics, [&](const BucketTactic& t) {
+    Put(json, "bucket", uint64_t{t.bucket});
+    Put(json, "kernel", t.kernel);
+    Put(json, "config_bytes", uint64_t{t.config.size()});
+  });
   json.Key("sources");
   json.StartArray();
   for (const std::string& source : s.sources)
@@ -205,6 +242,21 @@ void PutStep(Json& json, const Step& s, const PrintOptions& options) {
     Put(json, "verdict", t.verdict);
     PutDouble(json, "time_us", t.time_us);
   });
+}
+
+void PutGpu(Json& json, const GpuTarget& gpu) {
+  if (gpu == GpuTarget{}) return;
+  json.Key("gpu");
+  json.StartObject();
+  Put(json, "name", gpu.name);
+  PutInt(json, "compute_capability", gpu.compute_capability);
+  PutInt(json, "multiprocessors", gpu.multiprocessors);
+  PutInt(json, "driver_min", gpu.driver_min);
+  PutObjects(json, "libraries", gpu.libraries, [&](const PinnedLibrary& l) {
+    Put(json, "name", l.name);
+    Put(json, "version", l.version);
+  });
+  json.EndObject();
 }
 
 void PutTensor(Json& json, const Plan& plan, const TensorDef& t) {
@@ -225,12 +277,6 @@ void PutIo(Json& json, const Plan& plan, const char* key, const std::vector<IoDe
     Put(json, "shape", ShapeText(plan, t));
     PutBool(json, "pinned", io.is_pinned);
   });
-}
-
-std::vector<std::string> SymbolNames(const Plan& plan) {
-  std::vector<std::string> names;
-  for (const Symbol& s : plan.symbols) names.push_back(Safe(s.name));
-  return names;
 }
 
 void PrintCertificate(const Plan& plan, Out out) {
@@ -279,6 +325,12 @@ std::string HeaderText(const Header& h) {
   fmt::format_to(out, "file         {} in {} sections, sha256 {}\n", BytesText(h.file_bytes),
                  h.sections.size(), ToHex(h.file_digest));
   fmt::format_to(out, "target       {}, {}\n", Safe(h.device), TargetText(h.isa, h.available_isa));
+  PrintGpu(h.gpu, out);
+  if (h.vendor_bytes > 0)
+    fmt::format_to(out, "vendor       {} that only kernels read\n", BytesText(h.vendor_bytes));
+  if (h.host_step_count > 0) {
+    fmt::format_to(out, "host steps   {} of {} run on the CPU\n", h.host_step_count, h.step_count);
+  }
   const auto ios = [&](const char* label, const std::vector<IoSummary>& list, uint32_t count) {
     for (const IoSummary& io : list) {
       fmt::format_to(out, "{:<12} {} {}{}{}\n", label, Safe(io.name), DTypeName(io.dtype),
@@ -333,6 +385,9 @@ std::string HeaderJson(const Header& h) {
   Put(json, "device", h.device);
   Put(json, "isa", IsaText(h.isa));
   Put(json, "available_isa", IsaText(h.available_isa));
+  PutGpu(json, h.gpu);
+  Put(json, "vendor_bytes", h.vendor_bytes);
+  Put(json, "host_step_count", uint64_t{h.host_step_count});
   Put(json, "step_count", uint64_t{h.step_count});
   const auto ios = [&](const char* key, const char* count_key, const std::vector<IoSummary>& list,
                        uint32_t count) {
@@ -391,6 +446,9 @@ std::string PlanText(const Plan& plan, const PrintOptions& options) {
                  Safe(plan.provenance.options));
   fmt::format_to(out, "target       {}, {}\n", Safe(plan.target.device),
                  TargetText(plan.target.isa, plan.target.selected_for()));
+  PrintGpu(plan.target.gpu, out);
+  if (const uint32_t count = HostStepCount(plan); count > 0)
+    fmt::format_to(out, "host steps   {} of {} run on the CPU\n", count, plan.steps.size());
   for (const IoDef& io : plan.inputs) {
     fmt::format_to(out, "input        {} {}{}\n", Safe(io.name), OperandText(plan, io.tensor),
                    io.is_pinned ? " (pinned)" : "");
@@ -454,6 +512,7 @@ std::string PlanJson(const Plan& plan, const PrintOptions& options) {
   Put(json, "device", plan.target.device);
   Put(json, "isa", IsaText(plan.target.isa));
   Put(json, "available_isa", IsaText(plan.target.selected_for()));
+  PutGpu(json, plan.target.gpu);
   PutIo(json, plan, "inputs", plan.inputs);
   PutIo(json, plan, "outputs", plan.outputs);
   PutObjects(json, "symbols", plan.symbols, [&](const Symbol& s) {

@@ -184,7 +184,25 @@ Status CheckOperands(const Plan& plan, size_t step, std::string_view what,
   return OkStatus();
 }
 
+// Every tuned point has at most one tactic of the step, and it is a point of the plan.
+Status CheckTactics(const Plan& plan, size_t step) {
+  const Step& s = plan.steps[step];
+  FUSEE_TRY(CheckLimit("bytes in a configuration", s.config.size(), kMaxConfigBytes));
+  for (size_t i = 0; i < s.bucket_tactics.size(); ++i) {
+    const BucketTactic& t = s.bucket_tactics[i];
+    if (t.bucket >= plan.buckets.size() || (i > 0 && t.bucket <= s.bucket_tactics[i - 1].bucket)) {
+      return Bad("{}: tactic {} is for bucket {} of {}, expected ascending ones",
+                 StepName(plan, step), i, t.bucket, plan.buckets.size());
+    }
+    if (t.kernel.empty() || t.kernel.size() > kMaxNameBytes)
+      return Bad("{}: tactic {} has no kernel, or its name is too long", StepName(plan, step), i);
+    FUSEE_TRY(CheckLimit("bytes in a configuration", t.config.size(), kMaxConfigBytes));
+  }
+  return OkStatus();
+}
+
 Status CheckSteps(const Plan& plan) {
+  const uint8_t target = DeviceNumber(plan.target.device);
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& s = plan.steps[i];
     if (s.op.size() > kMaxNameBytes || s.kernel.size() > kMaxNameBytes)
@@ -198,8 +216,11 @@ Status CheckSteps(const Plan& plan) {
       return Bad("{}: workspace of {} bytes at {} does not fit into {} bytes", StepName(plan, i),
                  s.workspace_bytes, s.workspace_offset, plan.workspace_bytes);
     }
-    if (s.device != 0)
-      return Bad("{}: device {}, this reader knows device 0 (CPU)", StepName(plan, i), s.device);
+    if (s.device != 0 && s.device != target) {
+      return Bad("{}: device {}, a plan for '{}' has steps on {} and on 0 (the host)",
+                 StepName(plan, i), s.device, plan.target.device, target);
+    }
+    FUSEE_TRY(CheckTactics(plan, i));
   }
   return OkStatus();
 }
@@ -499,11 +520,37 @@ Status CheckIoSlots(const Plan& plan) {
   return OkStatus();
 }
 
+Status CheckGpu(const Plan& plan) {
+  const GpuTarget& gpu = plan.target.gpu;
+  if (plan.target.device == "cpu" && !(gpu == GpuTarget{}))
+    return Bad("it is for the CPU, but names what it needs of a GPU");
+  FUSEE_TRY(CheckLimit("libraries", gpu.libraries.size(), kMaxLibraries));
+  FUSEE_TRY(CheckLimit("bytes in the GPU's name", gpu.name.size(), kMaxGpuNameBytes));
+  if (gpu.compute_capability < 0 || gpu.multiprocessors < 0 || gpu.driver_min < 0)
+    return Bad("negative requirement on the GPU");
+  for (size_t i = 0; i < gpu.libraries.size(); ++i) {
+    const PinnedLibrary& l = gpu.libraries[i];
+    if (l.name.empty() || l.name.size() > kMaxLibraryNameBytes || l.version == 0 ||
+        (i > 0 && l.name <= gpu.libraries[i - 1].name)) {
+      return Bad("pinned library {} of {}: expected names in ascending order, with a version", i,
+                 gpu.libraries.size());
+    }
+  }
+  return OkStatus();
+}
+
 Status CheckTarget(const Plan& plan) {
   const Target& t = plan.target;
-  if (t.selected_for() >= t.isa) return OkStatus();
-  return InvalidArgument(fmt::format("plan needs {}, but says that its kernels were chosen for {}",
-                                     IsaText(t.isa), IsaText(t.available_isa)));
+  if (DeviceNumber(t.device) == kUnknownDevice) {
+    return FailedPrecondition(
+        fmt::format("plan is for device '{}', this reader knows cpu and cuda; upgrade fusee",
+                    t.device.substr(0, 64)));
+  }
+  if (t.selected_for() < t.isa) {
+    return Bad("it needs {}, but says that its kernels were chosen for {}", IsaText(t.isa),
+               IsaText(t.available_isa));
+  }
+  return CheckGpu(plan);
 }
 
 }  // namespace

@@ -13,6 +13,8 @@
 //   is a weight, a model
 //     input, state, written by an earlier step, or a view (below)
 //   - memory: two tensors alive at the same time do not overlap, except as below
+//   - target: a known device; every step on it or on the host; bucket tactics ascending, each of an
+//   existing bucket; configurations within kMaxConfigBytes
 //   - inputs and outputs lie where the runtime can bind them; pinned bytes have their tensor's size
 // It does not know kernels: whether they exist, accept their step, or may work in place is the
 // runtime's check.

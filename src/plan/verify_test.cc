@@ -147,6 +147,47 @@ TEST(Verify, RefusesFiguresOutsideTheProfile) {
   EXPECT_REFUSED("pinned", p.inputs[0].pinned.resize(5));
 }
 
+// What Verify says of the plan for a GPU after a change.
+std::string GpuRefusal(const std::function<void(Plan&)>& change) {
+  Plan plan = GpuPlan();
+  change(plan);
+  const Status status = Verify(plan);
+  return status.ok() ? "" : status.message();
+}
+#define EXPECT_GPU_REFUSED(part, ...)                                               \
+  EXPECT_NE(GpuRefusal([](Plan& p) { __VA_ARGS__; }).find(part), std::string::npos) \
+      << GpuRefusal([](Plan& p) { __VA_ARGS__; })
+
+TEST(Verify, StepsRunOnTheTargetOrTheHost) {
+  EXPECT_TRUE(Verify(GpuPlan()).ok()) << Verify(GpuPlan()).ToString();
+  EXPECT_EQ(HostStepCount(GpuPlan()), 1u);
+  EXPECT_EQ(HostStepCount(SmallPlan()), 0u);
+  EXPECT_REFUSED("device 1", p.steps[0].device = 1);
+  EXPECT_GPU_REFUSED("device 2", p.steps[0].device = 2);
+  EXPECT_GPU_REFUSED("knows cpu and cuda", p.target.device = "npu");
+}
+
+TEST(Verify, BucketTacticsAscendAndNameABucket) {
+  EXPECT_GPU_REFUSED("bucket 2 of 2", p.steps[0].bucket_tactics[1].bucket = 2);
+  EXPECT_GPU_REFUSED("bucket 0 of 2", p.steps[0].bucket_tactics[1].bucket = 0);
+  EXPECT_GPU_REFUSED("kernel", p.steps[0].bucket_tactics[1].kernel = "");
+}
+
+TEST(Verify, ConfigurationsHaveALimit) {
+  EXPECT_GPU_REFUSED("configuration",
+                     p.steps[0].config = std::vector<std::byte>(kMaxConfigBytes + 1));
+  EXPECT_GPU_REFUSED("configuration", p.steps[0].bucket_tactics[0].config =
+                                          std::vector<std::byte>(kMaxConfigBytes + 1));
+}
+
+TEST(Verify, PinnedLibrariesAreInOrder) {
+  EXPECT_GPU_REFUSED("ascending", std::swap(p.target.gpu.libraries[0], p.target.gpu.libraries[1]));
+  EXPECT_GPU_REFUSED("ascending", p.target.gpu.libraries[1].version = 0);
+  EXPECT_GPU_REFUSED("libraries", p.target.gpu.libraries.resize(kMaxLibraries + 1));
+  EXPECT_GPU_REFUSED("negative", p.target.gpu.driver_min = -1);
+  EXPECT_REFUSED("for the CPU", p.target.gpu.driver_min = 13000);
+}
+
 // --- dims ---
 
 TEST(Dims, EvaluatesAsSpecified) {

@@ -38,38 +38,73 @@ ops::TensorSpec SpecOf(const Plan& plan, const std::vector<Shape>& max_shapes,
   return {t.dtype, max_shapes[index], is_static[index], data};
 }
 
-Status CheckKernel(const Plan& plan, size_t i, const ops::KernelDef* def,
-                   std::span<const InPlacePair> pairs) {
+// A CPU kernel needs its instruction set, a device's kernel its level of the device.
+Status CheckLevel(const Plan& plan, size_t i, const ops::KernelDef& def, const Device* device) {
   const plan::Step& step = plan.steps[i];
-  if (def == nullptr) {
-    return FailedPrecondition(fmt::format(
-        "{}: this library has no kernel '{}'; rebuild the plan with this version of fusee",
-        DescribeStep(plan, i), step.kernel));
-  }
-  if (def->op != step.op) {
-    return InvalidArgument(
-        fmt::format("{}: kernel '{}' computes {}", DescribeStep(plan, i), step.kernel, def->op));
+  if (def.device != DeviceKind::kCpu) {
+    FUSEE_CHECK(device != nullptr, "a device's kernel without a device");
+    if (def.compute_capability > device->info().compute_capability) {
+      return FailedPrecondition(
+          fmt::format("{}: kernel '{}' needs compute capability {}, {} has {}; rebuild the plan on "
+                      "this device",
+                      DescribeStep(plan, i), step.kernel, def.compute_capability,
+                      device->info().name, device->info().compute_capability));
+    }
+    return OkStatus();
   }
   if (!HostCpu().supported) {
     return FailedPrecondition(
         fmt::format("{}: kernel '{}' needs {}, this CPU ({}) lacks AVX2, FMA or F16C; run on an "
                     "x86-64-v3 CPU",
-                    DescribeStep(plan, i), step.kernel, IsaName(def->isa), HostCpu().brand));
+                    DescribeStep(plan, i), step.kernel, IsaName(def.isa), HostCpu().brand));
   }
-  if (static_cast<uint8_t>(def->isa) > static_cast<uint8_t>(HostCpu().isa)) {
+  if (static_cast<uint8_t>(def.isa) > static_cast<uint8_t>(HostCpu().isa)) {
     return FailedPrecondition(fmt::format(
         "{}: kernel '{}' needs {}, this CPU ({}) has {}; rebuild with fusee build --isa {}",
-        DescribeStep(plan, i), step.kernel, IsaName(def->isa), HostCpu().brand,
+        DescribeStep(plan, i), step.kernel, IsaName(def.isa), HostCpu().brand,
         IsaName(HostCpu().isa), IsaName(HostCpu().isa)));
   }
+  return OkStatus();
+}
+
+// The kernel of this id for the step's device, or why there is none. Steps on the CPU in a plan for
+// another device take the CPU's kernels.
+Result<const ops::KernelDef*> KernelOf(const Plan& plan, size_t i, const std::string& id,
+                                       std::span<const InPlacePair> pairs,
+                                       const LoadOptions& options) {
+  const plan::Step& step = plan.steps[i];
+  const bool host = step.device == static_cast<uint8_t>(DeviceKind::kCpu);
+  const DeviceKind kind =
+      options.device == nullptr ? DeviceKind::kCpu : options.device->info().kind;
+  if (!host && step.device != static_cast<uint8_t>(kind)) {
+    return InvalidArgument(fmt::format("{}: is for device kind {}, the plan for {}",
+                                       DescribeStep(plan, i), step.device, plan.target.device));
+  }
+  const ops::KernelLibrary& library =
+      host && kind != DeviceKind::kCpu ? ops::CpuKernels() : *options.kernels;
+  const ops::KernelDef* def = library.Find(id);
+  if (def == nullptr) {
+    return FailedPrecondition(fmt::format(
+        "{}: this library has no kernel '{}'; rebuild the plan with this version of fusee",
+        DescribeStep(plan, i), id));
+  }
+  if (def->op != step.op) {
+    return InvalidArgument(
+        fmt::format("{}: kernel '{}' computes {}", DescribeStep(plan, i), id, def->op));
+  }
+  if (static_cast<uint8_t>(def->device) != step.device) {
+    return InvalidArgument(fmt::format("{}: kernel '{}' runs on {}", DescribeStep(plan, i), id,
+                                       DeviceKindName(def->device)));
+  }
+  FUSEE_TRY(CheckLevel(plan, i, *def, options.device));
   for (const InPlacePair& pair : pairs) {
     if (pair.output != 0 || pair.input >= 32 || ((def->in_place_inputs >> pair.input) & 1u) == 0) {
       return InvalidArgument(
           fmt::format("{}: result {} lies on operand {}, which kernel '{}' does not allow",
-                      DescribeStep(plan, i), pair.output, pair.input, step.kernel));
+                      DescribeStep(plan, i), pair.output, pair.input, id));
     }
   }
-  return OkStatus();
+  return def;
 }
 
 void FindSlots(const Plan& plan, BoundPlan* bound) {
@@ -145,14 +180,143 @@ std::string DescribeStep(const Plan& plan, size_t step) {
   return fmt::format("step {} '{}'{}", step, s.op, sources.empty() ? "" : " (" + sources + ")");
 }
 
+// The plan's target against what it is loaded on.
+Status CheckTarget(const Plan& plan, const LoadOptions& options) {
+  const DeviceKind kind =
+      options.device == nullptr ? DeviceKind::kCpu : options.device->info().kind;
+  if (plan.target.device != DeviceKindName(kind)) {
+    return FailedPrecondition(fmt::format(
+        "plan is for device '{}', this runtime drives '{}'; load it on such a device, or build the "
+        "model again for '{}'",
+        plan.target.device, DeviceKindName(kind), DeviceKindName(kind)));
+  }
+  if (kind == DeviceKind::kCpu) return OkStatus();
+  const DeviceInfo& have = options.device->info();
+  const plan::GpuTarget& need = plan.target.gpu;
+  const auto differs = [&](std::string_view field, uint64_t needed, uint64_t had,
+                           std::string_view remedy) {
+    return FailedPrecondition(
+        fmt::format("plan needs {} {}, {} has {}; {}", field, needed, have.name, had, remedy));
+  };
+  const std::string_view rebuild = "rebuild the plan on this device (fusee check lists everything)";
+  if (need.compute_capability != 0 && need.compute_capability != have.compute_capability) {
+    return differs("compute capability", static_cast<uint64_t>(need.compute_capability),
+                   static_cast<uint64_t>(have.compute_capability), rebuild);
+  }
+  if (need.driver_min > have.driver_version) {
+    return differs("driver version", static_cast<uint64_t>(need.driver_min),
+                   static_cast<uint64_t>(have.driver_version), "update the driver");
+  }
+  for (const plan::PinnedLibrary& library : need.libraries) {
+    const uint64_t version = library.name == "cublaslt" ? have.cublaslt_version
+                             : library.name == "cudnn"  ? have.cudnn_version
+                                                        : 0;
+    if (version != library.version)
+      return differs(library.name, library.version, version,
+                     "install that version, or rebuild the plan here");
+  }
+  return OkStatus();
+}
+
+std::vector<ops::TensorSpec> SpecsOf(const Plan& plan, std::span<const uint32_t> tensors,
+                                     const std::vector<Shape>& shapes,
+                                     const std::vector<bool>& is_static, bool constants) {
+  std::vector<ops::TensorSpec> specs;
+  for (uint32_t t : tensors) {
+    specs.push_back(SpecOf(plan, shapes, is_static, t));
+    if (!constants) specs.back().data = nullptr;
+  }
+  return specs;
+}
+
+// Binds one tactic of step i for operands of these shapes.
+Result<std::unique_ptr<ops::BoundKernel>> BindStep(
+    const Plan& plan, size_t i, const ops::KernelDef& def, std::span<const std::byte> config,
+    const std::vector<Shape>& shapes, const std::vector<bool>& is_static, Device* device) {
+  const plan::Step& step = plan.steps[i];
+  const auto inputs = SpecsOf(plan, step.inputs, shapes, is_static, true);
+  const auto outputs = SpecsOf(plan, step.outputs, shapes, is_static, false);
+  auto kernel = def.bind({step.op, &step.attrs, inputs, outputs, step.dims.size(), config});
+  Status status = kernel.ok() ? OkStatus() : std::move(kernel).status();
+  if (status.ok() && (*kernel)->workspace_bytes() > step.workspace_bytes) {
+    status = InvalidArgument(fmt::format("needs {} bytes of workspace, the plan gives {}",
+                                         (*kernel)->workspace_bytes(), step.workspace_bytes));
+  }
+  if (status.ok() && def.device != DeviceKind::kCpu) status = (*kernel)->LoadOnDevice(*device);
+  if (!status.ok())
+    return std::move(status).Annotate(
+        fmt::format("{}, kernel '{}'", DescribeStep(plan, i), def.id));
+  return kernel;
+}
+
+// The tactics of buckets, bound at their exact shapes.
+Status BindBuckets(const Plan& plan, const LoadOptions& options, BoundPlan* bound) {
+  for (const auto& kernel : bound->kernels) bound->at_any_shape.push_back(kernel.get());
+  bound->at_bucket.assign(plan.buckets.size(), bound->at_any_shape);
+  const std::vector<bool> all_static(plan.tensors.size(), true);
+  for (size_t b = 0; b < plan.buckets.size(); ++b) {
+    std::vector<int64_t> dims(plan.dims.size());
+    std::vector<Shape> shapes;
+    for (size_t i = 0; i < plan.steps.size(); ++i) {
+      const auto& tactics = plan.steps[i].bucket_tactics;
+      const auto tactic = std::ranges::find(tactics, b, &plan::BucketTactic::bucket);
+      if (tactic == tactics.end()) continue;
+      if (shapes.empty()) {
+        FUSEE_TRY(plan::EvaluateDims(plan.dims, plan.buckets[b].symbol_values, dims));
+        for (const plan::TensorDef& t : plan.tensors) {
+          FUSEE_TRY(Shape shape, plan::ShapeOf(t, dims));
+          shapes.push_back(shape);
+        }
+      }
+      std::vector<InPlacePair> pairs;
+      std::ranges::copy_if(bound->in_place, std::back_inserter(pairs),
+                           [&](const InPlacePair& pair) { return pair.step == i; });
+      FUSEE_TRY(const ops::KernelDef* def, KernelOf(plan, i, tactic->kernel, pairs, options));
+      FUSEE_TRY(auto kernel,
+                BindStep(plan, i, *def, tactic->config, shapes, all_static, options.device));
+      if (Status s = CheckShapesAt(plan, i, *kernel, dims); !s.ok())
+        return std::move(s).Annotate(fmt::format("{}, bucket {}", DescribeStep(plan, i), b));
+      bound->at_bucket[b][i] = kernel.get();
+      bound->bucket_kernels.push_back(std::move(kernel));
+    }
+  }
+  return OkStatus();
+}
+
+// The symbol that is dimension 0 of every input and output and appears nowhere else in them.
+std::optional<size_t> BatchSymbol(const Plan& plan) {
+  std::optional<size_t> symbol;
+  for (const auto* list : {&plan.inputs, &plan.outputs}) {
+    for (const plan::IoDef& io : *list) {
+      const auto& shape = plan.tensors[io.tensor].shape;
+      if (shape.empty() || io.is_pinned) return std::nullopt;
+      const plan::DimExpr& first = plan.dims[shape[0]];
+      if (first.op != plan::DimOp::kSymbol) return std::nullopt;
+      if (symbol && *symbol != static_cast<size_t>(first.a)) return std::nullopt;
+      symbol = static_cast<size_t>(first.a);
+      for (size_t axis = 1; axis < shape.size(); ++axis) {
+        const plan::DimExpr& e = plan.dims[shape[axis]];
+        const bool other =
+            e.op == plan::DimOp::kConstant || (e.op == plan::DimOp::kSymbol && e.a != first.a);
+        if (!other) return std::nullopt;
+      }
+    }
+  }
+  return symbol;
+}
+
+Status UploadWeights(const Plan& plan, Device& device, BoundPlan* bound) {
+  FUSEE_TRY(bound->device_weights, device.Allocate(plan.weights.size()));
+  FUSEE_TRY(const auto queue, device.CreateQueue());
+  FUSEE_TRY(queue->Upload(bound->device_weights->device_data(), plan.weights.data(),
+                          plan.weights.size()));
+  return queue->Synchronize();
+}
+
 Result<std::unique_ptr<BoundPlan>> BindPlan(const Plan& plan, const LoadOptions& options) {
   auto bound = std::make_unique<BoundPlan>();
-  if (plan.target.device != "cpu") {
-    return FailedPrecondition(
-        fmt::format("plan is for device '{}', this runtime drives 'cpu'; build the model again "
-                    "with a fusee that targets 'cpu'",
-                    plan.target.device));
-  }
+  FUSEE_TRY(CheckTarget(plan, options));
+  bound->device = options.device;
   std::vector<bool> is_static;
   FUSEE_TRY(bound->max_shapes, MaxShapes(plan, &is_static));
   bound->in_place = plan::InPlacePairs(plan);
@@ -162,31 +326,21 @@ Result<std::unique_ptr<BoundPlan>> BindPlan(const Plan& plan, const LoadOptions&
 
   auto pair = bound->in_place.begin();
   for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const plan::Step& step = plan.steps[i];
     const auto first_pair = pair;
     while (pair != bound->in_place.end() && pair->step == i) ++pair;
-    const ops::KernelDef* def = options.find_kernel(step.kernel);
-    FUSEE_TRY(CheckKernel(plan, i, def, std::span(first_pair, pair)));
-    std::vector<ops::TensorSpec> inputs, outputs;
-    for (uint32_t t : step.inputs) inputs.push_back(SpecOf(plan, bound->max_shapes, is_static, t));
-    for (uint32_t t : step.outputs) {
-      outputs.push_back(SpecOf(plan, bound->max_shapes, is_static, t));
-      outputs.back().data = nullptr;
-    }
-    auto kernel = def->bind({step.op, &step.attrs, inputs, outputs, step.dims.size()});
-    if (!kernel.ok())
-      return std::move(kernel).status().Annotate(DescribeStep(plan, i) + ", kernel '" +
-                                                 step.kernel + "'");
-    if ((*kernel)->workspace_bytes() > step.workspace_bytes) {
-      return InvalidArgument(fmt::format(
-          "{}: kernel '{}' needs {} bytes of workspace, the plan gives {}", DescribeStep(plan, i),
-          step.kernel, (*kernel)->workspace_bytes(), step.workspace_bytes));
-    }
-    if (Status s = CheckShapesAt(plan, i, **kernel, dims_at_max); !s.ok()) {
+    const plan::Step& step = plan.steps[i];
+    FUSEE_TRY(const ops::KernelDef* def,
+              KernelOf(plan, i, step.kernel, std::span(first_pair, pair), options));
+    FUSEE_TRY(auto kernel,
+              BindStep(plan, i, *def, step.config, bound->max_shapes, is_static, options.device));
+    if (Status s = CheckShapesAt(plan, i, *kernel, dims_at_max); !s.ok()) {
       return std::move(s).Annotate(DescribeStep(plan, i) + ", at the profile's maximum");
     }
-    bound->kernels.push_back(std::move(kernel).value());
+    bound->kernels.push_back(std::move(kernel));
   }
+  FUSEE_TRY(BindBuckets(plan, options, bound.get()));
+  bound->batch_symbol = BatchSymbol(plan);
+  if (options.device != nullptr) FUSEE_TRY(UploadWeights(plan, *options.device, bound.get()));
   FindSlots(plan, bound.get());
   for (size_t i = 0; i < plan.symbols.size(); ++i) {
     if (plan.symbols[i].axis < 0) bound->element_symbols.push_back(i);

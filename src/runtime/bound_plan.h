@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "ops/kernel.h"
@@ -22,7 +23,16 @@ struct IoSlot {
 inline constexpr uint32_t kNoSlot = 0xffffffffu;
 
 struct BoundPlan {
-  std::vector<std::unique_ptr<ops::BoundKernel>> kernels;  // one a step
+  std::vector<std::unique_ptr<ops::BoundKernel>> kernels;  // one a step, for every shape
+  // What runs at exactly a bucket's shapes: kernels, or the bucket's own tactic of a step. One list
+  // a bucket, one entry a step, borrowed from kernels and bucket_kernels.
+  std::vector<std::vector<const ops::BoundKernel*>> at_bucket;
+  std::vector<const ops::BoundKernel*> at_any_shape;
+  std::vector<std::unique_ptr<ops::BoundKernel>> bucket_kernels;
+  // The symbol that is dimension 0 of every input and output; nullopt when there is none.
+  std::optional<size_t> batch_symbol;
+  Device* device = nullptr;                      // null: the CPU
+  std::unique_ptr<DeviceMemory> device_weights;  // of plans on a device
   std::vector<Shape> max_shapes;  // one a tensor: interval bounds at the profile's maximum
   std::vector<plan::InPlacePair> in_place;
   std::vector<IoSlot> slots;             // ascending by offset

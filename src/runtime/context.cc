@@ -7,6 +7,7 @@
 #include "device/arena.h"
 #include "device/fp_environment.h"
 #include "runtime/bound_plan.h"
+#include "runtime/device_run.h"
 #include "runtime/runtime.h"
 
 namespace fusee::runtime {
@@ -33,12 +34,21 @@ struct InputState {
   Shape shape;
   const std::byte* bound = nullptr;  // the caller's, or null
   size_t bound_bytes = 0;
+  std::vector<InputPiece> pieces;  // instead of bound; room for pieces_max from the start
 };
 
 struct OutputState {
   std::byte* bound = nullptr;
   size_t bound_bytes = 0;
+  std::vector<OutputPiece> pieces;
 };
+
+template <typename Piece>
+size_t TotalBytes(const std::vector<Piece>& pieces) {
+  size_t total = 0;
+  for (const Piece& piece : pieces) total += piece.size();
+  return total;
+}
 
 Status SymbolOutOfRange(const plan::Symbol& s, int64_t value, const std::string& where) {
   return OutOfRange(fmt::format(
@@ -59,7 +69,9 @@ struct Context::State {
   StepHook* hook = nullptr;
   const Clock* clock = nullptr;
 
-  Arena arena;
+  Arena arena;                        // of contexts on the CPU
+  std::unique_ptr<DeviceRun> device;  // of the others; null on the CPU
+  size_t pieces_max = 1;
   std::byte* region_base[5] = {};  // by Region; kWeights stays null (read-only, elsewhere)
   std::vector<InputState> inputs;
   std::vector<OutputState> outputs;
@@ -75,16 +87,33 @@ struct Context::State {
   std::vector<ops::RunArgs> args;
   bool shapes_ready = false;  // everything derived from shapes is up to date
   bool places_ready = false;  // everything derived from shapes and bindings is
+  // What runs at the current shapes: the bucket whose shapes these are; on a device also one above
+  // that a batch is filled up to. Of Prepare.
+  const std::vector<const ops::BoundKernel*>* kernels = nullptr;
+  std::optional<size_t> graph_bucket;
 
   Status Create(const ContextOptions& options);
+  Status TakeMemory(const ContextOptions& options);
+  Status CaptureBuckets();
   void CreateSteps();
   void ResetInputs();
   std::byte* OwnSlot(uint32_t slot) const {
     return region_base[static_cast<size_t>(Region::kIo)] + bound->slots[slot].offset;
   }
-  const std::byte* InputData(size_t i) const {
-    return inputs[i].bound != nullptr ? inputs[i].bound : OwnSlot(bound->input_slot[i]);
+  // The context's own host memory for an input.
+  std::byte* InputHome(size_t i) const {
+    return device != nullptr ? device->input_home(i) : OwnSlot(bound->input_slot[i]);
   }
+  const std::byte* InputData(size_t i) const {
+    return inputs[i].bound != nullptr ? inputs[i].bound : InputHome(i);
+  }
+  uint64_t InputBytes(size_t i) const {
+    return static_cast<uint64_t>(tensors[plan->inputs[i].tensor].size_bytes());
+  }
+  uint64_t OutputBytes(size_t i) const {
+    return static_cast<uint64_t>(tensors[plan->outputs[i].tensor].size_bytes());
+  }
+  DeviceRun::Steps Steps() const { return {*kernels, args}; }
 
   Status Prepare();
   Status ReadSymbols();
@@ -93,12 +122,17 @@ struct Context::State {
   Status SetTensorShapes();
   Status SetStepShapes();
   Status PlaceSlots();
+  Status CheckPieces() const;
   Status CheckPlaces() const;
   void PlaceTensors();
+  void ChooseKernels();
 
   Status CheckPinned() const;
+  Status Run();
+  Status RunOnDevice();
   Status RunSteps();
   Status RunStepsObserved();
+  void FillTable();
   void CopyInputs();
   void CopyOutputs();
 };
@@ -106,9 +140,13 @@ struct Context::State {
 // --- creation
 // --------------------------------------------------------------------------------------------------------
 
-Status Context::State::Create(const ContextOptions& options) {
-  plan = &loaded->plan();
-  parallel = options.parallel != nullptr ? options.parallel : &serial;
+Status Context::State::TakeMemory(const ContextOptions& options) {
+  if (bound->device != nullptr) {
+    FUSEE_TRY(device, DeviceRun::Create(*plan, *bound, options, parallel, pieces_max));
+    for (Region region : {Region::kActivations, Region::kIo, Region::kState, Region::kWorkspace})
+      region_base[static_cast<size_t>(region)] = device->region_base(region);
+    return OkStatus();
+  }
   const std::pair<Region, uint64_t> regions[] = {{Region::kActivations, plan->activation_bytes},
                                                  {Region::kIo, plan->io_bytes},
                                                  {Region::kState, plan->state_bytes},
@@ -123,9 +161,19 @@ Status Context::State::Create(const ContextOptions& options) {
     region_base[static_cast<size_t>(region)] = next;
     next += AlignUp(bytes, kRegionAlignment);
   }
+  return OkStatus();
+}
 
+Status Context::State::Create(const ContextOptions& options) {
+  plan = &loaded->plan();
+  parallel = options.parallel != nullptr ? options.parallel : &serial;
+  if (bound->batch_symbol)
+    pieces_max = static_cast<size_t>(std::max<int64_t>(1, plan->symbols[*bound->batch_symbol].max));
+  FUSEE_TRY(TakeMemory(options));
   inputs.resize(plan->inputs.size());
   outputs.resize(plan->outputs.size());
+  for (InputState& input : inputs) input.pieces.reserve(pieces_max);
+  for (OutputState& output : outputs) output.pieces.reserve(pieces_max);
   slots.resize(bound->slots.size());
   symbol_values = plan::SymbolValues(*plan, plan::ProfilePoint::kOpt);
   next_symbol_values = symbol_values;
@@ -139,6 +187,39 @@ Status Context::State::Create(const ContextOptions& options) {
     inputs[i].shape = tensors[plan->inputs[i].tensor].shape;
   ResetInputs();
   CreateSteps();
+  if (device != nullptr && options.graphs) FUSEE_TRY(CaptureBuckets());
+  return OkStatus();
+}
+
+// One graph for the exact shapes of each bucket, then back to the optimum. Inputs hold zeros, or
+// what ResetInputs gave them.
+Status Context::State::CaptureBuckets() {
+  std::vector<Shape> shapes;
+  for (const InputState& input : inputs) shapes.push_back(input.shape);
+  for (size_t b = 0; b < plan->buckets.size(); ++b) {
+    const auto& values = plan->buckets[b].symbol_values;
+    FUSEE_TRY(plan::EvaluateDims(plan->dims, values, dims));
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      FUSEE_TRY(inputs[i].shape, plan::ShapeOf(plan->tensors[plan->inputs[i].tensor], dims));
+    }
+    for (size_t index : bound->element_symbols) {
+      const plan::Symbol& symbol = plan->symbols[index];
+      if (plan->inputs[symbol.input].is_pinned) continue;
+      StoreInt({plan->tensors[plan->inputs[symbol.input].tensor].dtype, inputs[symbol.input].shape,
+                InputHome(symbol.input)},
+               symbol.element, values[index]);
+    }
+    shapes_ready = false;
+    Status status = Prepare();
+    if (status.ok()) {
+      FillTable();
+      status = device->Capture(b, Steps());
+    }
+    if (!status.ok()) return std::move(status).Annotate(fmt::format("bucket {}", b));
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) inputs[i].shape = shapes[i];
+  shapes_ready = false;
+  ResetInputs();
   return OkStatus();
 }
 
@@ -147,15 +228,14 @@ Status Context::State::Create(const ContextOptions& options) {
 void Context::State::ResetInputs() {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const auto& pinned = plan->inputs[i].pinned;
-    if (!pinned.empty()) std::memcpy(OwnSlot(bound->input_slot[i]), pinned.data(), pinned.size());
+    if (!pinned.empty()) std::memcpy(InputHome(i), pinned.data(), pinned.size());
   }
   for (size_t index : bound->element_symbols) {
     const plan::Symbol& s = plan->symbols[index];
     const plan::IoDef& io = plan->inputs[s.input];
     if (io.is_pinned) continue;
-    StoreInt({plan->tensors[io.tensor].dtype, inputs[s.input].shape,
-              OwnSlot(bound->input_slot[s.input])},
-             s.element, s.opt);
+    StoreInt({plan->tensors[io.tensor].dtype, inputs[s.input].shape, InputHome(s.input)}, s.element,
+             s.opt);
   }
 }
 
@@ -175,11 +255,13 @@ void Context::State::CreateSteps() {
   for (const plan::Step& s : plan->steps) {
     std::byte* workspace =
         region_base[static_cast<size_t>(Region::kWorkspace)] + s.workspace_offset;
-    args.push_back({in.first(s.inputs.size()),
-                    out.first(s.outputs.size()),
-                    dim.first(s.dims.size()),
-                    {workspace, s.workspace_bytes},
-                    parallel});
+    args.push_back({.inputs = in.first(s.inputs.size()),
+                    .outputs = out.first(s.outputs.size()),
+                    .dims = dim.first(s.dims.size()),
+                    .workspace = {workspace, s.workspace_bytes},
+                    .parallel = parallel,
+                    .queue = device != nullptr ? device->queue().native() : nullptr,
+                    .error = device != nullptr ? device->error_word(args.size()) : nullptr});
     in = in.subspan(s.inputs.size());
     out = out.subspan(s.outputs.size());
     dim = dim.subspan(s.dims.size());
@@ -277,14 +359,33 @@ Status Context::State::SetStepShapes() {
             DescribeStep(*plan, i), pair->input));
       }
     }
-    if (Status status = bound->kernels[i]->CheckShapes(args[i]); !status.ok()) {
+    if (Status status = (*kernels)[i]->CheckShapes(args[i]); !status.ok()) {
       return std::move(status).Annotate(DescribeStep(*plan, i));
     }
   }
   return OkStatus();
 }
 
+Status Context::State::CheckPieces() const {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].pieces.empty() || TotalBytes(inputs[i].pieces) == InputBytes(i)) continue;
+    return InvalidArgument(fmt::format("input '{}': {} bytes in {} pieces, its shape {} needs {}",
+                                       plan->inputs[i].name, TotalBytes(inputs[i].pieces),
+                                       inputs[i].pieces.size(), inputs[i].shape.ToString(),
+                                       InputBytes(i)));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i].pieces.empty() || TotalBytes(outputs[i].pieces) == OutputBytes(i)) continue;
+    return InvalidArgument(
+        fmt::format("output '{}': {} bytes in {} pieces, its shape {} needs {}",
+                    plan->outputs[i].name, TotalBytes(outputs[i].pieces), outputs[i].pieces.size(),
+                    tensors[plan->outputs[i].tensor].shape.ToString(), OutputBytes(i)));
+  }
+  return OkStatus();
+}
+
 Status Context::State::PlaceSlots() {
+  FUSEE_TRY(CheckPieces());
   for (uint32_t i = 0; i < slots.size(); ++i) slots[i] = {OwnSlot(i), bound->slots[i].capacity};
   for (size_t i = 0; i < inputs.size(); ++i) {
     const InputState& input = inputs[i];
@@ -296,7 +397,7 @@ Status Context::State::PlaceSlots() {
                                          input.shape.ToString(), need));
     }
     // Steps never write a model input (verified), so the caller's const is kept.
-    if (IsAligned(input.bound))
+    if (device == nullptr && IsAligned(input.bound))
       slots[bound->input_slot[i]] = {const_cast<std::byte*>(input.bound), input.bound_bytes};
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -309,7 +410,7 @@ Status Context::State::PlaceSlots() {
                                          tensors[plan->outputs[i].tensor].shape.ToString(), need));
     }
     const uint32_t slot = bound->output_slot[i];
-    if (slot != kNoSlot && IsAligned(output.bound))
+    if (device == nullptr && slot != kNoSlot && IsAligned(output.bound))
       slots[slot] = {output.bound, output.bound_bytes};
   }
   return CheckPlaces();
@@ -341,7 +442,9 @@ void Context::State::PlaceTensors() {
       tensors[i].data = slots[slot].base + (t.offset - bound->slots[slot].offset);
     } else if (t.region == Region::kWeights) {
       // Results never lie in the weights (verified), so nothing writes through this.
-      tensors[i].data = const_cast<std::byte*>(plan->weights.data()) + t.offset;
+      tensors[i].data = (device != nullptr ? device->weights_base()
+                                           : const_cast<std::byte*>(plan->weights.data())) +
+                        t.offset;
     } else {
       tensors[i].data = region_base[static_cast<size_t>(t.region)] + t.offset;
     }
@@ -351,6 +454,35 @@ void Context::State::PlaceTensors() {
   for (const plan::Step& s : plan->steps) {
     for (uint32_t t : s.inputs) (in++)->data = t == kNoTensor ? nullptr : tensors[t].data;
     for (uint32_t t : s.outputs) (out++)->data = t == kNoTensor ? nullptr : tensors[t].data;
+  }
+}
+
+// The bucket of exactly these symbol values; on a device, for a verified plan, also the next one
+// that differs in the batch alone: its graph runs with rows repeated at the end, which no other row
+// sees.
+void Context::State::ChooseKernels() {
+  kernels = &bound->at_any_shape;
+  graph_bucket.reset();
+  const auto covers = [&](const plan::Bucket& bucket, bool exactly) {
+    for (size_t i = 0; i < next_symbol_values.size(); ++i) {
+      const int64_t have = next_symbol_values[i], want = bucket.symbol_values[i];
+      const bool may_grow = !exactly && bound->batch_symbol == i && have > 0;
+      if (have != want && !(may_grow && have < want)) return false;
+    }
+    return true;
+  };
+  for (size_t b = 0; b < plan->buckets.size(); ++b) {
+    if (!covers(plan->buckets[b], /*exactly=*/true)) continue;
+    kernels = &bound->at_bucket[b];
+    if (device != nullptr && device->has_graph(b)) graph_bucket = b;
+    return;
+  }
+  if (device == nullptr || !plan->certificate.verified) return;
+  for (size_t b = 0; b < plan->buckets.size(); ++b) {
+    if (covers(plan->buckets[b], /*exactly=*/false) && device->has_graph(b)) {
+      graph_bucket = b;
+      return;
+    }
   }
 }
 
@@ -367,6 +499,7 @@ Status Context::State::Prepare() {
       FUSEE_TRY(CheckInputShapes());
       FUSEE_TRY(CheckConstraints());
       FUSEE_TRY(SetTensorShapes());
+      ChooseKernels();
       FUSEE_TRY(SetStepShapes());
       symbol_values.assign(next_symbol_values.begin(), next_symbol_values.end());
       shapes_ready = true;
@@ -385,8 +518,13 @@ Status Context::State::Prepare() {
 
 void Context::State::CopyInputs() {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].bound == nullptr || IsAligned(inputs[i].bound)) continue;
     const TensorView& view = tensors[plan->inputs[i].tensor];
+    auto* to = static_cast<std::byte*>(view.data);
+    for (const InputPiece& piece : inputs[i].pieces) {
+      if (!piece.empty()) std::memcpy(to, piece.data(), piece.size());
+      to += piece.size();
+    }
+    if (inputs[i].bound == nullptr || IsAligned(inputs[i].bound)) continue;
     std::memcpy(view.data, inputs[i].bound, static_cast<size_t>(view.size_bytes()));
   }
 }
@@ -394,6 +532,11 @@ void Context::State::CopyInputs() {
 void Context::State::CopyOutputs() {
   for (size_t i = 0; i < outputs.size(); ++i) {
     const TensorView& view = tensors[plan->outputs[i].tensor];
+    const auto* from = static_cast<const std::byte*>(view.data);
+    for (const OutputPiece& piece : outputs[i].pieces) {
+      if (!piece.empty()) std::memcpy(piece.data(), from, piece.size());
+      from += piece.size();
+    }
     if (outputs[i].bound == nullptr || outputs[i].bound == view.data || view.size_bytes() == 0)
       continue;
     std::memcpy(outputs[i].bound, view.data, static_cast<size_t>(view.size_bytes()));
@@ -414,9 +557,56 @@ Status Context::State::CheckPinned() const {
   return OkStatus();
 }
 
+// What a device's run moves: one piece for a whole tensor, or the caller's pieces. A batch below
+// its graph's is filled up with its own last row, whose content is known to be valid.
+void Context::State::FillTable() {
+  device->BeginTable();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorView& view = tensors[plan->inputs[i].tensor];
+    const InputPiece whole(InputData(i), InputBytes(i));
+    device->AddInput(i, inputs[i].pieces.empty() ? std::span(&whole, 1) : inputs[i].pieces,
+                     view.data);
+    if (!graph_bucket || !bound->batch_symbol) continue;
+    const int64_t rows = symbol_values[*bound->batch_symbol];
+    const int64_t graph_rows = plan->buckets[*graph_bucket].symbol_values[*bound->batch_symbol];
+    if (rows > 0 && rows < graph_rows) {
+      device->RepeatLastRow(InputBytes(i) / static_cast<uint64_t>(rows),
+                            static_cast<uint64_t>(graph_rows - rows));
+    }
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const TensorView& view = tensors[plan->outputs[i].tensor];
+    std::byte* to = outputs[i].bound != nullptr ? outputs[i].bound : device->output_home(i);
+    const OutputPiece whole(to, OutputBytes(i));
+    device->AddOutput(i, outputs[i].pieces.empty() ? std::span(&whole, 1) : outputs[i].pieces,
+                      view.data);
+  }
+}
+
+Status Context::State::RunOnDevice() {
+  FillTable();
+  if (hook != nullptr) {
+    FUSEE_TRY(device->RunObserved(Steps(), *hook, clock != nullptr));
+  } else {
+    FUSEE_TRY(device->Enqueue(graph_bucket, Steps()));
+  }
+  return device->Finish();
+}
+
+Status Context::State::Run() {
+  FUSEE_TRY(Prepare());
+  FUSEE_TRY(CheckPinned());
+  if (device != nullptr) return RunOnDevice();
+  CopyInputs();
+  const ScopedFpEnvironment fp;
+  FUSEE_TRY(hook == nullptr ? RunSteps() : RunStepsObserved());
+  CopyOutputs();
+  return OkStatus();
+}
+
 Status Context::State::RunSteps() {
   for (size_t i = 0; i < args.size(); ++i) {
-    if (Status status = bound->kernels[i]->Run(args[i]); !status.ok()) {
+    if (Status status = (*kernels)[i]->Run(args[i]); !status.ok()) {
       return std::move(status).Annotate(DescribeStep(*plan, i));
     }
   }
@@ -426,7 +616,7 @@ Status Context::State::RunSteps() {
 Status Context::State::RunStepsObserved() {
   for (size_t i = 0; i < args.size(); ++i) {
     const TimePoint begin = clock != nullptr ? clock->Now() : TimePoint();
-    Status status = bound->kernels[i]->Run(args[i]);
+    Status status = (*kernels)[i]->Run(args[i]);
     const TimePoint end = clock != nullptr ? clock->Now() : TimePoint();
     if (!status.ok()) return std::move(status).Annotate(DescribeStep(*plan, i));
     hook->OnStep(
@@ -503,8 +693,45 @@ Status Context::BindInput(size_t input, const void* data, size_t bytes) {
   InputState& state = s.inputs[input];
   const auto* next = static_cast<const std::byte*>(data);
   if (state.bound != next || state.bound_bytes != bytes) s.places_ready = false;
+  if (!state.pieces.empty()) s.places_ready = false;
+  state.pieces.clear();
   state.bound = next;
   state.bound_bytes = next == nullptr ? 0 : bytes;
+  return OkStatus();
+}
+
+size_t Context::pieces_max() const { return state_->pieces_max; }
+
+Status Context::BindInputPieces(size_t input, std::span<const InputPiece> pieces) {
+  State& s = *state_;
+  FUSEE_TRY(BindInput(input, nullptr, 0));
+  if (pieces.size() > s.pieces_max) {
+    return ResourceExhausted(fmt::format("input '{}': {} pieces, a context takes at most {}",
+                                         s.plan->inputs[input].name, pieces.size(), s.pieces_max));
+  }
+  const bool carries_symbol = std::ranges::any_of(s.bound->element_symbols, [&](size_t index) {
+    return s.plan->symbols[index].input == input;
+  });
+  if (s.plan->inputs[input].is_pinned || carries_symbol) {
+    return InvalidArgument(
+        fmt::format("input '{}': its values decide how the plan runs, so it is bound whole",
+                    s.plan->inputs[input].name));
+  }
+  s.inputs[input].pieces.assign(pieces.begin(), pieces.end());
+  s.places_ready = false;
+  return OkStatus();
+}
+
+Status Context::BindOutputPieces(size_t output, std::span<const OutputPiece> pieces) {
+  State& s = *state_;
+  FUSEE_TRY(BindOutput(output, nullptr, 0));
+  if (pieces.size() > s.pieces_max) {
+    return ResourceExhausted(fmt::format("output '{}': {} pieces, a context takes at most {}",
+                                         s.plan->outputs[output].name, pieces.size(),
+                                         s.pieces_max));
+  }
+  s.outputs[output].pieces.assign(pieces.begin(), pieces.end());
+  s.places_ready = false;
   return OkStatus();
 }
 
@@ -515,6 +742,8 @@ Status Context::BindOutput(size_t output, void* data, size_t capacity_bytes) {
   OutputState& state = s.outputs[output];
   auto* next = static_cast<std::byte*>(data);
   if (state.bound != next || state.bound_bytes != capacity_bytes) s.places_ready = false;
+  if (!state.pieces.empty()) s.places_ready = false;
+  state.pieces.clear();
   state.bound = next;
   state.bound_bytes = next == nullptr ? 0 : capacity_bytes;
   return OkStatus();
@@ -523,27 +752,33 @@ Status Context::BindOutput(size_t output, void* data, size_t capacity_bytes) {
 TensorView Context::input(size_t input) {
   State& s = *state_;
   return {s.plan->tensors[s.plan->inputs[input].tensor].dtype, s.inputs[input].shape,
-          s.OwnSlot(s.bound->input_slot[input])};
+          s.InputHome(input)};
 }
 
 ConstTensorView Context::output(size_t output) const {
   const State& s = *state_;
   ConstTensorView view = s.tensors[s.plan->outputs[output].tensor];
+  if (s.device != nullptr) view.data = s.device->output_home(output);
   if (s.outputs[output].bound != nullptr) view.data = s.outputs[output].bound;
   return view;
 }
 
 Status Context::Prepare() { return state_->Prepare(); }
 
-Status Context::Run() {
+Status Context::Run() { return state_->Run(); }
+
+Result<double> Context::RunDeviceTimed() {
   State& s = *state_;
+  if (s.device == nullptr) return FailedPrecondition("this plan runs on the CPU: time Run itself");
   FUSEE_TRY(s.Prepare());
   FUSEE_TRY(s.CheckPinned());
-  s.CopyInputs();
-  const ScopedFpEnvironment fp;
-  FUSEE_TRY(s.hook == nullptr ? s.RunSteps() : s.RunStepsObserved());
-  s.CopyOutputs();
-  return OkStatus();
+  s.FillTable();
+  DeviceQueue& queue = s.device->queue();
+  FUSEE_TRY(queue.MarkStart());
+  FUSEE_TRY(s.device->Enqueue(s.graph_bucket, s.Steps()));
+  FUSEE_TRY(queue.MarkStop());
+  FUSEE_TRY(s.device->Finish());
+  return queue.ElapsedMicroseconds();
 }
 
 std::span<const int64_t> Context::symbol_values() const { return state_->symbol_values; }

@@ -146,6 +146,8 @@ uint64_t LoadedPlan::context_bytes() const {
   return plan_->activation_bytes + plan_->io_bytes + plan_->state_bytes + plan_->workspace_bytes;
 }
 
+Device* LoadedPlan::device() const { return bound_->device; }
+
 std::optional<size_t> LoadedPlan::FindInput(std::string_view name) const {
   const auto it = std::ranges::find(plan_->inputs, name, &plan::IoDef::name);
   if (it == plan_->inputs.end()) return std::nullopt;

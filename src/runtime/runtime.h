@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "device/device.h"
 #include "device/parallel.h"
 #include "ops/kernel.h"
 #include "plan/header.h"
@@ -44,8 +45,10 @@ struct LoadOptions {
       WeightsMemory::kPrivate;  // of Load; FromBytes borrows its bytes when they are aligned
   // Performance. Borrowed for the call; null: this thread alone.
   Parallel* parallel = nullptr;
-  // Kernels by id; tests bring their own. Null result: unknown.
-  const ops::KernelDef* (*find_kernel)(std::string_view id) = &ops::FindKernel;
+  // The device that a plan for one runs on, and its kernels (ops::DeviceModule); both outlive the
+  // plan. Null device: the CPU. Tests bring their own library.
+  Device* device = nullptr;
+  const ops::KernelLibrary* kernels = &ops::CpuKernels();
 };
 
 struct BoundPlan;  // bound_plan.h: kernels, shape bounds, in-place pairs, io slots
@@ -79,8 +82,10 @@ class LoadedPlan {
   // as long as this (after FromBytes with a null owner: as long as the caller's bytes).
   const plan::Header& header() const { return header_; }
   std::span<const std::byte> file_bytes() const { return file_bytes_; }
-  // Bytes one context takes, all of them at Create.
+  // Bytes one context takes, all of them at Create: of the device's memory for a plan on one.
   uint64_t context_bytes() const;
+  // The device this was loaded for; null: the CPU.
+  Device* device() const;
   // Indices by name; nullopt when there is none.
   std::optional<size_t> FindInput(std::string_view name) const;
   std::optional<size_t> FindOutput(std::string_view name) const;
@@ -117,7 +122,17 @@ struct ContextOptions {
   Parallel* parallel =
       nullptr;             // borrowed, must outlive the context; null: the calling thread alone
   bool huge_pages = true;  // ask the system for 2 MiB pages (advice; never an error)
+  // --- of plans on a device; ignored on the CPU ---
+  bool graphs = true;     // capture one graph a bucket at Create; false: launch step by step
+  bool transfers = true;  // false: Run moves neither inputs nor outputs (timing the device alone)
+  // Host memory that the device reaches (Device::RegisterHost): pieces bound inside it are read and
+  // written in place by the device; anything else is copied through the context's own. Borrowed.
+  std::span<const DeviceMemory* const> host_memory = {};
 };
+
+// A stretch of the caller's memory that holds whole rows of an input or output.
+using InputPiece = std::span<const std::byte>;
+using OutputPiece = std::span<std::byte>;
 
 // One stream of runs: owns one arena, taken whole at Create. Not thread-safe: one thread at a time.
 // Contexts of one plan are independent. Keeps its plan alive.
@@ -153,6 +168,16 @@ class Context {
   // when aligned to 64 bytes and the plan computes the output in place, else one copy a run.
   Status BindOutput(size_t output, void* data, size_t capacity_bytes);
 
+  // The same in pieces, for batches: the input's bytes are the pieces' one after the other, the
+  // output's are spread over them. Replaces BindInput/BindOutput of that index until bound again.
+  // Spans themselves are copied; what they point to is borrowed as above. Never zero-copy on the
+  // CPU; on a device the copies are part of the graph. Errors: kInvalidArgument (no such index),
+  // kResourceExhausted (more pieces than pieces_max()).
+  Status BindInputPieces(size_t input, std::span<const InputPiece> pieces);
+  Status BindOutputPieces(size_t output, std::span<const OutputPiece> pieces);
+  // At least 1; the largest batch the profile allows where inputs have a batch dimension.
+  size_t pieces_max() const;
+
   // The context's own memory for input i at its current shape, to be filled by the caller. Valid
   // until the shape changes. Precondition: index in range.
   TensorView input(size_t input);
@@ -169,6 +194,10 @@ class Context {
   // complete. Errors: as Prepare; a step's own (an index out of range), with the step's name.
   // Outputs are then unspecified, and the context stays usable.
   Status Run();
+
+  // Run on a device, timed by the device itself: microseconds from the first to the last of its
+  // work, launch excluded. Errors: as Run; kFailedPrecondition for a plan on the CPU.
+  Result<double> RunDeviceTimed();
 
   // Symbol values of the last Prepare, in the plan's order.
   std::span<const int64_t> symbol_values() const;

@@ -333,21 +333,23 @@ TEST(LoadedPlan, RefusesKernelsItCannotTrust) {
   EXPECT_EQ(status.message().find("--"), std::string::npos) << "names no option that is not there";
 }
 
-const ops::KernelDef* FindNotInPlace(std::string_view id) {
-  static ops::KernelDef add = *ops::FindKernel("add_ref.1");
-  add.in_place_inputs = 0;
-  return id == add.id ? &add : ops::FindKernel(id);
-}
-const ops::KernelDef* FindFromTheFuture(std::string_view id) {
-  static ops::KernelDef add = *ops::FindKernel("add_ref.1");
-  add.isa = static_cast<Isa>(200);
-  return id == add.id ? &add : ops::FindKernel(id);
+// The CPU's kernels with another add_ref.1.
+ops::KernelLibrary WithAdd(const ops::KernelDef* add) {
+  std::vector<const ops::KernelDef*> kernels;
+  for (const ops::KernelDef* def : ops::AllKernels())
+    kernels.push_back(def->id == add->id ? add : def);
+  return ops::KernelLibrary(std::move(kernels));
 }
 
 TEST(LoadedPlan, RefusesInPlaceThatTheKernelDoesNotAllowAndInstructionsTheHostLacks) {
-  EXPECT_EQ(LoadStatus(SmallPlan(), {.find_kernel = &FindNotInPlace}).code(),
-            StatusCode::kInvalidArgument);
-  const Status future = LoadStatus(SmallPlan(), {.find_kernel = &FindFromTheFuture});
+  ops::KernelDef not_in_place = *ops::FindKernel("add_ref.1");
+  not_in_place.in_place_inputs = 0;
+  const ops::KernelLibrary library = WithAdd(&not_in_place);
+  EXPECT_EQ(LoadStatus(SmallPlan(), {.kernels = &library}).code(), StatusCode::kInvalidArgument);
+  ops::KernelDef from_the_future = *ops::FindKernel("add_ref.1");
+  from_the_future.isa = static_cast<Isa>(200);
+  const ops::KernelLibrary future_library = WithAdd(&from_the_future);
+  const Status future = LoadStatus(SmallPlan(), {.kernels = &future_library});
   EXPECT_EQ(future.code(), StatusCode::kFailedPrecondition);
   EXPECT_NE(future.message().find("fusee build --isa "), std::string::npos) << future.message();
 }

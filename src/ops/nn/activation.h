@@ -1,5 +1,5 @@
 // The activation that a pass fused into Conv, Gemm or MatMul, applied to each result element as its
-// last step.
+// last step, after the bias and the residual.
 //
 // Attributes: `activation` (one of the names below; absent or "": none), `activation_alpha`,
 // `activation_beta`.
@@ -12,8 +12,6 @@
 //
 // NaN in, NaN out for all of them.
 #pragma once
-
-#include <fmt/format.h>
 
 #include <cstdint>
 #include <limits>
@@ -44,7 +42,7 @@ struct Activation {
   double beta = 0;
 };
 
-// Header only: definitions check it too. Errors: kInvalidArgument for an unknown name.
+// Header only, and without fmt: definitions check it too, and CUDA kernels see this file. Errors: kInvalidArgument for an unknown name.
 inline Result<Activation> ParseActivation(const Attrs& attrs) {
   struct Entry {
     std::string_view name;
@@ -72,7 +70,7 @@ inline Result<Activation> ParseActivation(const Attrs& attrs) {
     FUSEE_TRY(a.beta, attrs.Float("activation_beta", a.beta));
     return a;
   }
-  return InvalidArgument(fmt::format("activation '{}' is unknown", name));
+  return InvalidArgument("activation '" + name + "' is unknown");
 }
 
 // One element in double, for reference kernels. The float form is in epilogue.h.

@@ -1,11 +1,16 @@
 // Convolution as its kernels see it: decoded parameters, and the checked geometry of one set of
 // run-time shapes.
 //
-//   y[n, o, p] = activation(bias[o] + sum over c, t of w[o, c, t] x[n, g C/G + c, p stride + t
-//   dilation - pad])
+//   y[n, o, p] = activation(residual[n, o, p] + bias[o] +
+//                           sum over c, t of w[o, c, t] x[n, g C/G + c, p stride + t dilation -
+//                           pad])
 //
-// x [N, C, spatial...], w [O, C/group, kernel...], bias [O] or absent, y [N, O, spatial...]; all
-// one float type.
+// Operands: 0 x, 1 w, 2 bias [O] (optional), 3 residual (optional; exactly the result's shape). All
+// of one float type.
+//
+//   layout  x                   w                       residual and result
+//   NCHW    [N, C, spatial...]  [O, C/group, kernel...] [N, O, spatial...]
+//   NHWC    [N, spatial..., C]  [O, kernel..., C/group] [N, spatial..., O]
 #pragma once
 
 #include "ops/kernel.h"
@@ -24,7 +29,7 @@ struct ConvParams {
 struct ConvShape {
   int64_t batch = 0, channels = 0, out_channels = 0;
   int64_t group_channels = 0, group_out_channels = 0;  // per group
-  Window window;
+  Window window;                                       // its channels_last says how all of them lie
 };
 
 // Decodes and validates a step. Errors: kInvalidArgument.
@@ -33,7 +38,7 @@ Result<ConvParams> ParseConv(const StepSpec& spec);
 // Derives the geometry from x and w. Allocates nothing when ok. Errors: kInvalidArgument.
 Status ConvGeometry(const ConvParams& params, const Shape& x, const Shape& w, ConvShape* shape);
 
-// The whole of CheckShapes: dtypes, ranks, weight, bias and result shapes.
+// The whole of CheckShapes: dtypes, ranks, weight, bias, residual and result shapes.
 Status CheckConv(const ConvParams& params, const RunArgs& args);
 
 }  // namespace fusee::ops

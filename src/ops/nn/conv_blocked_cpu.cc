@@ -127,6 +127,10 @@ class ConvBlocked final : public BoundKernel {
 
     Epilogue epilogue{1, 1, nullptr, 1, 0, params_.activation};
     if (args.has_input(2)) epilogue.c = args.inputs[2].as<float>();
+    if (args.has_input(3)) {
+      epilogue.residual = args.inputs[3].as<float>() + image * s.out_channels * b.pixels;
+      epilogue.residual_row = b.pixels;
+    }
     const float* x = args.inputs[0].as<float>() +
                      (image * s.channels + group * s.group_channels) * s.window.InElements();
     const float* w = args.inputs[1].as<float>() + channel * b.k;
@@ -152,6 +156,7 @@ class ConvBlocked final : public BoundKernel {
 Result<std::unique_ptr<BoundKernel>> Bind(const GemmTile& tile, const StepSpec& spec) {
   FUSEE_TRY(ConvParams params, ParseConv(spec));
   if (params.dtype != DType::kF32) return RefuseTactic(spec, "takes f32 only");
+  if (params.window.channels_last) return RefuseTactic(spec, "takes layout NCHW only");
   auto kernel = std::make_unique<ConvBlocked>(tile, params);
   const Status sized = kernel->SizeWorkspace(spec.inputs[0].max_shape, spec.inputs[1].max_shape);
   if (!sized.ok()) return RefuseTactic(spec, sized.message());

@@ -1,11 +1,14 @@
 #include "ops/nn/conv.h"
 
+#include <fmt/format.h>
+
 namespace fusee::ops {
 
 Result<ConvParams> ParseConv(const StepSpec& spec) {
-  if (spec.inputs.size() < 2 || spec.inputs.size() > 3 || spec.outputs.size() != 1 ||
+  if (spec.inputs.size() < 2 || spec.inputs.size() > 4 || spec.outputs.size() != 1 ||
       !spec.has_input(0) || !spec.has_input(1) || !spec.outputs[0].present()) {
-    return BadStep(spec, "expected operands x, w, optionally a bias, and one result");
+    return BadStep(spec,
+                   "expected operands x, w, optionally a bias and a residual, and one result");
   }
   ConvParams p;
   p.dtype = spec.inputs[0].dtype;
@@ -29,16 +32,18 @@ Status ConvGeometry(const ConvParams& p, const Shape& x, const Shape& w, ConvSha
                                        x.ToString(), w.ToString(), rank));
   }
   s->batch = x[0];
-  s->channels = x[1];
+  const int channel_axis = p.window.channels_last ? rank - 1 : 1;  // of x and w
+  const int first = p.window.channels_last ? 1 : 2;                // spatial axis of both
+  s->channels = x[channel_axis];
   s->out_channels = w[0];
-  s->group_channels = w[1];
+  s->group_channels = w[channel_axis];
   s->group_out_channels = w[0] / p.group;
   int64_t channels = 0;
-  bool fits =
-      !__builtin_mul_overflow(w[1], p.group, &channels) && channels == x[1] && w[0] % p.group == 0;
+  bool fits = !__builtin_mul_overflow(s->group_channels, p.group, &channels) &&
+              channels == s->channels && w[0] % p.group == 0;
   for (int i = 0; i < p.window.spatial; ++i) {
     fits = fits &&
-           w[2 + i] == p.window.kernel[static_cast<size_t>(kMaxSpatial - p.window.spatial + i)];
+           w[first + i] == p.window.kernel[static_cast<size_t>(kMaxSpatial - p.window.spatial + i)];
   }
   if (!fits) {
     return InvalidArgument(fmt::format(
@@ -62,10 +67,11 @@ Status CheckConv(const ConvParams& p, const RunArgs& args) {
   FUSEE_TRY(ConvGeometry(p, x.shape, w.shape, &s));
   Shape want;
   want.push_back(s.batch);
-  want.push_back(s.out_channels);
+  if (!p.window.channels_last) want.push_back(s.out_channels);
   for (int i = kMaxSpatial - p.window.spatial; i < kMaxSpatial; ++i) {
     want.push_back(s.window.out[static_cast<size_t>(i)]);
   }
+  if (p.window.channels_last) want.push_back(s.out_channels);
   if (!(y.shape == want)) return ShapeMismatch("Conv", "the result", want, y.shape);
   if (args.has_input(2)) {
     if (args.inputs[2].dtype != p.dtype)
@@ -73,6 +79,12 @@ Status CheckConv(const ConvParams& p, const RunArgs& args) {
     if (!(args.inputs[2].shape == Shape{s.out_channels})) {
       return ShapeMismatch("Conv", "the bias", Shape{s.out_channels}, args.inputs[2].shape);
     }
+  }
+  if (args.has_input(3)) {
+    if (args.inputs[3].dtype != p.dtype)
+      return InvalidArgument("Conv: the residual has another type than x");
+    if (!(args.inputs[3].shape == want))
+      return ShapeMismatch("Conv", "the residual", want, args.inputs[3].shape);
   }
   return OkStatus();
 }

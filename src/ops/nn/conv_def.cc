@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "ops/nn/activation.h"
+#include "ops/nn/residual_def.h"
 #include "ops/nn/window_def.h"
 
 namespace fusee::ops {
@@ -35,8 +36,8 @@ Status ImportConv(ImportContext& c) {
 }
 
 Status InferConv(InferContext& c) {
-  if (c.input_count() < 2 || c.input_count() > 3 || !c.has_input(0) || !c.has_input(1)) {
-    return c.Error("expected operands x, w and optionally a bias");
+  if (c.input_count() < 2 || c.input_count() > 4 || !c.has_input(0) || !c.has_input(1)) {
+    return c.Error("expected operands x, w, and optionally a bias and a residual");
   }
   const ir::SymShape& x = c.shape(0);
   const ir::SymShape& w = c.shape(1);
@@ -53,14 +54,18 @@ Status InferConv(InferContext& c) {
   FUSEE_TRY(int64_t group, c.attrs().Int("group", 1));
   if (group < 1 || group >= kMaxWindowValue)
     return c.Error(fmt::format("group {} is not positive", group));
-  FUSEE_TRY(c.RequireEqual(x[1], w[1] * ir::Dim(group), "channels of x, and of w times group,"));
+  const size_t channel_axis = window->channels_last ? x.size() - 1 : 1;  // of x and w
+  const size_t first = window->channels_last ? 1 : 2;                    // spatial axis of both
+  FUSEE_TRY(c.RequireEqual(x[channel_axis], w[channel_axis] * ir::Dim(group),
+                           "channels of x, and of w times group,"));
   if (w[0].is_constant() && w[0].constant() % group != 0) {
     return c.Error(
         fmt::format("{} output channels do not divide into {} groups", w[0].constant(), group));
   }
-  for (size_t i = 2; i < w.size(); ++i) {
-    const size_t axis = static_cast<size_t>(kMaxSpatial) - (w.size() - 2) + i - 2;
-    FUSEE_TRY(c.RequireEqual(w[i], window->kernel[axis], "kernel_shape and the shape of w"));
+  for (size_t i = 0; i + 2 < w.size(); ++i) {
+    const size_t axis = static_cast<size_t>(kMaxSpatial) - (w.size() - 2) + i;
+    FUSEE_TRY(
+        c.RequireEqual(w[first + i], window->kernel[axis], "kernel_shape and the shape of w"));
   }
   if (c.has_input(2)) {
     if (c.rank(2) != 1 || c.dtype(2) != c.dtype(0))
@@ -68,9 +73,8 @@ Status InferConv(InferContext& c) {
     FUSEE_TRY(c.RequireEqual(c.shape(2)[0], w[0], "the bias and the output channels"));
   }
   if (auto a = ParseActivation(c.attrs()); !a.ok()) return c.Error(a.status().message());
-  FUSEE_TRY(ir::SymShape spatial, InferWindow(c, *window));
-  ir::SymShape out{x[0], w[0]};
-  out.insert(out.end(), spatial.begin(), spatial.end());
+  FUSEE_TRY(ir::SymShape out, InferWindow(c, *window, w[0]));
+  FUSEE_TRY(CheckResidual(c, out));
   c.SetOutput(0, c.dtype(0), std::move(out));
   return OkStatus();
 }

@@ -73,7 +73,12 @@ class ConvDepthwise final : public BoundKernel {
       for (int64_t row = 0; row < v.out[0] * v.out[1]; ++row) {
         OutputRow(v, x, w, row / v.out[1], row % v.out[1], y + row * v.out[2]);
       }
-      ApplyEpilogue(epilogue, channel, 0, 1, v.OutElements(), y, v.OutElements());
+      Epilogue own = epilogue;
+      if (args.has_input(3)) {
+        own.residual = args.inputs[3].as<float>() + image * s.out_channels * v.OutElements();
+        own.residual_row = v.OutElements();
+      }
+      ApplyEpilogue(own, channel, 0, 1, v.OutElements(), y, v.OutElements());
     });
     return OkStatus();
   }
@@ -85,6 +90,7 @@ class ConvDepthwise final : public BoundKernel {
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(ConvParams params, ParseConv(spec));
   if (params.dtype != DType::kF32) return RefuseTactic(spec, "takes f32 only");
+  if (params.window.channels_last) return RefuseTactic(spec, "takes layout NCHW only");
   const Shape& w = spec.inputs[1].max_shape;
   if (params.group < 2 || w.rank() < 2 || w[1] != 1)
     return RefuseTactic(spec, "takes one channel per group only");

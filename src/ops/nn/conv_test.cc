@@ -143,10 +143,102 @@ TEST(Conv, SameBitsWhateverTheBatchAndInstructionSet) {
   EXPECT_TRUE(SameBits((*avx2)[0], (*avx512)[0]));
 }
 
+// y = act(conv + bias + residual): the activation comes last.
+TEST(Conv, AddsTheResidualBeforeTheActivation) {
+  KernelCall call = ConvCall(Shape{1, 1, 2, 2}, Shape{1, 1, 1, 1}, {{"activation", "Relu"}});
+  call.inputs = {Tensor::Of<float>(Shape{1, 1, 2, 2}, {1, 2, 3, 4}),
+                 Tensor::Of<float>(Shape{1, 1, 1, 1}, {-1}), Tensor::Of<float>(Shape{1}, {0.5f}),
+                 Tensor::Of<float>(Shape{1, 1, 2, 2}, {2, 1, 4, 3})};
+  EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(1.5f, 0, 1.5f, 0));
+  ExpectTacticsAgree(call, 2);
+  call.inputs[2] = Tensor();
+  EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(1, 0, 1, 0));
+  ExpectTacticsAgree(call, 2);
+}
+
+// Groups, several images, channel and pixel blocks, chunks of k: each reads its own residual.
+TEST(Conv, TacticsAgreeOnResiduals) {
+  struct Case {
+    Shape x, w;
+    int64_t group;
+  };
+  const Case cases[] = {{Shape{3, 4, 13, 11}, Shape{70, 4, 1, 1}, 1},
+                        {Shape{2, 300, 5, 5}, Shape{9, 300, 1, 1}, 1},
+                        {Shape{2, 6, 12, 12}, Shape{9, 2, 3, 3}, 3},
+                        {Shape{2, 6, 7, 9}, Shape{12, 1, 3, 3}, 6},
+                        {Shape{2, 3, 129}, Shape{7, 3, 1}, 1}};
+  for (const Case& c : cases) {
+    for (bool bias : {false, true}) {
+      SCOPED_TRACE(c.x.ToString() + " * " + c.w.ToString());
+      KernelCall call = ConvCall(c.x, c.w, {{"group", c.group}, {"activation", "LeakyRelu"}}, bias);
+      call.inputs.resize(3);
+      call.inputs.push_back(RandomTensor(DType::kF32, call.outputs[0].second, 4));
+      ExpectTacticsAgree(call, 2);
+      ExpectThreadInvariant(call);
+    }
+  }
+}
+
+TEST(Conv, RefusesAResidualThatDoesNotFit) {
+  const KernelCall good = ConvCall(Shape{1, 4, 5, 5}, Shape{6, 4, 3, 3}, {});
+  for (const Tensor& residual : {RandomTensor(DType::kF32, Shape{1, 6, 1, 1}, 4),
+                                 RandomTensor(DType::kF32, Shape{6, 3, 3}, 4),
+                                 RandomTensor(DType::kF16, Shape{1, 6, 3, 3}, 4)}) {
+    KernelCall call = good;
+    call.inputs.push_back(residual);
+    for (const KernelDef* kernel : TacticsUnderTest("Conv"))
+      EXPECT_FALSE(RunKernel(kernel->id, call).ok()) << kernel->id;
+  }
+}
+
+// The reference sums in one order in both layouts.
+TEST(Conv, ChannelsLastGivesTheBitsOfChannelsFirst) {
+  struct Case {
+    Shape x, w;
+    Attrs attrs;
+  };
+  const Case cases[] = {
+      {Shape{2, 3, 9, 18}, Shape{7, 3, 3, 3}, {{"pads", Ints{1, 1, 1, 1}}}},
+      {Shape{1, 4, 10, 9}, Shape{5, 4, 3, 2}, {{"dilations", Ints{2, 3}}, {"strides", Ints{2, 1}}}},
+      {Shape{1, 4, 10, 7},
+       Shape{5, 4, 3, 3},
+       {{"auto_pad", "SAME_UPPER"}, {"strides", Ints{3, 2}}}},
+      {Shape{2, 6, 8, 8}, Shape{9, 2, 3, 3}, {{"group", int64_t{3}}}},
+      {Shape{2, 6, 8, 9}, Shape{6, 1, 3, 3}, {{"group", int64_t{6}}, {"pads", Ints{1, 1, 1, 1}}}},
+      {Shape{1, 3, 20}, Shape{4, 3, 5}, {{"pads", Ints{4, 0}}}},
+      {Shape{1, 2, 5, 6, 7}, Shape{3, 2, 2, 3, 3}, {{"strides", Ints{2, 1, 2}}}},
+      {Shape{1, 1, 1, 1}, Shape{1, 1, 1, 1}, {}},
+      {Shape{0, 3, 4, 4}, Shape{2, 3, 1, 1}, {}},
+  };
+  for (const Case& c : cases) {
+    for (DType dtype : {DType::kF32, DType::kF16}) {
+      SCOPED_TRACE(c.x.ToString() + " * " + c.w.ToString());
+      KernelCall first = ConvCall(c.x, c.w, c.attrs, true, dtype);
+      first.attrs.Set("activation", "Relu");
+      first.inputs.push_back(RandomTensor(dtype, first.outputs[0].second, 4));
+      KernelCall last = first;
+      last.attrs.Set("layout", "NHWC");
+      for (size_t i : {0, 1, 3}) last.inputs[i] = ChannelsLast(first.inputs[i]);
+      last.outputs[0].second = ChannelsLast(first.outputs[0].second);
+      EXPECT_TRUE(SameBits(RunReference(first)[0], ChannelsFirst(RunReference(last)[0])));
+      ExpectTacticsAgree(last, 1);
+      ExpectThreadInvariant(last);
+    }
+  }
+}
+
+TEST(Conv, RefusesShapesOfTheOtherLayout) {
+  KernelCall call = ConvCall(Shape{1, 4, 5, 5}, Shape{6, 4, 3, 3}, {});
+  call.attrs.Set("layout", "NHWC");
+  for (const KernelDef* kernel : TacticsUnderTest("Conv")) EXPECT_FALSE(RunKernel(kernel->id, call).ok());
+  call.attrs.Set("layout", "NCWH");
+  for (const KernelDef* kernel : TacticsUnderTest("Conv")) EXPECT_FALSE(RunKernel(kernel->id, call).ok());
+}
+
 TEST(Conv, RefusesBadAttributesAndShapes) {
   const KernelCall good = ConvCall(Shape{1, 4, 5, 5}, Shape{6, 4, 3, 3}, {});
   const auto expect_refused = [](KernelCall call, const char* why) {
-    for (const KernelDef* kernel : KernelsFor("Conv"))
+    for (const KernelDef* kernel : TacticsUnderTest("Conv"))
       EXPECT_FALSE(RunKernel(kernel->id, call).ok()) << why;
   };
   const auto with = [&](const char* name, AttrValue value) {

@@ -106,6 +106,7 @@ Status InferConvTranspose(InferContext& c) {
     return c.Error("x and w should be of one floating-point type");
   auto window = ParseWindow(c.attrs(), c.rank(0) - 2);
   if (!window.ok()) return c.Error(window.status().message());
+  if (window->channels_last) return c.Error("layout NHWC is not part of ConvTranspose");
   FUSEE_TRY(int64_t group, c.attrs().Int("group", 1));
   FUSEE_TRY(Ints extra, c.attrs().Ints("output_padding"));
   const size_t n = x.size() - 2;

@@ -1,4 +1,6 @@
 // Reference transposed convolution: each result gathers the taps that reach it, summed in double.
+#include <fmt/format.h>
+
 #include "ops/nn/conv.h"
 #include "ops/nn/element.h"
 
@@ -137,6 +139,8 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(ConvParams p, ParseConv(spec));
   if (p.activation.kind != ActivationKind::kNone)
     return BadStep(spec, "an activation is not part of ConvTranspose");
+  if (p.window.channels_last || spec.has_input(3))
+    return BadStep(spec, "layout NHWC and a residual are not part of ConvTranspose");
   FUSEE_TRY(std::vector<int64_t> list, spec.attrs->Ints("output_padding"));
   Spatial extra{0, 0, 0};
   if (!list.empty() && list.size() != static_cast<size_t>(p.window.spatial)) {

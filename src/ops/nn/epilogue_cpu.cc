@@ -39,25 +39,28 @@ template <ActivationKind kKind>
   }
 }
 
-template <ActivationKind kKind>
+// Whether there is a residual is a constant too: the loops without one read no third stream.
+template <ActivationKind kKind, bool kResidual>
 void Rows(const Epilogue& e, int64_t row, int64_t column, int64_t rows, int64_t columns, float* y,
           int64_t stride) {
   const float alpha = static_cast<float>(e.activation.alpha);
   const float beta = static_cast<float>(e.activation.beta);
   for (int64_t i = 0; i < rows; ++i, y += stride) {
+    const float* residual = kResidual ? e.residual + (row + i) * e.residual_row + column : nullptr;
+    const auto finish = [&](float sum, int64_t j) {
+      if constexpr (kResidual) sum = sum + residual[j];
+      y[j] = Activate<kKind>(sum, alpha, beta);
+    };
     if (e.c == nullptr) {
-      for (int64_t j = 0; j < columns; ++j) y[j] = Activate<kKind>(e.alpha * y[j], alpha, beta);
+      for (int64_t j = 0; j < columns; ++j) finish(e.alpha * y[j], j);
       continue;
     }
     const float* c = e.c + (row + i) * e.c_row + column * e.c_col;
     if (e.c_col == 0) {
       const float add = e.beta * *c;
-      for (int64_t j = 0; j < columns; ++j)
-        y[j] = Activate<kKind>(e.alpha * y[j] + add, alpha, beta);
+      for (int64_t j = 0; j < columns; ++j) finish(e.alpha * y[j] + add, j);
     } else {
-      for (int64_t j = 0; j < columns; ++j) {
-        y[j] = Activate<kKind>(e.alpha * y[j] + e.beta * c[j], alpha, beta);
-      }
+      for (int64_t j = 0; j < columns; ++j) finish(e.alpha * y[j] + e.beta * c[j], j);
     }
   }
 }
@@ -67,9 +70,11 @@ void Rows(const Epilogue& e, int64_t row, int64_t column, int64_t rows, int64_t 
 void ApplyEpilogue(const Epilogue& e, int64_t row, int64_t column, int64_t rows, int64_t columns,
                    float* y, int64_t stride) {
   if (e.empty()) return;
-#define FUSEE_CASE(kind)     \
-  case ActivationKind::kind: \
-    return Rows<ActivationKind::kind>(e, row, column, rows, columns, y, stride)
+#define FUSEE_CASE(kind)                                                                     \
+  case ActivationKind::kind:                                                                 \
+    return e.residual == nullptr                                                             \
+               ? Rows<ActivationKind::kind, false>(e, row, column, rows, columns, y, stride) \
+               : Rows<ActivationKind::kind, true>(e, row, column, rows, columns, y, stride)
   switch (e.activation.kind) {
     FUSEE_CASE(kNone);
     FUSEE_CASE(kRelu);

@@ -20,8 +20,8 @@ inline int64_t PanelCount(const GemmTile& tile, int64_t columns) {
 
 // y[rows][columns] (+)= a[rows][depth] b[depth][columns] for one panel of b (columns <=
 // tile.columns; the panel's further columns are ignored), and, if epilogue is given, that epilogue,
-// whose c is read at (row, column). a, y: row strides in floats. Rows of y beyond `columns` are not
-// touched.
+// whose c and residual are read at (row, column). a, y: row strides in floats. Rows of y beyond
+// `columns` are not touched.
 void MultiplyPanel(const GemmTile& tile, int64_t rows, int64_t columns, int64_t depth,
                    const float* a, int64_t a_stride, const float* panel, float* y, int64_t y_stride,
                    bool accumulate, const Epilogue* epilogue, int64_t row, int64_t column);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "ops/nn/activation.h"
+#include "ops/nn/residual_def.h"
 #include "ops/op_def.h"
 
 namespace fusee::ops {
@@ -27,8 +28,8 @@ bool GemmType(DType d) {
 }
 
 Status InferGemm(InferContext& c) {
-  if (c.input_count() < 2 || c.input_count() > 3 || !c.has_input(0) || !c.has_input(1)) {
-    return c.Error("expected operands a, b and optionally c");
+  if (c.input_count() < 2 || c.input_count() > 4 || !c.has_input(0) || !c.has_input(1)) {
+    return c.Error("expected operands a, b and optionally c and a residual");
   }
   if (c.rank(0) != 2 || c.rank(1) != 2) {
     return c.Error(fmt::format("a has rank {} and b {}, expected 2", c.rank(0), c.rank(1)));
@@ -60,6 +61,7 @@ Status InferGemm(InferContext& c) {
   if (auto act = ParseActivation(c.attrs()); !act.ok()) return c.Error(act.status().message());
   if (c.attrs().Has("activation") && !IsFloat(c.dtype(0)))
     return c.Error("an activation needs a floating-point type");
+  FUSEE_TRY(CheckResidual(c, {m, n}));
   c.SetOutput(0, c.dtype(0), {m, n});
   return OkStatus();
 }

@@ -1,9 +1,10 @@
 // Matrix products as their kernels see them. MatMul and Gemm decode into one description:
 //
-//   y[i, j] = activation(alpha * sum over k of a[i, k] b[k, j] + beta * c[i, j])
+//   y[i, j] = activation(alpha * sum over k of a[i, k] b[k, j] + beta * c[i, j] + residual[i, j])
 //
 // once per batch, where a, b and c are read through strides, so that transposes and broadcasts are
-// strides too.
+// strides too. c is operand 2, the residual operand 3: absent, or of exactly the result's shape.
+// Both are for floating-point types only, c of Gemm apart.
 #pragma once
 
 #include <array>
@@ -56,6 +57,9 @@ Result<MatMulParams> ParseMatMul(const StepSpec& spec);
 // when ok. Errors: kInvalidArgument.
 Status MatMulGeometry(const MatMulParams& params, const Shape& a, const Shape& b,
                       const ConstTensorView& c, MatMulShape* shape, Shape* out);
+
+// Operand 3, when present, has the result's type and shape. Errors: kInvalidArgument.
+Status CheckResidual(const MatMulParams& params, const RunArgs& args, const Shape& result);
 
 // The whole of CheckShapes for unpacked operands.
 Status CheckMatMul(const MatMulParams& params, const RunArgs& args);

@@ -123,7 +123,7 @@ class MatMulBlocked final : public BoundKernel {
     FUSEE_TRY(Geometry(args, &s, &want));
     if (!(args.outputs[0].shape == want))
       return ShapeMismatch(op, "the result", want, args.outputs[0].shape);
-    return OkStatus();
+    return CheckResidual(params_, args, want);
   }
 
   // b is packed at run time unless it was a constant; a only where it is transposed.
@@ -210,6 +210,10 @@ class MatMulBlocked final : public BoundKernel {
                       s.c_col,
                       params_.activation};
     if (args.has_input(2)) epilogue.c = args.inputs[2].as<float>();
+    if (args.has_input(3)) {
+      epilogue.residual = args.inputs[3].as<float>() + batch * s.m * s.n;
+      epilogue.residual_row = s.n;
+    }
     const int64_t rows = std::min(kRowBlock, s.m - row);
     const float* a = plan.a + s.AOffset(batch) + row * plan.a_stride;
     const int64_t matrix =

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace fusee::ops {
 
 Result<MatMulParams> ParseMatMul(const StepSpec& spec) {
-  if (spec.inputs.size() < 2 || spec.inputs.size() > 3 || spec.outputs.size() != 1 ||
+  if (spec.inputs.size() < 2 || spec.inputs.size() > 4 || spec.outputs.size() != 1 ||
       !spec.has_input(0) || !spec.has_input(1) || !spec.outputs[0].present()) {
-    return BadStep(spec, "expected operands a, b, optionally c, and one result");
+    return BadStep(spec, "expected operands a, b, optionally c and residual, and one result");
   }
   MatMulParams p;
   p.gemm = spec.op == "Gemm";
@@ -29,6 +31,9 @@ Result<MatMulParams> ParseMatMul(const StepSpec& spec) {
   p.activation = *activation;
   if (!IsFloat(p.dtype) && p.activation.kind != ActivationKind::kNone) {
     return BadStep(spec, "an activation needs a floating-point type");
+  }
+  if (spec.has_input(3) && (!IsFloat(p.dtype) || spec.inputs[3].dtype != p.dtype)) {
+    return BadStep(spec, "the residual should be of a's type, floating-point");
   }
   return p;
 }
@@ -121,6 +126,16 @@ Status MatMulGeometry(const MatMulParams& p, const Shape& a, const Shape& b,
   return OkStatus();
 }
 
+Status CheckResidual(const MatMulParams& p, const RunArgs& args, const Shape& result) {
+  if (!args.has_input(3)) return OkStatus();
+  const std::string_view op = p.gemm ? "Gemm" : "MatMul";
+  if (args.inputs[3].dtype != p.dtype)
+    return InvalidArgument(fmt::format("{}: the residual has another type than bound", op));
+  if (!(args.inputs[3].shape == result))
+    return ShapeMismatch(op, "the residual", result, args.inputs[3].shape);
+  return OkStatus();
+}
+
 Status CheckMatMul(const MatMulParams& p, const RunArgs& args) {
   const std::string_view op = p.gemm ? "Gemm" : "MatMul";
   if (args.inputs.size() < 2 || args.outputs.size() != 1 || args.inputs[0].dtype != p.dtype ||
@@ -133,7 +148,7 @@ Status CheckMatMul(const MatMulParams& p, const RunArgs& args) {
                            args.has_input(2) ? args.inputs[2] : ConstTensorView(), &s, &want));
   if (!(args.outputs[0].shape == want))
     return ShapeMismatch(op, "the result", want, args.outputs[0].shape);
-  return OkStatus();
+  return CheckResidual(p, args, want);
 }
 
 }  // namespace fusee::ops

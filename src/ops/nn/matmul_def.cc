@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "ops/nn/activation.h"
+#include "ops/nn/residual_def.h"
 #include "ops/op_def.h"
 
 namespace fusee::ops {
@@ -16,8 +17,8 @@ bool MatMulType(DType d) {
 // numpy.matmul: a 1-D operand counts as a row (a) or a column (b), whose dimension of 1 leaves the
 // result again; leading dimensions broadcast.
 Status InferMatMul(InferContext& c) {
-  if (c.input_count() < 2 || c.input_count() > 3 || !c.has_input(0) || !c.has_input(1)) {
-    return c.Error("expected operands a, b and optionally a bias");
+  if (c.input_count() < 2 || c.input_count() > 4 || !c.has_input(0) || !c.has_input(1)) {
+    return c.Error("expected operands a, b and optionally a bias and a residual");
   }
   if (c.rank(0) < 1 || c.rank(1) < 1) return c.Error("operands of rank 0 cannot be multiplied");
   if (!MatMulType(c.dtype(0)) || c.dtype(1) != c.dtype(0)) {
@@ -43,6 +44,7 @@ Status InferMatMul(InferContext& c) {
   if (auto act = ParseActivation(c.attrs()); !act.ok()) return c.Error(act.status().message());
   if (c.attrs().Has("activation") && !IsFloat(c.dtype(0)))
     return c.Error("an activation needs a floating-point type");
+  FUSEE_TRY(CheckResidual(c, out));
   c.SetOutput(0, c.dtype(0), std::move(out));
   return OkStatus();
 }

@@ -27,9 +27,20 @@ Sum<T> Load(const void* data, int64_t i) {
   }
 }
 
+// Zero without one. Integers have none.
 template <typename T>
-T Finish(const MatMulParams& p, Sum<T> sum, bool has_c, Sum<T> c) {
+double Residual(const RunArgs& args, int64_t i) {
   if constexpr (std::is_integral_v<T>) {
+    return 0;
+  } else {
+    return args.has_input(3) ? LoadDouble<T>(args.inputs[3].data, i) : 0;
+  }
+}
+
+template <typename T>
+T Finish(const MatMulParams& p, Sum<T> sum, bool has_c, Sum<T> c, double residual) {
+  if constexpr (std::is_integral_v<T>) {
+    static_cast<void>(residual);
     if (p.alpha == 1 && p.beta == 1) return static_cast<T>(has_c ? sum + c : sum);
     // A fractional scale of integers: computed in double, truncated.
     const double scaled = p.alpha * static_cast<double>(static_cast<T>(sum));
@@ -37,7 +48,8 @@ T Finish(const MatMulParams& p, Sum<T> sum, bool has_c, Sum<T> c) {
         has_c ? scaled + p.beta * static_cast<double>(static_cast<T>(c)) : scaled));
   } else {
     const double scaled = p.alpha * sum;
-    return RoundTo<T>(ApplyActivation(p.activation, has_c ? scaled + p.beta * c : scaled));
+    const double biased = has_c ? scaled + p.beta * c : scaled;
+    return RoundTo<T>(ApplyActivation(p.activation, biased + residual));
   }
 }
 
@@ -94,8 +106,9 @@ class MatMulRef final : public BoundKernel {
     for (int64_t j = 0; j < count; ++j) {
       const Sum<T> add =
           c.present() ? Load<T>(c.data, row * s.c_row + (column + j) * s.c_col) : Sum<T>{};
-      StoreElement(args.outputs[0].data, (batch * s.m + row) * s.n + column + j,
-                   Finish<T>(params_, sum[j], c.present(), add));
+      const int64_t at = (batch * s.m + row) * s.n + column + j;
+      StoreElement(args.outputs[0].data, at,
+                   Finish<T>(params_, sum[j], c.present(), add, Residual<T>(args, at)));
     }
   }
 

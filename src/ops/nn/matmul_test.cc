@@ -31,6 +31,56 @@ TEST(MatMul, BiasAndActivation) {
   EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(3.5f, 0));
 }
 
+TEST(MatMul, ActivationComesAfterTheResidual) {
+  KernelCall call{
+      "MatMul",
+      {{"activation", "Relu"}},
+      {Tensor::Of<float>(Shape{1, 2}, {1, 2}), Tensor::Of<float>(Shape{2, 2}, {1, -1, 1, -1}),
+       Tensor::Of<float>(Shape{2}, {0.5f, 1}), Tensor::Of<float>(Shape{1, 2}, {-4, 3})},
+      {{DType::kF32, Shape{1, 2}}}};
+  EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(0, 1));
+  ExpectTacticsAgree(call, 2);
+}
+
+TEST(MatMul, ResidualAgreesAroundTileEdges) {
+  for (int64_t m : {1, 7, 8, 9, 97}) {
+    for (int64_t n : {1, 15, 16, 17, 33}) {
+      KernelCall call = MatMulCall(DType::kF32, Shape{3, m, 257}, Shape{257, n}, Shape{3, m, n});
+      call.inputs.emplace_back();
+      call.inputs.push_back(RandomTensor(DType::kF32, Shape{3, m, n}, 3));
+      SCOPED_TRACE(::testing::Message() << m << " x " << n);
+      ExpectTacticsAgree(call, 2);
+      call.constant_inputs = 2;
+      ExpectTacticsAgree(call, 2);
+      ExpectThreadInvariant(call);
+    }
+  }
+}
+
+TEST(MatMul, ResidualIsReadPerBatchOfABroadcastProduct) {
+  KernelCall call = MatMulCall(DType::kF32, Shape{2, 1, 4, 3}, Shape{7, 3, 5}, Shape{2, 7, 4, 5});
+  call.inputs.emplace_back();
+  call.inputs.push_back(RandomTensor(DType::kF32, Shape{2, 7, 4, 5}, 3));
+  ExpectTacticsAgree(call, 2);
+}
+
+TEST(MatMul, RefusesAResidualOfAnotherShapeOrType) {
+  KernelCall call = MatMulCall(DType::kF32, Shape{4, 3}, Shape{3, 5}, Shape{4, 5});
+  call.inputs.emplace_back();
+  call.inputs.emplace_back();
+  const Tensor wrong[] = {
+      RandomTensor(DType::kF32, Shape{5}, 3), RandomTensor(DType::kF32, Shape{1, 5}, 3),
+      RandomTensor(DType::kF32, Shape{1, 4, 5}, 3), RandomTensor(DType::kF16, Shape{4, 5}, 3)};
+  for (const Tensor& residual : wrong) {
+    call.inputs[3] = residual;
+    for (uint32_t constants : {0u, 2u}) {
+      call.constant_inputs = constants;
+      for (const KernelDef* kernel : TacticsUnderTest("MatMul"))
+        EXPECT_FALSE(RunKernel(kernel->id, call).ok()) << kernel->id;
+    }
+  }
+}
+
 TEST(MatMul, IntegersWrapAsTheirType) {
   KernelCall call{"MatMul",
                   {},
@@ -102,7 +152,7 @@ TEST(MatMul, SameBitsWhateverTheThreadsBatchAndInstructionSet) {
 }
 
 TEST(MatMul, RefusesWrongShapes) {
-  for (const KernelDef* kernel : KernelsFor("MatMul")) {
+  for (const KernelDef* kernel : TacticsUnderTest("MatMul")) {
     EXPECT_FALSE(
         RunKernel(kernel->id, MatMulCall(DType::kF32, Shape{2, 3}, Shape{4, 2}, Shape{2, 2})).ok());
     EXPECT_FALSE(
@@ -152,6 +202,23 @@ TEST(Gemm, TacticsAgreeOnTransposesAndEveryShapeOfC) {
   }
 }
 
+TEST(Gemm, ResidualAgreesWithEveryActivation) {
+  for (const char* name : {"", "Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Silu"}) {
+    for (const Shape& c : {Shape{40}, Shape{9, 1}}) {
+      KernelCall call{
+          "Gemm",
+          {{"activation", name}, {"beta", 0.5}, {"transB", int64_t{1}}},
+          {RandomTensor(DType::kF32, Shape{9, 20}, 1), RandomTensor(DType::kF32, Shape{40, 20}, 2),
+           RandomTensor(DType::kF32, c, 3), RandomTensor(DType::kF32, Shape{9, 40}, 4)},
+          {{DType::kF32, Shape{9, 40}}}};
+      SCOPED_TRACE(name);
+      ExpectTacticsAgree(call, 2);
+      call.constant_inputs = 2;
+      ExpectTacticsAgree(call, 2);
+    }
+  }
+}
+
 TEST(Gemm, EveryActivationAgreesWithTheReference) {
   for (const char* name : {"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid",
                            "HardSwish", "Gelu", "GeluTanh", "Silu"}) {
@@ -176,7 +243,7 @@ TEST(Gemm, RefusesAnUnknownActivation) {
       {{"activation", "Magic"}},
       {RandomTensor(DType::kF32, Shape{1, 1}, 1), RandomTensor(DType::kF32, Shape{1, 1}, 2)},
       {{DType::kF32, Shape{1, 1}}}};
-  for (const KernelDef* kernel : KernelsFor("Gemm")) {
+  for (const KernelDef* kernel : TacticsUnderTest("Gemm")) {
     auto result = RunKernel(kernel->id, call);
     ASSERT_FALSE(result.ok());
     EXPECT_THAT(result.status().message(), ::testing::HasSubstr("Magic"));

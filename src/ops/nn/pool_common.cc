@@ -1,5 +1,7 @@
 #include "ops/nn/pool.h"
 
+#include <fmt/format.h>
+
 namespace fusee::ops {
 
 Result<PoolParams> ParsePool(const StepSpec& spec) {
@@ -22,11 +24,16 @@ Result<PoolParams> ParsePool(const StepSpec& spec) {
   const int rank = spec.inputs[0].max_shape.rank();
   if (p.global) {
     if (rank < 2) return BadStep(spec, "x should have rank 2 or more");
+    auto channels_last = ParseChannelsLast(*spec.attrs);
+    if (!channels_last.ok()) return BadStep(spec, channels_last.status().message());
+    p.window.channels_last = *channels_last;
     return p;
   }
   auto window = ParseWindow(*spec.attrs, rank - 2);
   if (!window.ok()) return BadStep(spec, window.status().message());
   p.window = *window;
+  if (p.window.channels_last && spec.outputs.size() > 1 && spec.outputs[1].present())
+    return BadStep(spec, "indices are defined for layout NCHW only");
   FUSEE_TRY(int64_t include, spec.attrs->Int("count_include_pad", 0));
   FUSEE_TRY(int64_t order, spec.attrs->Int("storage_order", 0));
   if (p.op == "LpPool") {
@@ -42,9 +49,12 @@ Status PoolGeometry(const PoolParams& p, const Shape& x, PoolShape* s) {
   if (p.global) {
     if (x.rank() < 2)
       return InvalidArgument(fmt::format("{}: x has rank {}, expected 2 or more", p.op, x.rank()));
-    s->planes = x[0] * x[1];
     s->window = Window();
-    s->window.in[2] = s->window.kernel[2] = x.elements(2, x.rank());
+    s->window.channels_last = p.window.channels_last;
+    const int first = p.window.channels_last ? 1 : 2;
+    s->channels = x[p.window.channels_last ? x.rank() - 1 : 1];
+    s->planes = x[0] * s->channels;
+    s->window.in[2] = s->window.kernel[2] = x.elements(first, first + x.rank() - 2);
     if (s->window.in[2] < 1)
       return InvalidArgument(fmt::format("{}: a spatial dimension is 0", p.op));
     return OkStatus();
@@ -53,7 +63,8 @@ Status PoolGeometry(const PoolParams& p, const Shape& x, PoolShape* s) {
     return InvalidArgument(
         fmt::format("{}: x has rank {}, expected {}", p.op, x.rank(), p.window.spatial + 2));
   }
-  s->planes = x[0] * x[1];
+  s->channels = x[p.window.channels_last ? x.rank() - 1 : 1];
+  s->planes = x[0] * s->channels;
   Status status = ResolveWindow(p.window, x, &s->window);
   return status.ok() ? OkStatus() : std::move(status).Annotate(p.op);
 }
@@ -67,8 +78,9 @@ Status CheckPool(const PoolParams& p, const RunArgs& args) {
   PoolShape s;
   FUSEE_TRY(PoolGeometry(p, x, &s));
   Shape want = x;
+  const int first = p.window.channels_last ? 1 : 2;
   for (int i = 2; i < x.rank(); ++i) {
-    want[i] =
+    want[first + i - 2] =
         p.global ? 1 : s.window.out[static_cast<size_t>(kMaxSpatial - p.window.spatial + i - 2)];
   }
   if (!(args.outputs[0].shape == want))

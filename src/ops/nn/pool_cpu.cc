@@ -123,6 +123,7 @@ class PoolCpu final : public BoundKernel {
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(PoolParams params, ParsePool(spec));
   if (params.dtype != DType::kF32) return RefuseTactic(spec, "takes f32 only");
+  if (params.window.channels_last) return RefuseTactic(spec, "takes layout NCHW only");
   if (spec.outputs.size() > 1 && spec.outputs[1].present())
     return RefuseTactic(spec, "does not give indices");
   return std::unique_ptr<BoundKernel>(new PoolCpu(params));

@@ -63,9 +63,10 @@ Status InferPool(InferContext& c, size_t max_outputs, bool bytes_too) {
   }
   auto window = ParseWindow(c.attrs(), c.rank(0) - 2);
   if (!window.ok()) return c.Error(window.status().message());
-  FUSEE_TRY(ir::SymShape spatial, InferWindow(c, *window));
-  ir::SymShape out{c.shape(0)[0], c.shape(0)[1]};
-  out.insert(out.end(), spatial.begin(), spatial.end());
+  if (window->channels_last && c.outputs().size() == 2 && c.node().outputs[1].valid())
+    return c.Error("indices are defined for layout NCHW only");
+  FUSEE_TRY(ir::SymShape out,
+            InferWindow(c, *window, window->channels_last ? c.shape(0).back() : c.shape(0)[1]));
   if (c.outputs().size() == 2) c.SetOutput(1, DType::kI64, out);
   c.SetOutput(0, dtype, std::move(out));
   return OkStatus();
@@ -92,8 +93,11 @@ Status InferGlobal(InferContext& c) {
   if (!IsFloat(c.dtype(0))) {
     return c.Error(fmt::format("x is {}, expected a floating-point type", DTypeName(c.dtype(0))));
   }
+  auto channels_last = ParseChannelsLast(c.attrs());
+  if (!channels_last.ok()) return c.Error(channels_last.status().message());
   ir::SymShape out = c.shape(0);
-  for (size_t i = 2; i < out.size(); ++i) out[i] = 1;
+  const size_t first = *channels_last ? 1 : 2;
+  for (size_t i = 0; i + 2 < out.size(); ++i) out[first + i] = 1;
   c.SetOutput(0, c.dtype(0), std::move(out));
   return OkStatus();
 }

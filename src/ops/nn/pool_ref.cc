@@ -28,15 +28,22 @@ void VisitWindow(const Window& w, const Spatial& at, Visit&& visit) {
   }
 }
 
+// One plane of x, in whichever layout.
 template <typename T>
-void MaxAt(const PoolParams& p, const Window& w, const RunArgs& args, int64_t plane,
+struct Plane {
+  const void* x;
+  int64_t start, stride;
+  double operator[](int64_t position) const { return LoadDouble<T>(x, start + position * stride); }
+};
+
+template <typename T>
+void MaxAt(const PoolParams& p, const Window& w, const RunArgs& args, const Plane<T>& x,
            const Spatial& at, int64_t out) {
-  const void* x = args.inputs[0].data;
   double best = -std::numeric_limits<double>::infinity();
   if constexpr (std::is_integral_v<T>) best = static_cast<double>(std::numeric_limits<T>::lowest());
   int64_t where = -1;
   VisitWindow(w, at, [&](int64_t position) {
-    const double v = LoadDouble<T>(x, plane * w.InElements() + position);
+    const double v = x[position];
     if (where >= 0 && !(v > best) && !(v != v && best == best)) return;
     best = v;
     where = position;
@@ -50,16 +57,15 @@ void MaxAt(const PoolParams& p, const Window& w, const RunArgs& args, int64_t pl
     // The first spatial axis of the tensor runs fastest; axes that it lacks have size 1.
     where = depth + w.in[0] * (row + w.in[1] * column);
   }
-  StoreElement(args.outputs[1].data, out, where < 0 ? int64_t{-1} : plane * w.InElements() + where);
+  // Indices exist in NCHW only, where x.start is the plane's flat position.
+  StoreElement(args.outputs[1].data, out, where < 0 ? int64_t{-1} : x.start + where);
 }
 
 template <typename T>
-void AverageAt(const PoolParams& p, const Window& w, const RunArgs& args, int64_t plane,
+void AverageAt(const PoolParams& p, const Window& w, const RunArgs& args, const Plane<T>& x,
                const Spatial& at, int64_t out) {
   double sum = 0;
-  VisitWindow(w, at, [&](int64_t position) {
-    sum += LoadDouble<T>(args.inputs[0].data, plane * w.InElements() + position);
-  });
+  VisitWindow(w, at, [&](int64_t position) { sum += x[position]; });
   const int64_t divisor = AverageDivisor(w, p.count_include_pad, at);
   StoreElement(args.outputs[0].data, out,
                RoundTo<T>(divisor == 0 ? 0 : sum / static_cast<double>(divisor)));
@@ -67,13 +73,12 @@ void AverageAt(const PoolParams& p, const Window& w, const RunArgs& args, int64_
 
 // (sum of |x|^p)^(1/p)
 template <typename T>
-void LpAt(const PoolParams& p, const Window& w, const RunArgs& args, int64_t plane,
+void LpAt(const PoolParams& p, const Window& w, const RunArgs& args, const Plane<T>& x,
           const Spatial& at, int64_t out) {
   const double power = static_cast<double>(p.lp);
   double sum = 0;
   VisitWindow(w, at, [&](int64_t position) {
-    const double v =
-        std::fabs(LoadDouble<T>(args.inputs[0].data, plane * w.InElements() + position));
+    const double v = std::fabs(x[position]);
     sum += p.lp == 1 ? v : p.lp == 2 ? v * v : math::Pow(v, power);
   });
   const double root = p.lp == 1 ? sum : p.lp == 2 ? std::sqrt(sum) : math::Pow(sum, 1 / power);
@@ -98,16 +103,18 @@ class PoolRef final : public BoundKernel {
     const Window& w = s.window;
     args.parallel->Run(s.planes, [&](int64_t plane) {
       Spatial at;
-      int64_t out = plane * w.OutElements();
+      const int64_t stride = s.ElementStride();
+      const Plane<T> x{args.inputs[0].data, s.PlaneStart(plane, w.InElements()), stride};
+      int64_t out = s.PlaneStart(plane, w.OutElements());
       for (at[0] = 0; at[0] < w.out[0]; ++at[0]) {
         for (at[1] = 0; at[1] < w.out[1]; ++at[1]) {
-          for (at[2] = 0; at[2] < w.out[2]; ++at[2], ++out) {
+          for (at[2] = 0; at[2] < w.out[2]; ++at[2], out += stride) {
             if (params_.max) {
-              MaxAt<T>(params_, w, args, plane, at, out);
+              MaxAt<T>(params_, w, args, x, at, out);
             } else if (params_.lp != 0) {
-              LpAt<T>(params_, w, args, plane, at, out);
+              LpAt<T>(params_, w, args, x, at, out);
             } else {
-              AverageAt<T>(params_, w, args, plane, at, out);
+              AverageAt<T>(params_, w, args, x, at, out);
             }
           }
         }

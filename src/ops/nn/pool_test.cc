@@ -173,5 +173,38 @@ TEST(Pool, RefusesBadAttributesAndShapes) {
   }
 }
 
+TEST(Pool, ChannelsLastGivesTheBitsOfChannelsFirst) {
+  const Attrs window{
+      {"kernel_shape", Ints{3, 2}}, {"strides", Ints{2, 1}}, {"pads", Ints{1, 0, 1, 1}}};
+  for (std::string_view op :
+       {"MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool"}) {
+    for (const Shape& x :
+         {Shape{2, 3, 7, 5}, Shape{1, 1, 4, 4}, Shape{1, 9, 3, 3}, Shape{0, 2, 3, 3}}) {
+      SCOPED_TRACE(std::string(op) + " of " + x.ToString());
+      KernelCall first = PoolCall(op, RandomTensor(DType::kF32, x, 1), window);
+      if (op.starts_with("Global")) {
+        first.attrs = {};
+        first.outputs[0].second = Shape{x[0], x[1], 1, 1};
+      }
+      KernelCall last = first;
+      last.attrs.Set("layout", "NHWC");
+      last.inputs[0] = ChannelsLast(first.inputs[0]);
+      last.outputs[0].second = ChannelsLast(first.outputs[0].second);
+      EXPECT_TRUE(SameBits(RunReference(first)[0], ChannelsFirst(RunReference(last)[0])));
+      ExpectTacticsAgree(last, 1);
+      ExpectThreadInvariant(last);
+    }
+  }
+}
+
+TEST(MaxPool, RefusesIndicesOfChannelsLast) {
+  KernelCall call = PoolCall("MaxPool", RandomTensor(DType::kF32, Shape{1, 4, 4, 4}, 1),
+                             {{"kernel_shape", Ints{1, 1}}, {"layout", "NHWC"}});
+  call.outputs[0].second = Shape{1, 4, 4, 4};
+  EXPECT_TRUE(RunKernel("maxpool_ref.1", call).ok());
+  call.outputs.push_back({DType::kI64, Shape{1, 4, 4, 4}});
+  EXPECT_FALSE(RunKernel("maxpool_ref.1", call).ok());
+}
+
 }  // namespace
 }  // namespace fusee::ops

@@ -55,7 +55,7 @@ inline bool SameBits(const Tensor& a, const Tensor& b) {
 inline void ExpectThreadInvariant(const KernelCall& call) {
   BackwardParallel three(3);
   BackwardParallel eight(8);
-  for (const KernelDef* kernel : KernelsFor(call.op)) {
+  for (const KernelDef* kernel : TacticsUnderTest(call.op)) {
     auto one = RunKernel(kernel->id, call);
     if (!one.ok()) {
       EXPECT_EQ(one.status().code(), StatusCode::kUnimplemented) << one.status().ToString();
@@ -89,7 +89,7 @@ inline void ExpectBatchInvariant(const KernelCall& call, int64_t index) {
   };
   alone.inputs[0] = slice(call.inputs[0]);
   for (auto& output : alone.outputs) output.second[0] = 1;
-  for (const KernelDef* kernel : KernelsFor(call.op)) {
+  for (const KernelDef* kernel : TacticsUnderTest(call.op)) {
     auto all = RunKernel(kernel->id, call);
     auto one = RunKernel(kernel->id, alone);
     if (!all.ok()) continue;
@@ -116,6 +116,31 @@ inline std::vector<Tensor> RunReference(const KernelCall& call) {
   auto results = RunKernel(KernelsFor(call.op).back()->id, call);
   EXPECT_TRUE(results.ok()) << results.status().ToString();
   return results.ok() ? *results : std::vector<Tensor>(call.outputs.size());
+}
+
+// [N, C, spatial...] to [N, spatial..., C], or back.
+inline Shape ChannelsLast(const Shape& shape) {
+  Shape last{shape[0]};
+  for (int i = 2; i < shape.rank(); ++i) last.push_back(shape[i]);
+  last.push_back(shape[1]);
+  return last;
+}
+inline Tensor ChannelsLast(const Tensor& t) {
+  std::vector<int64_t> perm{0};
+  for (int i = 2; i < t.shape().rank(); ++i) perm.push_back(i);
+  perm.push_back(1);
+  return RunReference(
+      {"Transpose", {{"perm", perm}}, {t}, {{t.dtype(), ChannelsLast(t.shape())}}})[0];
+}
+inline Tensor ChannelsFirst(const Tensor& t) {
+  const int rank = t.shape().rank();
+  std::vector<int64_t> perm{0, rank - 1};
+  Shape first{t.shape()[0], t.shape()[rank - 1]};
+  for (int i = 1; i + 1 < rank; ++i) {
+    perm.push_back(i);
+    first.push_back(t.shape()[i]);
+  }
+  return RunReference({"Transpose", {{"perm", perm}}, {t}, {{t.dtype(), first}}})[0];
 }
 
 }  // namespace fusee::ops

@@ -8,6 +8,9 @@
 //   auto_pad      absent or NOTSET: pads hold. SAME_UPPER, SAME_LOWER: pads follow from the
 //   run-time shape.
 //                 The importer resolves VALID, and SAME wherever the shape is known.
+//   layout        default "NCHW": [batch, channels, spatial...]. "NHWC": [batch, spatial...,
+//   channels], of
+//                 operand and result. The names say nothing about the number of spatial axes.
 //
 // Header only, because definitions (compiler) and kernels (runtime) are two libraries that both
 // need it.
@@ -40,6 +43,7 @@ struct WindowAttrs {
   Spatial kernel{1, 1, 1}, stride{1, 1, 1}, dilation{1, 1, 1}, pad_begin{0, 0, 0}, pad_end{0, 0, 0};
   AutoPad auto_pad = AutoPad::kNone;
   bool ceil_mode = false;
+  bool channels_last = false;  // layout "NHWC"
 
   // Input elements that one window spans along an axis.
   int64_t Extent(int axis) const {
@@ -63,6 +67,13 @@ inline Result<AutoPad> ParseAutoPad(const std::string& text) {
   if (text == "VALID") return AutoPad::kValid;
   return InvalidArgument(fmt::format(
       "auto_pad '{}' is unknown, expected NOTSET, SAME_UPPER, SAME_LOWER or VALID", text));
+}
+
+// True for layout "NHWC". Errors: kInvalidArgument for a layout that is neither.
+inline Result<bool> ParseChannelsLast(const Attrs& attrs) {
+  FUSEE_TRY(const std::string layout, attrs.Str("layout", "NCHW"));
+  if (layout == "NHWC" || layout == "NCHW") return layout == "NHWC";
+  return InvalidArgument(fmt::format("layout '{}' is unknown, expected NCHW or NHWC", layout));
 }
 
 namespace window_internal {
@@ -113,6 +124,7 @@ inline Result<WindowAttrs> ParseWindow(const Attrs& attrs, int spatial) {
   FUSEE_TRY(w.auto_pad, ParseAutoPad(auto_pad));
   FUSEE_TRY(int64_t ceil_mode, attrs.Int("ceil_mode", 0));
   w.ceil_mode = ceil_mode != 0;
+  FUSEE_TRY(w.channels_last, ParseChannelsLast(attrs));
   int64_t elements = 1;
   for (int64_t k : w.kernel) {
     if (__builtin_mul_overflow(elements, k, &elements) || elements >= kMaxWindowValue) {
@@ -122,8 +134,8 @@ inline Result<WindowAttrs> ParseWindow(const Attrs& attrs, int spatial) {
   return w;
 }
 
-// The geometry on an input whose last attrs.spatial dimensions are the spatial ones. Allocates
-// nothing when ok. Errors: kInvalidArgument when no window fits.
+// The geometry on an input of rank attrs.spatial + 2, whose spatial dimensions are where the layout
+// says. Allocates nothing when ok. Errors: kInvalidArgument when no window fits.
 //
 // With ceil_mode the last window may hang over the end, but must begin inside the input or its
 // leading pad.
@@ -133,7 +145,7 @@ inline Status ResolveWindow(const WindowAttrs& attrs, const Shape& input, Window
   w.in = w.out = {1, 1, 1};
   for (int i = kMaxSpatial - attrs.spatial; i < kMaxSpatial; ++i) {
     const size_t a = static_cast<size_t>(i);
-    w.in[a] = input[input.rank() - kMaxSpatial + i];
+    w.in[a] = input[input.rank() - kMaxSpatial + i - (attrs.channels_last ? 1 : 0)];
     const int64_t in = w.in[a];
     const int64_t stride = w.stride[a];
     const int64_t extent = w.Extent(i);

@@ -73,13 +73,15 @@ Result<Attrs> ImportWindow(ImportContext& c, std::vector<int64_t> kernel, bool w
   return attrs;
 }
 
-Result<ir::SymShape> InferWindow(InferContext& c, const WindowAttrs& w) {
+Result<ir::SymShape> InferWindow(InferContext& c, const WindowAttrs& w, const ir::Dim& channels) {
   const ir::SymShape& shape = c.shape(0);
   const size_t n = static_cast<size_t>(w.spatial);
-  ir::SymShape out;
+  const size_t first = w.channels_last ? 1 : 2;
+  ir::SymShape out{shape[0]};
+  if (!w.channels_last) out.push_back(channels);
   for (size_t i = 0; i < n; ++i) {
     const size_t a = static_cast<size_t>(kMaxSpatial) - n + i;
-    const ir::Dim& in = shape[shape.size() - n + i];
+    const ir::Dim& in = shape[first + i];
     const int64_t extent = w.Extent(static_cast<int>(a));
     if (in.Range(c.symbols()).max < 1) return c.Error(fmt::format("spatial dimension {} is 0", i));
     if (w.auto_pad == AutoPad::kSameUpper || w.auto_pad == AutoPad::kSameLower) {
@@ -103,6 +105,7 @@ Result<ir::SymShape> InferWindow(InferContext& c, const WindowAttrs& w) {
       out.push_back(FloorDiv(slack, w.stride[a]) + ir::Dim(1));
     }
   }
+  if (w.channels_last) out.push_back(channels);
   return out;
 }
 

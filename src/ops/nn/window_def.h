@@ -13,8 +13,10 @@ namespace fusee::ops {
 // (operand 0) allow it. `kernel` has one entry per spatial axis and becomes kernel_shape.
 Result<Attrs> ImportWindow(ImportContext& c, std::vector<int64_t> kernel, bool with_ceil_mode);
 
-// Spatial sizes of the result for operand 0 of shape [batch, channels, spatial...]: out[i] =
-// function of in[i]. Errors: kInvalidArgument naming the node when a window cannot fit.
-Result<ir::SymShape> InferWindow(InferContext& c, const WindowAttrs& attrs);
+// Shape of the result for operand 0 of rank attrs.spatial + 2, with the given number of channels,
+// both in attrs' layout: each spatial size is a function of the operand's. Errors: kInvalidArgument
+// naming the node when a window cannot fit.
+Result<ir::SymShape> InferWindow(InferContext& c, const WindowAttrs& attrs,
+                                 const ir::Dim& channels);
 
 }  // namespace fusee::ops

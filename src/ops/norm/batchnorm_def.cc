@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "ops/nn/window.h"
 #include "ops/op_def.h"
 
 namespace fusee::ops {
@@ -45,10 +46,13 @@ Status InferBatchNorm(InferContext& c) {
   if (c.dtype(2) != c.dtype(1) || c.dtype(4) != c.dtype(3))
     return c.Error("scale and b, mean and var differ in type");
   if (c.rank(0) < 2) return c.Error(fmt::format("x has rank {}, expected at least 2", c.rank(0)));
+  auto channels_last = ParseChannelsLast(c.attrs());
+  if (!channels_last.ok()) return c.Error(channels_last.status().message());
+  const ir::Dim& channels = *channels_last ? c.shape(0).back() : c.shape(0)[1];
   for (size_t i = 1; i < 5; ++i) {
     if (c.rank(i) != 1)
       return c.Error(fmt::format("operand {} has rank {}, expected 1", i, c.rank(i)));
-    FUSEE_TRY(c.RequireEqual(c.shape(0)[1], c.shape(i)[0], "the channels and the statistics"));
+    FUSEE_TRY(c.RequireEqual(channels, c.shape(i)[0], "the channels and the statistics"));
   }
   c.SetOutput(0, c.dtype(0), c.shape(0));
   return OkStatus();

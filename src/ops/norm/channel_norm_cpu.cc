@@ -148,6 +148,7 @@ class LrnCpu final : public ChannelNormCpu {
 template <typename Kernel>
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(ChannelParams params, ParseChannelNorm(spec));
+  if (params.channels_last) return RefuseTactic(spec, "takes layout NCHW only");
   for (const TensorSpec& input : spec.inputs) {
     if (input.dtype != DType::kF32) return RefuseTactic(spec, "takes f32 only");
   }

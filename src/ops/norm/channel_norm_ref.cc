@@ -25,14 +25,19 @@ class BatchNormRef final : public ChannelNormRef {
   using ChannelNormRef::ChannelNormRef;
   Status Run(const RunArgs& args) const override {
     return DispatchFloat(params_.dtype, [&]<typename T>() {
-      const ChannelShape s = ChannelGeometry(args.inputs[0].shape);
+      const ChannelShape s = ChannelGeometry(args.inputs[0].shape, params_.channels_last);
       args.parallel->Run(s.batch * s.channels, [&](int64_t plane) {
         const int64_t c = plane % s.channels;
+        const bool last = params_.channels_last;
+        const int64_t stride = last ? s.channels : 1;
+        const int64_t first =
+            last ? plane / s.channels * s.plane * s.channels + c : plane * s.plane;
         const double mean = DoubleAt(args.inputs[3], c);
         const double factor =
             DoubleAt(args.inputs[1], c) / std::sqrt(DoubleAt(args.inputs[4], c) + params_.epsilon);
         const double bias = DoubleAt(args.inputs[2], c);
-        for (int64_t i = plane * s.plane; i < (plane + 1) * s.plane; ++i) {
+        for (int64_t k = 0; k < s.plane; ++k) {
+          const int64_t i = first + k * stride;
           const double x = LoadDouble<T>(args.inputs[0].data, i);
           StoreElement(args.outputs[0].data, i, RoundTo<T>((x - mean) * factor + bias));
         }

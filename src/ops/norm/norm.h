@@ -63,13 +63,15 @@ Result<RowNormParams> ParseRowNorm(const StepSpec& spec);
 RowOperand RowOperandOf(const RowNormParams& params, const Shape& x, const Shape& operand);
 Status CheckRowNorm(const RowNormParams& params, const RunArgs& args);
 
-// --- GroupNormalization, BatchNormalization, LRN: over channels, axis 1 ---
+// --- GroupNormalization, BatchNormalization, LRN: over channels, axis 1; of BatchNormalization
+// with layout "NHWC" (ops/nn/window.h) the last axis ---
 
 struct ChannelParams {
   std::string_view op;
   int64_t groups = 1;  // GroupNormalization
   double epsilon = 1e-5;
-  int64_t size = 1;  // LRN
+  bool channels_last = false;  // BatchNormalization only
+  int64_t size = 1;            // LRN
   double alpha = 1e-4, beta = 0.75, bias = 1;
   DType dtype = DType::kInvalid;
 };
@@ -79,7 +81,8 @@ struct ChannelShape {
 };
 
 Result<ChannelParams> ParseChannelNorm(const StepSpec& spec);
-ChannelShape ChannelGeometry(const Shape& x);
+// channels_last: [batch, ..., channels] instead of [batch, channels, ...].
+ChannelShape ChannelGeometry(const Shape& x, bool channels_last = false);
 Status CheckChannelNorm(const ChannelParams& params, const RunArgs& args);
 
 }  // namespace fusee::ops

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "ops/nn/window.h"
+
 namespace fusee::ops {
 
 namespace {
@@ -158,19 +160,29 @@ Result<ChannelParams> ParseChannelNorm(const StepSpec& spec) {
   constexpr int64_t kLimit = int64_t{1} << 31;
   if (p.groups < 1 || p.groups >= kLimit) return BadStep(spec, "num_groups should be positive");
   if (p.size < 1 || p.size >= kLimit) return BadStep(spec, "size should be positive");
+  auto channels_last = ParseChannelsLast(*spec.attrs);
+  if (!channels_last.ok()) return BadStep(spec, channels_last.status().message());
+  p.channels_last = *channels_last;
+  if (p.channels_last && p.op != "BatchNormalization")
+    return BadStep(spec, "only BatchNormalization knows layout NHWC");
   return p;
 }
 
-ChannelShape ChannelGeometry(const Shape& x) { return {x[0], x[1], x.elements(2, x.rank())}; }
+ChannelShape ChannelGeometry(const Shape& x, bool channels_last) {
+  const int last = x.rank() - 1;
+  if (channels_last) return {x[0], x[last], x.elements(1, last)};
+  return {x[0], x[1], x.elements(2, x.rank())};
+}
 
 Status CheckChannelNorm(const ChannelParams& p, const RunArgs& args) {
   FUSEE_TRY(CheckSameShape(p.op, p.dtype, args));
   const Shape& x = args.inputs[0].shape;
   if (x.rank() < 2)
     return InvalidArgument(fmt::format("{}: x has rank {}, expected 2 or more", p.op, x.rank()));
-  if (x[1] % p.groups != 0) {
+  const int64_t channels = ChannelGeometry(x, p.channels_last).channels;
+  if (channels % p.groups != 0) {
     return InvalidArgument(
-        fmt::format("{}: {} channels do not divide into {} groups", p.op, x[1], p.groups));
+        fmt::format("{}: {} channels do not divide into {} groups", p.op, channels, p.groups));
   }
   const size_t operands = p.op == "LRN" ? 1 : p.op == "BatchNormalization" ? 5 : 3;
   if (args.inputs.size() != operands)
@@ -178,8 +190,8 @@ Status CheckChannelNorm(const ChannelParams& p, const RunArgs& args) {
   for (size_t i = 1; i < operands; ++i) {
     if (!IsFloat(args.inputs[i].dtype))
       return InvalidArgument(fmt::format("{}: operand {} is not floating-point", p.op, i));
-    if (!(args.inputs[i].shape == Shape{x[1]})) {
-      return ShapeMismatch(p.op, "a per-channel operand", Shape{x[1]}, args.inputs[i].shape);
+    if (!(args.inputs[i].shape == Shape{channels})) {
+      return ShapeMismatch(p.op, "a per-channel operand", Shape{channels}, args.inputs[i].shape);
     }
   }
   return OkStatus();

@@ -173,6 +173,20 @@ TEST(BatchNormalization, ByHand) {
   EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(0, 1, 3, 5));
 }
 
+TEST(BatchNormalization, ChannelsLastGivesTheBitsOfChannelsFirst) {
+  for (const Shape& x : {Shape{2, 3, 4, 5}, Shape{1, 7, 3}, Shape{0, 2, 2}, Shape{2, 3}}) {
+    SCOPED_TRACE(x.ToString());
+    const KernelCall first = BatchNormCall(x);
+    KernelCall last = first;
+    last.attrs.Set("layout", "NHWC");
+    last.inputs[0] = ChannelsLast(first.inputs[0]);
+    last.outputs[0].second = ChannelsLast(x);
+    EXPECT_TRUE(SameBits(RunReference(first)[0], ChannelsFirst(RunReference(last)[0])));
+    ExpectTacticsAgree(last, 1);
+    ExpectThreadInvariant(last);
+  }
+}
+
 TEST(BatchNormalization, TacticsAgree) {
   for (const Shape& x : {Shape{3, 5}, Shape{2, 4, 7}, Shape{2, 3, 4, 5}, Shape{1, 2, 2, 3, 4}}) {
     ExpectTacticsAgree(BatchNormCall(x), 2);

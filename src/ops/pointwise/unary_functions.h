@@ -9,17 +9,11 @@
 #include <string_view>
 
 #include "ops/pointwise/type_set.h"
+#include "ops/pointwise/unary_attrs.h"
 #include "tensor/attrs.h"
 #include "tensor/math.h"
 
 namespace fusee::ops::pointwise {
-
-// Attributes of all of them; each operator reads its own.
-struct UnaryAttrs {
-  double alpha = 0;   // Shrink's lambd
-  double beta = 0;    // Selu's gamma, Shrink's bias
-  bool tanh = false;  // Gelu's approximation
-};
 
 // sqrt, floor, ceil and nearbyint are exact in IEEE arithmetic, so std:: is no dependence on a C
 // library.
@@ -149,8 +143,5 @@ struct BitwiseNotFunction {
   static int64_t Of(int64_t x, const UnaryAttrs&) { return ~x; }
   static uint64_t Of(uint64_t x, const UnaryAttrs&) { return ~x; }
 };
-
-// The attributes that the named operator has, with ONNX's defaults. Errors: a wrong type.
-Result<UnaryAttrs> ReadUnaryAttrs(std::string_view op, const Attrs& attrs);
 
 }  // namespace fusee::ops::pointwise

@@ -1,0 +1,174 @@
+// MatMul and Gemm of a device under test (FUSEE_TEST_DEVICE) against the CPU's reference: f16 and
+// bf16, sizes around the edges of every tile, every configuration.
+#include "ops/nn/test_support.h"
+
+namespace fusee::ops {
+namespace {
+
+// Both sides round once to the result's type: they differ by at most one unit in its last place.
+double RoundingOf(DType dtype) { return dtype == DType::kF16 ? 0x1p-10 : 0x1p-7; }
+
+// What float sums of k products below 1 may lose against exact ones, tensor cores' truncation
+// included.
+double SumErrorOf(int64_t k) { return 0x1p-22 * static_cast<double>(k) + 0x1p-20; }
+
+#define FUSEE_NEEDS_DEVICE()                                            \
+  if (TestDevice() == nullptr) {                                        \
+    GTEST_SKIP() << "no FUSEE_TEST_DEVICE: only the reference is here"; \
+  }
+
+KernelCall HalfMatMul(DType dtype, const Shape& a, const Shape& b, const Shape& y) {
+  return {"MatMul", {}, {RandomTensor(dtype, a, 1), RandomTensor(dtype, b, 2)}, {{dtype, y}}};
+}
+
+void ExpectHalfAgrees(const KernelCall& call, int64_t k) {
+  ExpectTacticsAgree(call, 2, RoundingOf(call.outputs[0].first), SumErrorOf(k));
+}
+
+// Tiles have 16 to 128 rows, 32 to 256 columns, 32 to 128 of k; packs are 8 elements.
+TEST(MatMulOnDevice, HalvesAgreeAroundTileEdges) {
+  FUSEE_NEEDS_DEVICE();
+  for (int64_t m : {0, 1, 15, 16, 17, 32, 33, 64, 65, 129}) {
+    for (int64_t n : {1, 8, 31, 32, 33, 64, 72, 136, 264}) {
+      for (int64_t k : {0, 1, 8, 63, 64, 72, 520}) {
+        const DType dtype = (m + n + k) % 2 == 0 ? DType::kF16 : DType::kBF16;
+        KernelCall call = HalfMatMul(dtype, Shape{m, k}, Shape{k, n}, Shape{m, n});
+        call.constant_inputs = n % 3 == 0 ? 2 : 0;
+        SCOPED_TRACE(::testing::Message()
+                     << m << " x " << n << " x " << k << " " << DTypeName(dtype));
+        ExpectHalfAgrees(call, k);
+      }
+    }
+  }
+}
+
+TEST(MatMulOnDevice, HalvesAgreeOnBroadcasts) {
+  FUSEE_NEEDS_DEVICE();
+  const struct {
+    Shape a, b, y;
+  } cases[] = {{Shape{24}, Shape{24}, Shape{}},
+               {Shape{24}, Shape{2, 24, 40}, Shape{2, 40}},
+               {Shape{2, 4, 24}, Shape{24}, Shape{2, 4}},
+               {Shape{2, 40, 24}, Shape{24, 40}, Shape{2, 40, 40}},
+               {Shape{40, 24}, Shape{2, 24, 40}, Shape{2, 40, 40}},
+               {Shape{2, 1, 40, 24}, Shape{7, 24, 16}, Shape{2, 7, 40, 16}},
+               {Shape{2, 7, 9, 24}, Shape{2, 1, 24, 16}, Shape{2, 7, 9, 16}},
+               {Shape{2, 3, 9, 24}, Shape{2, 3, 24, 17}, Shape{2, 3, 9, 17}},
+               {Shape{0, 4, 24}, Shape{24, 16}, Shape{0, 4, 16}}};
+  for (const auto& c : cases) {
+    for (DType dtype : {DType::kF16, DType::kBF16}) {
+      SCOPED_TRACE(c.a.ToString() + " x " + c.b.ToString());
+      KernelCall call = HalfMatMul(dtype, c.a, c.b, c.y);
+      ExpectHalfAgrees(call, 24);
+    }
+  }
+}
+
+TEST(MatMulOnDevice, HalvesAgreeWithBiasResidualAndEveryActivation) {
+  FUSEE_NEEDS_DEVICE();
+  for (const char* name : {"", "Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid",
+                           "HardSwish", "Gelu", "GeluTanh", "Silu"}) {
+    for (int64_t n : {40, 37}) {
+      for (DType dtype : {DType::kF16, DType::kBF16}) {
+        KernelCall call = HalfMatMul(dtype, Shape{3, 21, 48}, Shape{48, n}, Shape{3, 21, n});
+        call.attrs.Set("activation", name);
+        call.inputs.push_back(RandomTensor(dtype, Shape{n}, 3));
+        call.inputs.push_back(RandomTensor(dtype, Shape{3, 21, n}, 4));
+        SCOPED_TRACE(name);
+        ExpectHalfAgrees(call, 48);
+      }
+    }
+  }
+}
+
+TEST(GemmOnDevice, HalvesAgreeOnTransposesAndEveryShapeOfC) {
+  FUSEE_NEEDS_DEVICE();
+  for (int64_t trans_a : {0, 1}) {
+    for (int64_t trans_b : {0, 1}) {
+      for (const Shape& c :
+           {Shape{}, Shape{1}, Shape{40}, Shape{1, 40}, Shape{17, 1}, Shape{17, 40}, Shape{1, 1}}) {
+        const DType dtype = c.rank() == 1 ? DType::kBF16 : DType::kF16;
+        KernelCall call{"Gemm",
+                        {{"alpha", 0.5}, {"beta", -2.0}, {"transA", trans_a}, {"transB", trans_b}},
+                        {RandomTensor(dtype, trans_a ? Shape{136, 17} : Shape{17, 136}, 1),
+                         RandomTensor(dtype, trans_b ? Shape{40, 136} : Shape{136, 40}, 2),
+                         RandomTensor(dtype, c, 3)},
+                        {{dtype, Shape{17, 40}}}};
+        SCOPED_TRACE(c.ToString());
+        ExpectHalfAgrees(call, 136);
+      }
+    }
+  }
+}
+
+// A row's bits depend neither on how many rows there are nor on its place: without a
+// configuration no tactic splits k.
+TEST(MatMulOnDevice, BatchDoesNotMatter) {
+  FUSEE_NEEDS_DEVICE();
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const KernelCall call = HalfMatMul(dtype, Shape{300, 520}, Shape{520, 264}, Shape{300, 264});
+    for (int64_t row : {0, 15, 16, 127, 128, 299}) ExpectBatchInvariant(call, row);
+  }
+}
+
+TEST(MatMulOnDevice, SameBitsInEveryRun) {
+  FUSEE_NEEDS_DEVICE();
+  for (DType dtype : {DType::kF32, DType::kF16})
+    ExpectThreadInvariant(HalfMatMul(dtype, Shape{128, 768}, Shape{768, 768}, Shape{128, 768}));
+}
+
+TEST(MatMulOnDevice, EveryConfigurationAgrees) {
+  FUSEE_NEEDS_DEVICE();
+  constexpr size_t kConfigurationsMax = 200;
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int64_t m : {1, 16, 100, 128, 520}) {
+      for (const char* activation : {"", "Relu", "Gelu", "GeluTanh"}) {
+        KernelCall call = HalfMatMul(dtype, Shape{m, 1032}, Shape{1032, 264}, Shape{m, 264});
+        call.attrs.Set("activation", activation);
+        call.constant_inputs = 2;
+        call.inputs.push_back(RandomTensor(dtype, Shape{264}, 3));
+        if (*activation == '\0') call.inputs.push_back(RandomTensor(dtype, Shape{m, 264}, 4));
+        SCOPED_TRACE(::testing::Message() << m << " rows of " << DTypeName(dtype) << activation);
+        const double rtol = dtype == DType::kF32 ? 1e-4 : RoundingOf(dtype);
+        // Erf GELU through its tanh form differs by less than 5e-4.
+        const double atol = SumErrorOf(1032) + (dtype == DType::kF32 ? 0 : 5e-4);
+        const auto ran = CompareConfigurations(call, rtol, atol, kConfigurationsMax);
+        ASSERT_TRUE(ran.ok()) << ran.status().ToString() << " (seed " << kTestSeed << ")";
+      }
+    }
+  }
+}
+
+TEST(GemmOnDevice, EveryConfigurationAgrees) {
+  FUSEE_NEEDS_DEVICE();
+  constexpr size_t kConfigurationsMax = 200;
+  for (int64_t trans_b : {0, 1}) {
+    for (double beta : {1.0, 0.5}) {
+      const DType dtype = DType::kF16;
+      KernelCall call{"Gemm",
+                      {{"alpha", 0.5}, {"beta", beta}, {"transB", trans_b}},
+                      {RandomTensor(dtype, Shape{72, 264}, 1),
+                       RandomTensor(dtype, trans_b ? Shape{136, 264} : Shape{264, 136}, 2),
+                       RandomTensor(dtype, Shape{136}, 3)},
+                      {{dtype, Shape{72, 136}}}};
+      const auto ran =
+          CompareConfigurations(call, RoundingOf(dtype), SumErrorOf(264), kConfigurationsMax);
+      ASSERT_TRUE(ran.ok()) << ran.status().ToString() << " (seed " << kTestSeed << ")";
+    }
+  }
+}
+
+TEST(MatMulOnDevice, RefusesConfigurationsThatAreNotItsOwn) {
+  FUSEE_NEEDS_DEVICE();
+  KernelCall call = HalfMatMul(DType::kF16, Shape{8, 8}, Shape{8, 8}, Shape{8, 8});
+  for (const KernelDef* kernel : TestDevice()->kernels->For("MatMul")) {
+    if (kernel->configurations == nullptr) continue;
+    for (size_t size : {size_t{1}, size_t{8}, size_t{100}, size_t{5000}}) {
+      call.config.assign(size, std::byte{0x5A});
+      EXPECT_FALSE(RunKernel(kernel->id, call).ok()) << kernel->id << ", " << size << " bytes";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fusee::ops
