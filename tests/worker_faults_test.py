@@ -174,6 +174,9 @@ class WorkerFaults(unittest.TestCase):
                     wait_for("the death is seen", lambda: metric(port, "fusee_worker_deaths_total") >= kills)
                 wait_for("both workers ready", lambda: is_ready(port, "cpu:0") and is_ready(port, "cpu:1"))
             self.assert_all_right(load)
+            for pid in workers_of(front.pid).values():
+                links = [os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+                self.assertEqual([link for link in links if link.startswith("socket:")], [], "a worker holds the front's sockets")
             replayed = metric(port, "fusee_replayed_requests_total")
             print(f"{kills} kills, {lost():.0f} with a batch in flight, {replayed:.0f} requests run again, {load.right} right, {load.wrong} wrong, {len(load.problems)} lost")
             self.assertGreaterEqual(lost(), KILLS_IN_FLIGHT)

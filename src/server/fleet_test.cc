@@ -233,6 +233,7 @@ TEST_F(FleetTest, DevicesOfOneKindShareTheWork) {
   fleet_->Up(kCpu0);
   fleet_->Up(kCpu1);
   const auto first = Ask(), second = Ask();
+  WaitPending(2);
   fleet_->Finish(kCpu0);
   fleet_->Finish(kCpu1);
   EXPECT_EQ(first->Read().status, 200);
