@@ -14,6 +14,8 @@
 #include "compiler/reference.h"
 #include "compiler/sampled.h"
 #include "compiler/select.h"
+#include "compiler/target.h"
+#include "compiler/tuning.h"
 #include "compiler/verify.h"
 #include "device/thread_pool.h"
 #include "onnx/model.h"
@@ -49,6 +51,10 @@ std::string OptionsText(const BuildOptions& options) {
   if (options.reference_tactics) text += "reference-tactics;";
   if (options.max_isa != Isa::kAmx) text += fmt::format("isa {};", IsaName(options.max_isa));
   if (!options.verify) text += "no-verify;";
+  // Which of several devices is measured on shapes nothing.
+  if (options.device != "cpu")
+    text += fmt::format("device {};", options.device.substr(0, options.device.find(':')));
+  if (options.allow_cpu_steps) text += "allow-cpu-steps;";
   return text;
 }
 
@@ -66,6 +72,7 @@ class Builder {
     if (options_.verify) FUSEE_TRY(Phase("reference", [&] { return MakeReference(); }));
     FUSEE_TRY(Phase("passes", [&] { return RunPasses(); }));
     FUSEE_TRY(Phase("select", [&] { return Select(); }));
+    if (tunes()) FUSEE_TRY(Phase("tune", [&] { return Tune(); }));
     FUSEE_TRY(Phase("emit", [&] { return Emit(); }));
     FUSEE_TRY(Phase("verify", [&] { return Verify(); }));
     FUSEE_TRY(Phase("measure", [&] { return Measure(); }));
@@ -92,8 +99,14 @@ class Builder {
       FUSEE_TRY(Lockfile lock, ReadLockfile(options_.lockfile));
       lock_ = std::move(lock);
     }
+    FUSEE_TRY(target_, OpenTarget(options_, lock_ ? &lock_->gpu : nullptr));
+    if (!options_.timings.empty()) {
+      FUSEE_TRY(timings_, tune::TimingCache::Parse(options_.timings));
+    }
     return OkStatus();
   }
+
+  bool tunes() const { return !lock_ && options_.tune.value_or(target_.kind != DeviceKind::kCpu); }
 
   Status ImportModel() {
     FUSEE_TRY(imported_, Import(*model_, options_));
@@ -118,6 +131,11 @@ class Builder {
     pipeline.disabled.insert(options_.disabled_passes.begin(), options_.disabled_passes.end());
     pipeline.dump_dir = options_.dump_dir;
     pipeline.clock = &clock_;
+    // Tensor cores read halves with the channels innermost.
+    const bool half = options_.precision != DType::kF32;
+    pipeline.target = {.device = std::string(DeviceKindName(target_.kind)),
+                       .channels_last = half && target_.kind == DeviceKind::kCuda,
+                       .compute = options_.precision};
     FUSEE_TRY(passes::RunPipeline(*imported_.graph, pipeline, &passes_));
     if (options_.precision != DType::kF32) FUSEE_TRY(ConvertPrecision());
     return SeparateOutputs(*imported_.graph);
@@ -145,17 +163,47 @@ class Builder {
     return OkStatus();
   }
 
-  Status Select() {
+  SelectOptions SelectWith(const std::map<std::string, std::string>* locked) const {
     SelectOptions select;
+    select.kernels = target_.kernels;
+    select.compute_capability = lock_ ? lock_->gpu.compute_capability
+                                : target_.device != nullptr
+                                    ? target_.device->info().compute_capability
+                                    : 0;
+    select.allow_host_steps = options_.allow_cpu_steps;
     select.max_isa = SelectedFor();
     select.reference_only = options_.reference_tactics;
-    if (lock_) select.locked = &lock_->tactics;
+    select.locked = locked;
+    return select;
+  }
+
+  Status Select() {
+    const SelectOptions select = SelectWith(lock_ ? &lock_->tactics : nullptr);
     FUSEE_TRY(selection_, SelectKernels(*imported_.graph, select));
+    if (lock_)
+      FUSEE_TRY(ApplyTuned(imported_, *imported_.graph, select, lock_->tuned, &selection_));
+    return OkStatus();
+  }
+
+  Status Tune() {
+    tune::Tuner tuner(TuningEnvironment(target_, SelectedFor(), pool_.get(), clock_), &timings_);
+    FUSEE_TRY(TuneOutcome outcome,
+              TuneSelection(imported_, *imported_.graph, selection_, SelectWith(nullptr), tuner));
+    const SelectOptions select = SelectWith(&outcome.kernels);
+    FUSEE_TRY(selection_, SelectKernels(*imported_.graph, select));
+    FUSEE_TRY(ApplyTuned(imported_, *imported_.graph, select, outcome.tuned, &selection_));
+    tuned_ = std::move(outcome.tuned);
+    result_.report.problems_timed = tuner.measured();
+    result_.report.problems_reused = tuner.reused();
+    result_.timings = timings_.Text();
     return OkStatus();
   }
 
   Status Emit() {
-    FUSEE_TRY(plan_, EmitPlan(imported_, *imported_.graph, selection_, {.in_place = true}));
+    FUSEE_TRY(plan_, EmitPlan(imported_, *imported_.graph, selection_,
+                              {.in_place = true, .device = target_.kind}));
+    if (target_.kind != DeviceKind::kCpu)
+      plan_.target.gpu = lock_ ? lock_->gpu : DescribeGpu(target_.device->info(), selection_);
     plan_.target.available_isa =
         static_cast<uint8_t>(std::max(SelectedFor(), static_cast<Isa>(plan_.target.isa)));
     plan_.provenance.builder_version = std::string(BuilderVersion());
@@ -188,19 +236,20 @@ class Builder {
     if (!RunsHere()) {
       c = lock_->certificate;
       c.figures_from_lockfile = true;
-      result_.report.verdict =
-          fmt::format("not run: this machine lacks {}; figures and verdict are the lockfile's",
-                      IsaName(static_cast<Isa>(plan_.target.isa)));
+      result_.report.verdict = fmt::format(
+          "not run: this machine lacks {}; figures and verdict are the lockfile's",
+          target_.absent.empty() ? std::string(IsaName(static_cast<Isa>(plan_.target.isa)))
+                                 : fmt::format("the device ({})", target_.absent));
       return OkStatus();
     }
-    FUSEE_TRY(VerifyOutcome outcome,
-              VerifyPlan(Snapshot(), reference_, options_.verify_budget_s, clock_, pool_.get()));
+    FUSEE_TRY(VerifyOutcome outcome, VerifyPlan(Snapshot(), reference_, options_.verify_budget_s,
+                                                clock_, pool_.get(), target_.run()));
     reference_.reset();  // its weights are a second copy of the model's
     if (!outcome.passed) return VerificationFailed(outcome.failure);
     for (const VerifyOutcome::Corner& corner : outcome.to_sample) {
       FUSEE_TRY(SampledOutcome sampled,
                 VerifySteps(imported_, *imported_.graph, selection_, Snapshot(), corner.values,
-                            corner.fill, pool_.get()));
+                            corner.fill, pool_.get(), target_.run()));
       if (!sampled.passed) {
         return VerificationFailed(corner.doubt.empty() ? sampled.failure
                                                        : corner.doubt + "; " + sampled.failure);
@@ -213,11 +262,11 @@ class Builder {
     }
     c.verified = true;
     c.rtol = kVerifyRtol;
-    c.atol = kVerifyNormTol;
+    c.atol = NormTolerance(outcome.reduced);
     c.batch_checked = outcome.batch_checked;
     c.batch_invariant = outcome.batch_invariant;
     c.corners = std::move(outcome.corners);
-    FUSEE_TRY(c.golden, RecordGolden(Snapshot(), pool_.get()));
+    FUSEE_TRY(c.golden, RecordGolden(Snapshot(), pool_.get(), target_.run()));
     result_.report.comparisons_skipped = outcome.skipped;
     FUSEE_TRY(CheckAgainstLock());
     WordVerdict(outcome);
@@ -228,7 +277,10 @@ class Builder {
   Isa SelectedFor() const { return std::min(lock_ ? lock_->isa : HostCpu().isa, options_.max_isa); }
 
   // A locked rebuild may be for a machine that this one is not.
-  bool RunsHere() const { return static_cast<Isa>(plan_.target.isa) <= HostCpu().isa; }
+  bool RunsHere() const {
+    return static_cast<Isa>(plan_.target.isa) <= HostCpu().isa &&
+           (target_.kind == DeviceKind::kCpu || target_.device != nullptr);
+  }
 
   static Status VerificationFailed(std::string_view failure) {
     return Status(StatusCode::kAborted, fmt::format("verification failed, no plan is written: {}. "
@@ -273,8 +325,8 @@ class Builder {
     if (lock_) {
       latencies = lock_->latencies;
     } else if (options_.measure) {
-      FUSEE_TRY(latencies,
-                MeasureBuckets(Snapshot(), options_.timing_budget_s, clock_, pool_.get()));
+      FUSEE_TRY(latencies, MeasureBuckets(Snapshot(), options_.timing_budget_s, clock_, pool_.get(),
+                                          target_.run()));
     }
     for (size_t i = 0; i < plan_.buckets.size(); ++i) plan_.buckets[i].latency = latencies[i];
 
@@ -294,6 +346,9 @@ class Builder {
     lock.model_digest = ToHex(model_digest_);
     lock.options = plan_.provenance.options;
     lock.isa = lock_ ? lock_->isa : HostCpu().isa;
+    lock.device = plan_.target.device;
+    lock.gpu = plan_.target.gpu;
+    lock.tuned = lock_ ? lock_->tuned : tuned_;
     lock.latencies = std::move(latencies);
     lock.certificate = plan_.certificate;
     for (const SelectedNode& s : selection_) {
@@ -312,6 +367,8 @@ class Builder {
     if (RunsHere()) {
       runtime::LoadOptions load;
       load.parallel = pool_.get();
+      load.device = target_.device;
+      load.kernels = target_.kernels;
       auto loaded = runtime::LoadedPlan::FromBytes(result_.bytes, nullptr, load);
       if (!loaded.ok()) return std::move(loaded).status().Annotate("the new plan does not load");
     }
@@ -322,7 +379,14 @@ class Builder {
 
   void FillReport() {
     result_.report.model = path_;
-    for (const plan::Step& step : plan_.steps) ++result_.report.kernels[step.kernel];
+    result_.report.device =
+        target_.kind == DeviceKind::kCpu ? HostCpu().brand : plan_.target.gpu.name;
+    for (const plan::Step& step : plan_.steps) {
+      ++result_.report.kernels[step.kernel];
+      if (plan_.is_host_step(step))
+        result_.report.host_steps.push_back(
+            fmt::format("{} ({})", step.op, fmt::join(step.sources, ", ")));
+    }
     result_.plan = Snapshot();
   }
 
@@ -333,6 +397,9 @@ class Builder {
   std::shared_ptr<const onnx::Model> model_;
   Sha256Digest model_digest_{};
   std::optional<Lockfile> lock_;
+  BuildTarget target_;
+  tune::TimingCache timings_;
+  TunedTactics tuned_;
   ImportedModel imported_;
   std::shared_ptr<const plan::Plan> reference_;
   passes::PipelineReport passes_;

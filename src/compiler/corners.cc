@@ -76,10 +76,13 @@ Result<Fill> RunOrdinary(runtime::Context& context, const std::vector<int64_t>& 
   return Fill::kConstant;
 }
 
-Result<Subject> OpenSubject(std::shared_ptr<const plan::Plan> plan, Parallel* parallel) {
+Result<Subject> OpenSubject(std::shared_ptr<const plan::Plan> plan, Parallel* parallel,
+                            const RunTarget& where) {
   runtime::LoadOptions load;
   load.replay_golden = false;
   load.parallel = parallel;
+  load.device = where.device;
+  load.kernels = where.kernels;
   FUSEE_TRY(auto loaded, runtime::LoadedPlan::FromPlan(plan, load));
   FUSEE_TRY(auto context, runtime::Context::Create(loaded, {.parallel = parallel}));
   return Subject{std::move(plan), std::move(context)};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "compiler/options.h"
 #include "device/parallel.h"
 #include "plan/plan.h"
 #include "runtime/runtime.h"
@@ -27,7 +28,8 @@ struct Subject {
   std::unique_ptr<runtime::Context> context;
 };
 // Golden points are not replayed: they are not recorded yet. Errors: as the loader's.
-Result<Subject> OpenSubject(std::shared_ptr<const plan::Plan> plan, Parallel* parallel);
+Result<Subject> OpenSubject(std::shared_ptr<const plan::Plan> plan, Parallel* parallel,
+                            const RunTarget& where = {});
 
 // Fills the inputs with ordinary values on which the plan runs, runs it once, and says which:
 // uniform ones, or, when a run refuses those (an integer division by a zero among them), constant

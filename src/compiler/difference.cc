@@ -9,6 +9,7 @@ namespace {
 struct Allowance {
   double relative, norm;
   double huge;  // beyond this a result may legitimately round to infinity on one side only
+  double floor = kVerifyFloor;
 };
 
 // bf16 and f16 keep 8 and 11 bits; the norm term then covers a few units in the last place of the
@@ -21,6 +22,21 @@ Allowance AllowanceOf(DType dtype) {
   }
 }
 
+Allowance Reduce(Allowance allowed, DType reduced) {
+  if (reduced == DType::kF32) return allowed;
+  allowed.norm = std::max(allowed.norm, NormTolerance(reduced));
+  if (reduced == DType::kF16) {
+    allowed.huge = std::min(allowed.huge, 6e4);
+    allowed.floor = kVerifyF16Floor;
+  }
+  return allowed;
+}
+
+bool ComputesIn(const plan::Plan& plan, DType dtype) {
+  return std::ranges::any_of(plan.tensors,
+                             [&](const plan::TensorDef& t) { return t.dtype == dtype; });
+}
+
 bool Passes(double got, double want, double norm, Allowance allowed) {
   if (got == want || (std::isnan(got) && std::isnan(want))) return true;
   // An invalid operation on one side of an overflow may be an infinity on the other.
@@ -28,18 +44,32 @@ bool Passes(double got, double want, double norm, Allowance allowed) {
   if (std::abs(want) > allowed.huge)
     return std::abs(got) >= allowed.huge / 2 && std::signbit(got) == std::signbit(want);
   return std::abs(got - want) <=
-         allowed.relative * std::abs(want) + allowed.norm * norm + kVerifyFloor;
+         allowed.relative * std::abs(want) + allowed.norm * norm + allowed.floor;
 }
 
 }  // namespace
 
-Difference CompareWithReference(const ConstTensorView& got, const ConstTensorView& want) {
+DType ReducedPrecision(const plan::Plan& candidate, const plan::Plan& reference) {
+  for (DType dtype : {DType::kBF16, DType::kF16}) {
+    if (ComputesIn(candidate, dtype) && !ComputesIn(reference, dtype)) return dtype;
+  }
+  return DType::kF32;
+}
+
+double NormTolerance(DType reduced) {
+  return reduced == DType::kF16    ? kVerifyF16Tol
+         : reduced == DType::kBF16 ? kVerifyBF16Tol
+                                   : kVerifyNormTol;
+}
+
+Difference CompareWithReference(const ConstTensorView& got, const ConstTensorView& want,
+                                DType reduced) {
   Difference d;
   const int64_t n = want.elements();
   d.elements = n;
   double error_squares = 0, want_squares = 0;
   const bool exact = !IsFloat(want.dtype);
-  const Allowance allowed = AllowanceOf(want.dtype);
+  const Allowance allowed = Reduce(AllowanceOf(want.dtype), reduced);
   double norm = 0;
   for (int64_t i = 0; !exact && i < n; ++i) {
     const double w = std::abs(DoubleAt(want, i));

@@ -6,10 +6,14 @@
 // 1e37 (where float may round to infinity), only have to be large too. Half precisions, which round
 // every intermediate value, get the multiple of both terms that their unit in the last place is of
 // float's.
+//
+// A plan that computes in a lower precision than its reference (the model's own) is measured by the
+// largest element alone: kVerifyF16Tol or kVerifyBF16Tol instead of kVerifyNormTol.
 #pragma once
 
 #include <cstdint>
 
+#include "plan/plan.h"
 #include "tensor/tensor.h"
 
 namespace fusee::compiler {
@@ -19,6 +23,17 @@ inline constexpr double kVerifyNormTol = 2e-5;
 // The square root of the smallest normal float: below it squares underflow in float and not in the
 // reference.
 inline constexpr double kVerifyFloor = 1.1e-19;
+
+inline constexpr double kVerifyF16Tol = 1e-2;
+inline constexpr double kVerifyBF16Tol = 4e-2;
+// The smallest normal f16: what an f16 plan may make of smaller values.
+inline constexpr double kVerifyF16Floor = 6.2e-5;
+
+// The lowest precision that the candidate computes in and the reference does not: kF16 or kBF16;
+// kF32 when there is none.
+DType ReducedPrecision(const plan::Plan& candidate, const plan::Plan& reference);
+// What stands in the place of kVerifyNormTol.
+double NormTolerance(DType reduced);
 
 struct Difference {
   int64_t elements = 0;
@@ -30,7 +45,8 @@ struct Difference {
   double max_rel = 0;        // over those that are not tiny beside the largest
 };
 
-// Precondition: equal dtypes and shapes. Cost: two passes.
-Difference CompareWithReference(const ConstTensorView& got, const ConstTensorView& want);
+// reduced: as ReducedPrecision says. Precondition: equal dtypes and shapes. Cost: two passes.
+Difference CompareWithReference(const ConstTensorView& got, const ConstTensorView& want,
+                                DType reduced = DType::kF32);
 
 }  // namespace fusee::compiler

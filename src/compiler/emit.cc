@@ -132,6 +132,7 @@ class Emitter {
         tensor_of_(graph.value_count(), plan::kNoTensor) {}
 
   Result<plan::Plan> Run(const EmitOptions& options) {
+    plan_.target.device = DeviceKindName(options.device);
     FUSEE_TRY(storage_, AssignStorage(graph_, selection_, options.in_place));
     EmitSymbols();
     PlaceActivations();
@@ -235,10 +236,15 @@ class Emitter {
     step.attrs = node.attrs;
     step.sources = node.sources;
     step.tried = s.tried;
+    step.device = static_cast<uint8_t>(s.kernel->device);
+    step.config = s.config;
+    for (const BucketChoice& choice : s.bucket_tactics)
+      step.bucket_tactics.push_back({choice.bucket, std::string(choice.kernel->id), choice.config});
     step.workspace_bytes = s.workspace_bytes;
     plan_.workspace_bytes =
         std::max(plan_.workspace_bytes, AlignUp(s.workspace_bytes, kTensorAlignment));
-    plan_.target.isa = std::max(plan_.target.isa, static_cast<uint8_t>(s.kernel->isa));
+    if (s.kernel->device == DeviceKind::kCpu)
+      plan_.target.isa = std::max(plan_.target.isa, static_cast<uint8_t>(s.kernel->isa));
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const auto packed = std::ranges::find_if(
           s.packed, [&](const ops::PackedConstant& p) { return p.input == i; });

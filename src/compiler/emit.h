@@ -18,12 +18,13 @@ namespace fusee::compiler {
 Status SeparateOutputs(ir::Graph& graph);
 
 struct EmitOptions {
-  bool in_place = true;  // let results take over the memory of operands that die
+  bool in_place = true;                  // let results take over the memory of operands that die
+  DeviceKind device = DeviceKind::kCpu;  // the target; steps on the host keep the CPU's number
 };
 
-// Everything except provenance, certificate and latencies, which the driver adds. The plan owns its
-// weights (weights_owner). Errors: kResourceExhausted (sizes), kUnimplemented (a size that no input
-// determines).
+// Everything except provenance, what is needed of a GPU, certificate and latencies, which the
+// driver adds. The plan owns its weights (weights_owner). Errors: kResourceExhausted (sizes),
+// kUnimplemented (a size that no input determines).
 Result<plan::Plan> EmitPlan(const ImportedModel& model, const ir::Graph& graph,
                             const std::vector<SelectedNode>& selection, const EmitOptions& options);
 

@@ -51,12 +51,9 @@ Result<plan::Latency> MeasureRound(runtime::Context& context, Duration budget, c
 
 Result<std::vector<plan::Latency>> MeasureBuckets(std::shared_ptr<const plan::Plan> plan,
                                                   double budget_s, const Clock& clock,
-                                                  Parallel* parallel) {
-  runtime::LoadOptions load;
-  load.replay_golden = false;
-  load.parallel = parallel;
-  FUSEE_TRY(auto loaded, runtime::LoadedPlan::FromPlan(plan, load));
-  FUSEE_TRY(auto context, runtime::Context::Create(loaded, {.parallel = parallel}));
+                                                  Parallel* parallel, const RunTarget& where) {
+  FUSEE_TRY(const Subject subject, OpenSubject(plan, parallel, where));
+  runtime::Context* const context = subject.context.get();
   const auto budget = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(budget_s));
   std::vector<plan::Latency> table;
   for (const plan::Bucket& bucket : plan->buckets) {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "compiler/corners.h"
 #include "device/parallel.h"
 #include "plan/plan.h"
 
@@ -25,10 +26,10 @@ bool IsNoisy(const plan::Latency& latency);
 inline constexpr int kMaxRounds = 3;
 
 // Runs each bucket for about budget_s (at least kMinRuns runs after one warm-up) with uniform
-// inputs.
+// inputs. On a device, from the host's side: inputs there and outputs back are part of a run.
 inline constexpr size_t kMinRuns = 10;
 Result<std::vector<plan::Latency>> MeasureBuckets(std::shared_ptr<const plan::Plan> plan,
                                                   double budget_s, const Clock& clock,
-                                                  Parallel* parallel);
+                                                  Parallel* parallel, const RunTarget& where = {});
 
 }  // namespace fusee::compiler

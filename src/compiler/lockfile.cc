@@ -5,6 +5,9 @@
 #include <rapidjson/stringbuffer.h>
 #include <simdjson.h>
 
+#include <algorithm>
+#include <limits>
+
 namespace fusee::compiler {
 namespace {
 
@@ -83,6 +86,97 @@ void WriteCertificate(Writer& w, const plan::Certificate& c) {
   w.EndObject();
 }
 
+std::string HexOf(const plan::ConfigBytes& bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  hex.reserve(2 * bytes.size());
+  for (std::byte b : bytes) {
+    hex += kDigits[static_cast<uint8_t>(b) >> 4];
+    hex += kDigits[static_cast<uint8_t>(b) & 15];
+  }
+  return hex;
+}
+
+void WriteGpu(Writer& w, const plan::GpuTarget& gpu) {
+  Key(w, "gpu");
+  w.StartObject();
+  Text(w, "name", gpu.name);
+  Integer(w, "compute_capability", gpu.compute_capability);
+  Integer(w, "multiprocessors", gpu.multiprocessors);
+  Integer(w, "driver_min", gpu.driver_min);
+  Key(w, "libraries");
+  w.StartObject();
+  for (const plan::PinnedLibrary& l : gpu.libraries)
+    Integer(w, l.name, static_cast<int64_t>(l.version));
+  w.EndObject();
+  w.EndObject();
+}
+
+// Configurations by number: 1 + the index into "configurations", 0 for none.
+class ConfigNumbers {
+ public:
+  explicit ConfigNumbers(const TunedTactics& tuned) {
+    for (const auto& [name, t] : tuned) {
+      Add(t.config);
+      for (const plan::BucketTactic& b : t.buckets) Add(b.config);
+    }
+  }
+  const std::vector<std::string>& texts() const { return texts_; }
+  int64_t Of(const plan::ConfigBytes& config) const {
+    return config.empty() ? 0 : numbers_.at(HexOf(config));
+  }
+
+ private:
+  void Add(const plan::ConfigBytes& config) {
+    if (config.empty()) return;
+    std::string hex = HexOf(config);
+    if (numbers_.emplace(hex, static_cast<int64_t>(texts_.size()) + 1).second)
+      texts_.push_back(std::move(hex));
+  }
+  std::map<std::string, int64_t> numbers_;
+  std::vector<std::string> texts_;
+};
+
+void WriteTuned(Writer& w, const TunedTactics& tuned) {
+  const ConfigNumbers numbers(tuned);
+  Key(w, "configurations");
+  w.SetFormatOptions(rapidjson::kFormatDefault);  // a line each
+  w.StartArray();
+  for (const std::string& hex : numbers.texts())
+    w.String(hex.data(), static_cast<rapidjson::SizeType>(hex.size()));
+  w.EndArray();
+  w.SetFormatOptions(rapidjson::kFormatSingleLineArray);
+  Key(w, "tuned");
+  w.StartObject();
+  for (const auto& [name, t] : tuned) {
+    Key(w, name);
+    w.StartObject();
+    Integer(w, "configuration", numbers.Of(t.config));
+    Key(w, "buckets");
+    w.StartArray();
+    for (const plan::BucketTactic& b : t.buckets) {
+      w.StartObject();
+      Integer(w, "bucket", b.bucket);
+      Text(w, "kernel", b.kernel);
+      Integer(w, "configuration", numbers.Of(b.config));
+      w.EndObject();
+    }
+    w.EndArray();
+    Key(w, "tried");
+    w.StartArray();
+    for (const plan::TriedTactic& tried : t.tried) {
+      w.StartObject();
+      Text(w, "kernel", tried.kernel);
+      Text(w, "verdict", tried.verdict);
+      Number(w, "time_us", tried.time_us);
+      w.EndObject();
+    }
+    w.EndArray();
+    w.EndObject();
+  }
+  w.EndObject();
+}
+
 // --- reading: every getter names the key it misses ---
 
 Status Missing(std::string_view key, const char* type) {
@@ -125,6 +219,105 @@ Result<Sha256Digest> ParseHex(std::string_view text) {
     digest[i / 2] |= static_cast<std::byte>(i % 2 ? v : v << 4);
   }
   return digest;
+}
+
+Result<plan::ConfigBytes> ParseConfig(std::string_view hex) {
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  if (hex.empty() || hex.size() % 2 != 0 || hex.size() / 2 > plan::kMaxConfigBytes)
+    return Missing("configurations", "a list of bytes in hexadecimal within the limit");
+  std::vector<std::byte> bytes(hex.size() / 2);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const int high = digit(hex[2 * i]), low = digit(hex[2 * i + 1]);
+    if (high < 0 || low < 0) return Missing("configurations", "a list of bytes in hexadecimal");
+    bytes[i] = static_cast<std::byte>(high << 4 | low);
+  }
+  return plan::ConfigBytes(std::move(bytes));
+}
+
+template <typename T>
+Result<T> GetSmall(Object object, std::string_view key) {
+  FUSEE_TRY(int64_t value, Get<int64_t>(object, key, "an integer"));
+  if (value < 0 || value > std::numeric_limits<int32_t>::max())
+    return Missing(key, "a small integer");
+  return static_cast<T>(value);
+}
+
+Result<plan::GpuTarget> ReadGpu(Object o) {
+  plan::GpuTarget gpu;
+  FUSEE_TRY(gpu.name, GetText(o, "name"));
+  FUSEE_TRY(gpu.compute_capability, GetSmall<int32_t>(o, "compute_capability"));
+  FUSEE_TRY(gpu.multiprocessors, GetSmall<int32_t>(o, "multiprocessors"));
+  FUSEE_TRY(gpu.driver_min, GetSmall<int32_t>(o, "driver_min"));
+  FUSEE_TRY(Object libraries, Get<Object>(o, "libraries", "an object"));
+  for (auto [name, value] : libraries) {
+    int64_t version = 0;
+    if (value.get(version) != simdjson::SUCCESS || version <= 0) return Missing(name, "a version");
+    gpu.libraries.push_back({std::string(name), static_cast<uint64_t>(version)});
+  }
+  std::ranges::sort(gpu.libraries, {}, &plan::PinnedLibrary::name);
+  return gpu;
+}
+
+Result<plan::ConfigBytes> GetConfig(Object o, const std::vector<plan::ConfigBytes>& configs) {
+  FUSEE_TRY(const auto number, GetSmall<size_t>(o, "configuration"));
+  if (number > configs.size()) return Missing("configuration", "0, or one of the list");
+  return number == 0 ? plan::ConfigBytes() : configs[number - 1];
+}
+
+Result<TunedTactic> ReadTunedTactic(Object o, const std::vector<plan::ConfigBytes>& configs) {
+  TunedTactic t;
+  FUSEE_TRY(t.config, GetConfig(o, configs));
+  FUSEE_TRY(Array buckets, Get<Array>(o, "buckets", "a list"));
+  for (auto element : buckets) {
+    Object b;
+    if (element.get(b) != simdjson::SUCCESS) return Missing("buckets", "a list of objects");
+    plan::BucketTactic tactic;
+    FUSEE_TRY(tactic.bucket, GetSmall<uint32_t>(b, "bucket"));
+    FUSEE_TRY(tactic.kernel, GetText(b, "kernel"));
+    FUSEE_TRY(tactic.config, GetConfig(b, configs));
+    if (!t.buckets.empty() && tactic.bucket <= t.buckets.back().bucket)
+      return Missing("bucket", "above the one before it");
+    t.buckets.push_back(std::move(tactic));
+  }
+  FUSEE_TRY(Array tried, Get<Array>(o, "tried", "a list"));
+  for (auto element : tried) {
+    Object one;
+    if (element.get(one) != simdjson::SUCCESS) return Missing("tried", "a list of objects");
+    plan::TriedTactic tactic;
+    FUSEE_TRY(tactic.kernel, GetText(one, "kernel"));
+    FUSEE_TRY(tactic.verdict, GetText(one, "verdict"));
+    FUSEE_TRY(tactic.time_us, Get<double>(one, "time_us", "a number"));
+    t.tried.push_back(std::move(tactic));
+  }
+  return t;
+}
+
+// The keys that only some lockfiles have.
+Status ReadOptional(Object root, Lockfile* lock) {
+  if (root["device"].error() == simdjson::SUCCESS) {
+    FUSEE_TRY(lock->device, GetText(root, "device"));
+    FUSEE_TRY(Object gpu, Get<Object>(root, "gpu", "an object"));
+    FUSEE_TRY(lock->gpu, ReadGpu(gpu));
+  }
+  if (root["tuned"].error() != simdjson::SUCCESS) return OkStatus();
+  std::vector<plan::ConfigBytes> configs;
+  FUSEE_TRY(Array list, Get<Array>(root, "configurations", "a list"));
+  for (auto element : list) {
+    std::string_view hex;
+    if (element.get(hex) != simdjson::SUCCESS) return Missing("configurations", "a list of texts");
+    FUSEE_TRY(plan::ConfigBytes config, ParseConfig(hex));
+    configs.push_back(std::move(config));
+  }
+  FUSEE_TRY(Object tuned, Get<Object>(root, "tuned", "an object"));
+  for (auto [name, value] : tuned) {
+    Object object;
+    if (value.get(object) != simdjson::SUCCESS) return Missing(name, "an object");
+    FUSEE_TRY(TunedTactic tactic, ReadTunedTactic(object, configs));
+    lock->tuned.emplace(name, std::move(tactic));
+  }
+  return OkStatus();
 }
 
 Result<plan::Latency> ReadLatency(Object o) {
@@ -205,10 +398,15 @@ std::string WriteLockfile(const Lockfile& lock) {
   Text(w, "model_sha256", lock.model_digest);
   Text(w, "options", lock.options);
   Text(w, "isa", IsaName(lock.isa));
+  if (lock.device != "cpu") {
+    Text(w, "device", lock.device);
+    WriteGpu(w, lock.gpu);
+  }
   Key(w, "tactics");
   w.StartObject();
   for (const auto& [result, kernel] : lock.tactics) Text(w, result, kernel);
   w.EndObject();
+  if (!lock.tuned.empty()) WriteTuned(w, lock.tuned);
   Key(w, "latency");
   w.StartArray();
   for (const plan::Latency& l : lock.latencies) {
@@ -252,6 +450,7 @@ Result<Lockfile> ReadLockfile(std::string_view text) {
     }
   }
   if (!known) return Missing("isa", "a known ISA level");
+  FUSEE_TRY(ReadOptional(root, &lock));
   FUSEE_TRY(Object tactics, Get<Object>(root, "tactics", "an object"));
   for (auto [key, value] : tactics) {
     std::string_view kernel;

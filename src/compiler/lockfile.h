@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "compiler/tuning.h"
 #include "device/cpu_features.h"
 #include "plan/plan.h"
 
@@ -26,6 +27,12 @@ struct Lockfile {
   Isa isa = Isa::kAvx2;      // what the target offers
   // Kernel id by the step's first result.
   std::map<std::string, std::string> tactics;
+  // Of a build for a GPU: what it was made on. Written only when not the CPU.
+  std::string device = "cpu";
+  plan::GpuTarget gpu;
+  // What the tuner chose beside kernels, with every time it kept. Configurations are hexadecimal,
+  // each different one once. Written only when something was tuned.
+  TunedTactics tuned;
   std::vector<plan::Latency> latencies;  // by bucket
   plan::Certificate certificate;         // figures, golden digests
 };

@@ -36,8 +36,49 @@ TEST(Lockfile, ReadsBackExactlyWhatItWrote) {
             Sample().certificate.golden[0].output_digests);
 }
 
+// Of a build for a GPU: configurations that steps share, times.
+Lockfile TunedSample() {
+  Lockfile lock = Sample();
+  lock.device = "cuda";
+  lock.gpu = {"NVIDIA H200", 90, 132, 13000, {{"cublaslt", 130100}, {"cudnn", 91400}}};
+  const plan::ConfigBytes shared{std::byte{0xde}, std::byte{0xad}};
+  lock.tuned["y"] = {shared,
+                     {{0, "other_cuda.1", {}}, {2, "relu_cuda.1", {std::byte{7}}}},
+                     {{"relu_cuda.1 [tile 64x64]", "chosen at batch=1", 1.0 / 3}}};
+  lock.tuned["z"] = {shared, {}, {}};
+  return lock;
+}
+
+TEST(Lockfile, TunedTacticsReadBackExactly) {
+  const std::string text = WriteLockfile(TunedSample());
+  EXPECT_EQ(text.find("dead"), text.rfind("dead")) << "equal configurations stand there once";
+  const auto lock = ReadLockfile(text);
+  ASSERT_TRUE(lock.ok()) << lock.status().ToString();
+  EXPECT_EQ(WriteLockfile(*lock), text);
+  EXPECT_EQ(lock->gpu, TunedSample().gpu);
+  EXPECT_EQ(lock->tuned.at("y").config, TunedSample().tuned.at("y").config);
+  ASSERT_EQ(lock->tuned.at("y").buckets.size(), 2u);
+  EXPECT_EQ(lock->tuned.at("y").buckets[1].config, plan::ConfigBytes{std::byte{7}});
+  EXPECT_EQ(lock->tuned.at("y").tried[0].time_us, 1.0 / 3);
+}
+
+TEST(Lockfile, RefusesConfigurationsThatAreNone) {
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"dead\"", "\"dea\""},
+           {"\"dead\"", "\"dexd\""},
+           {"\"dead\"", "\"\""},
+           {"\"configuration\": 1", "\"configuration\": 3"},
+           {"\"configuration\": 1", "\"configuration\": -1"},
+           {"\"bucket\": 2", "\"bucket\": 0"}}) {
+    std::string text = WriteLockfile(TunedSample());
+    ASSERT_NE(text.find(from), std::string::npos) << from;
+    text.replace(text.find(from), from.size(), to);
+    EXPECT_FALSE(ReadLockfile(text).ok()) << from << " as " << to;
+  }
+}
+
 TEST(Lockfile, EveryPrefixIsRefused) {
-  const std::string text = WriteLockfile(Sample());
+  const std::string text = WriteLockfile(TunedSample());
   for (size_t n = 0; n + 2 < text.size(); ++n) {
     EXPECT_FALSE(ReadLockfile(std::string_view(text).substr(0, n)).ok()) << n;
   }

@@ -9,9 +9,17 @@
 #include <vector>
 
 #include "device/cpu_features.h"
+#include "device/device.h"
+#include "ops/kernel.h"
 #include "tensor/tensor.h"
 
 namespace fusee::compiler {
+
+// Where trial runs of a plan happen; both outlive them. Default: the CPU.
+struct RunTarget {
+  Device* device = nullptr;
+  const ops::KernelLibrary* kernels = &ops::CpuKernels();
+};
 
 // Shapes of one input: every entry is one tuned point, ascending; the first is the minimum, the
 // last the maximum.
@@ -31,11 +39,18 @@ struct BuildOptions {
   // What the graph computes in where that is safe: kF32, kF16 or kBF16 (quant/convert_precision.h).
   // Inputs and outputs keep their types.
   DType precision = DType::kF32;
+  std::string device = "cpu";    // "cpu", "cuda", "cuda:1": the kind, and which one to measure on
+  bool allow_cpu_steps = false;  // steps that no kernel of the device takes run on the CPU
   std::vector<std::string> disabled_passes;
   bool reference_tactics = false;  // every step by its reference kernel
   Isa max_isa = Isa::kAmx;         // never above this, nor above the host
   bool verify = true;
   std::string lockfile;  // --locked: rebuild from these measurements; empty: measure
+
+  // Time tactics and take the fastest. What was found lies in the lockfile. Default: for a GPU.
+  std::optional<bool> tune;
+  // What earlier builds timed (tune/timing_cache.h): read, and added to in BuildResult::timings.
+  std::string timings;
 
   // --- affects how long it takes ---
   double verify_budget_s = 30;    // reference comparison stops starting new runs after this
@@ -47,6 +62,9 @@ struct BuildOptions {
   std::string dump_dir;  // IR after every pass; empty: none
   std::function<void(std::string_view phase)>
       progress;  // called at the start of each phase; may be null
+
+  // --- for tests: in the place of the device's module; null device: a machine without one ---
+  std::optional<RunTarget> device_override;
 };
 
 }  // namespace fusee::compiler

@@ -109,8 +109,14 @@ std::string ReportText(const BuildResult& result) {
     phases += fmt::format("{}{} {:.2f}", phases.empty() ? "" : ", ", phase.name, phase.seconds);
   }
   fmt::format_to(to, "seconds      {:.2f}: {}\n", total, phases);
-  fmt::format_to(to, "target       cpu {}, kernels need {}\n", HostCpu().brand,
+  fmt::format_to(to, "target       {} {}, kernels need {}\n", p.target.device, r.device,
                  IsaName(static_cast<Isa>(p.target.isa)));
+  if (r.problems_timed + r.problems_reused > 0) {
+    fmt::format_to(to, "tuned        {} different steps timed, {} known from the timing cache\n",
+                   r.problems_timed, r.problems_reused);
+  }
+  for (const std::string& step : r.host_steps)
+    fmt::format_to(to, "on the CPU   {}: no kernel of the device takes it\n", step);
   for (const std::string& note : r.notes) fmt::format_to(to, "note         {}\n", note);
   if (r.comparisons_skipped > 0) {
     fmt::format_to(
@@ -136,6 +142,16 @@ std::string ReportJson(const BuildResult& result) {
   Counts(w, "kernels", r.kernels);
   w.Key("steps");
   w.Uint64(p.steps.size());
+  Text(w, "device", p.target.device);
+  Text(w, "device_name", r.device);
+  w.Key("host_steps");
+  w.StartArray();
+  for (const std::string& step : r.host_steps) w.String(step.c_str());
+  w.EndArray();
+  w.Key("problems_timed");
+  w.Uint64(r.problems_timed);
+  w.Key("problems_reused");
+  w.Uint64(r.problems_reused);
   w.Key("bytes");
   w.StartObject();
   for (const auto& [key, value] :

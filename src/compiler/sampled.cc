@@ -304,11 +304,13 @@ Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& 
                                    const std::vector<SelectedNode>& selection,
                                    std::shared_ptr<const plan::Plan> candidate,
                                    const std::vector<int64_t>& symbol_values, Fill fill,
-                                   Parallel* parallel) {
+                                   Parallel* parallel, const RunTarget& where) {
   // Operands must survive their step to be read again, so nothing is taken over in place.
-  FUSEE_TRY(plan::Plan emitted, EmitPlan(model, graph, selection, {.in_place = false}));
+  const DeviceKind device = where.device == nullptr ? DeviceKind::kCpu : where.device->info().kind;
+  FUSEE_TRY(plan::Plan emitted,
+            EmitPlan(model, graph, selection, {.in_place = false, .device = device}));
   FUSEE_TRY(Subject spread,
-            OpenSubject(std::make_shared<const plan::Plan>(std::move(emitted)), parallel));
+            OpenSubject(std::make_shared<const plan::Plan>(std::move(emitted)), parallel, where));
   ir::SymbolValues symbols;
   for (size_t i = 0; i < model.symbols.size(); ++i)
     symbols[model.symbols[i].name] = symbol_values[i];
@@ -322,7 +324,7 @@ Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& 
   outcome.corner.output = "every step";
   outcome.corner.sampled = true;
 
-  FUSEE_TRY(Subject real, OpenSubject(std::move(candidate), parallel));
+  FUSEE_TRY(Subject real, OpenSubject(std::move(candidate), parallel, where));
   FUSEE_TRY(std::vector<Sha256Digest> digests,
             runtime::RunGolden(*real.context, symbol_values, fill, kVerifySeed));
   if (outcome.passed && digests != spread_digests) {

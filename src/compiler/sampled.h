@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "compiler/corners.h"
 #include "compiler/import.h"
 #include "compiler/select.h"
 #include "device/parallel.h"
@@ -36,7 +37,7 @@ Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& 
                                    const std::vector<SelectedNode>& selection,
                                    std::shared_ptr<const plan::Plan> candidate,
                                    const std::vector<int64_t>& symbol_values, Fill fill,
-                                   Parallel* parallel);
+                                   Parallel* parallel, const RunTarget& where = {});
 
 // --- for tests ---
 

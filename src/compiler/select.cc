@@ -25,57 +25,12 @@ std::string DescribeOperands(const ir::Graph& graph, const ir::Node& node) {
   return "(" + text + ")";
 }
 
-// The specs of one node; owns copies of constants whose bytes lie unaligned in the model file,
-// which kernels that read them while binding need not expect.
-struct NodeSpecs {
-  std::vector<ops::TensorSpec> inputs, outputs;
-  std::vector<Tensor> aligned;
-
-  ops::StepSpec step(const ir::Node& node) const {
-    return {node.op, &node.attrs, inputs, outputs, node.dims.size()};
-  }
-};
-
-Result<NodeSpecs> MakeSpecs(const ir::Graph& graph, const ir::Node& node) {
-  NodeSpecs specs;
-  for (ir::ValueId id : node.inputs) {
-    if (!id.valid()) {
-      specs.inputs.emplace_back();
-      continue;
-    }
-    FUSEE_TRY(ops::TensorSpec spec, SpecOf(graph, id));
-    const Tensor& constant = graph.value(id).constant;
-    if (constant.present() &&
-        reinterpret_cast<uintptr_t>(constant.bytes().data()) % kTensorAlignment != 0) {
-      TensorView out;
-      FUSEE_TRY(Tensor copy, Tensor::Allocate(constant.dtype(), constant.shape(), &out));
-      if (constant.view().size_bytes() > 0)
-        std::memcpy(out.data, constant.bytes().data(), constant.bytes().size());
-      spec.data = copy.bytes().data();
-      specs.aligned.push_back(std::move(copy));
-    }
-    specs.inputs.push_back(spec);
-  }
-  for (ir::ValueId id : node.outputs) {
-    if (!id.valid()) {
-      specs.outputs.emplace_back();
-      continue;
-    }
-    FUSEE_TRY(ops::TensorSpec spec, SpecOf(graph, id));
-    specs.outputs.push_back(spec);
-  }
-  return specs;
-}
-
 // Packs the constants and binds once more, as the loader will.
 Status Accept(const ops::KernelDef& kernel, const ir::Node& node, NodeSpecs& specs, bool pack,
               SelectedNode* selected) {
   if (pack && kernel.pack != nullptr) {
     FUSEE_TRY(selected->packed, kernel.pack(specs.step(node)));
-    for (const ops::PackedConstant& p : selected->packed) {
-      specs.inputs[p.input] = {DType::kU8, Shape{static_cast<int64_t>(p.bytes.size())}, true,
-                               p.bytes.data()};
-    }
+    specs.Replace(selected->packed);
   }
   auto bound = kernel.bind(specs.step(node));
   if (!bound.ok()) return std::move(bound).status();
@@ -95,73 +50,149 @@ class Selector {
   Selector(const ir::Graph& graph, const SelectOptions& options)
       : graph_(graph), options_(options) {}
 
+  // The selected node has no kernel and the list of refusals when nothing takes it.
   Result<SelectedNode> Select(ir::NodeId id) {
     const ir::Node& node = graph_.node(id);
     SelectedNode selected{.node = id};
     if (NeedsNoStep(graph_, node)) return selected;
-    FUSEE_TRY(NodeSpecs specs, MakeSpecs(graph_, node));
     const std::string* locked = LockedChoice(node);
-    for (const ops::KernelDef* kernel : ops::KernelsFor(node.op)) {
+    FUSEE_TRY(Walk(*options_.kernels, node, locked, &selected));
+    if (selected.kernel == nullptr && options_.allow_host_steps) {
+      FUSEE_TRY(Walk(ops::CpuKernels(), node, locked, &selected));
+      selected.on_host = selected.kernel != nullptr;
+    }
+    if (selected.kernel == nullptr && locked != nullptr) {
+      return FailedPrecondition(fmt::format(
+          "{}: the lockfile chose kernel '{}', which {}", ir::DescribeNode(node), *locked,
+          Known(*locked) ? "does not take this step any more" : "this build does not have"));
+    }
+    if (selected.kernel == nullptr) refusals_ += Refusal(node, selected);
+    return selected;
+  }
+
+  // Every node that nothing takes, in one message.
+  Status Finish() const {
+    if (refusals_.empty()) return OkStatus();
+    const bool could_run_on_host =
+        options_.kernels != &ops::CpuKernels() && !options_.allow_host_steps;
+    return Unimplemented(refusals_.substr(1) +
+                         (could_run_on_host
+                              ? "\n--allow-cpu-steps runs such steps on the CPU, where it has them"
+                              : ""));
+  }
+
+ private:
+  // Tactics in preference order; the first that accepts is chosen.
+  Status Walk(const ops::KernelLibrary& library, const ir::Node& node, const std::string* locked,
+              SelectedNode* selected) {
+    FUSEE_TRY(NodeSpecs specs, SpecsOf(graph_, node));
+    for (const ops::KernelDef* kernel : library.For(node.op)) {
       plan::TriedTactic tried{std::string(kernel->id), "", 0};
-      const std::string veto = Veto(*kernel);
+      const std::string veto = Veto(*kernel, options_);
       if (!veto.empty()) {
         tried.verdict = veto;
-      } else if (selected.kernel != nullptr) {
+      } else if (selected->kernel != nullptr) {
         tried.verdict = "behind in preference";
       } else {
         auto bound = kernel->bind(specs.step(node));
         if (bound.ok() && locked != nullptr && kernel->id != *locked) {
           tried.verdict = "accepted; the lockfile chose another";
         } else {
-          Status status = bound.ok() ? Accept(*kernel, node, specs, options_.pack, &selected)
+          Status status = bound.ok() ? Accept(*kernel, node, specs, options_.pack, selected)
                                      : std::move(bound).status();
-          if (!status.ok()) selected.packed.clear();
+          if (!status.ok()) selected->packed.clear();
           tried.verdict = status.ok() ? "chosen" : status.message();
         }
       }
-      selected.tried.push_back(std::move(tried));
+      selected->tried.push_back(std::move(tried));
     }
-    if (selected.kernel != nullptr) return selected;
-    if (locked != nullptr) {
-      return FailedPrecondition(fmt::format(
-          "{}: the lockfile chose kernel '{}', which {}", ir::DescribeNode(node), *locked,
-          ops::FindKernel(*locked) ? "does not take this step any more"
-                                   : "this build does not have"));
-    }
-    return Refusal(node, selected);
+    return OkStatus();
   }
 
- private:
   const std::string* LockedChoice(const ir::Node& node) const {
     if (options_.locked == nullptr) return nullptr;
     const auto it = options_.locked->find(LockName(graph_, node));
     return it == options_.locked->end() ? nullptr : &it->second;
   }
 
-  // Why the options rule a kernel out; empty when they do not.
-  std::string Veto(const ops::KernelDef& kernel) const {
-    if (kernel.isa > options_.max_isa) {
-      return fmt::format("needs {}, target has {}", IsaName(kernel.isa), IsaName(options_.max_isa));
-    }
-    if (options_.reference_only && !kernel.reference)
-      return "only reference kernels were asked for";
-    return "";
+  bool Known(const std::string& kernel) const {
+    return options_.kernels->Find(kernel) != nullptr ||
+           (options_.allow_host_steps && ops::FindKernel(kernel) != nullptr);
   }
 
-  Status Refusal(const ir::Node& node, const SelectedNode& selected) const {
+  std::string Refusal(const ir::Node& node, const SelectedNode& selected) const {
     std::string reasons;
     for (const plan::TriedTactic& t : selected.tried)
       reasons += fmt::format("; {}: {}", t.kernel, t.verdict);
     if (selected.tried.empty()) reasons = "; the operator has no kernels";
-    return Unimplemented(fmt::format("{}: no kernel takes {}{}", ir::DescribeNode(node),
-                                     DescribeOperands(graph_, node), reasons));
+    return fmt::format("\n{}: no kernel takes {}{}", ir::DescribeNode(node),
+                       DescribeOperands(graph_, node), reasons);
   }
 
+  std::string refusals_;
   const ir::Graph& graph_;
   const SelectOptions& options_;
 };
 
 }  // namespace
+
+void NodeSpecs::Replace(const std::vector<ops::PackedConstant>& packed) {
+  for (const ops::PackedConstant& p : packed) {
+    inputs[p.input] = {DType::kU8, Shape{static_cast<int64_t>(p.bytes.size())}, true,
+                       p.bytes.data()};
+  }
+}
+
+Result<NodeSpecs> SpecsOf(const ir::Graph& graph, const ir::Node& node,
+                          const ir::SymbolValues* point) {
+  NodeSpecs specs;
+  const auto spec_at = [&](ir::ValueId id) -> Result<ops::TensorSpec> {
+    FUSEE_TRY(ops::TensorSpec spec, SpecOf(graph, id));
+    if (point != nullptr) {
+      FUSEE_TRY(spec.max_shape, ir::Evaluate(graph.value(id).info.shape, *point));
+      spec.is_static = true;
+    }
+    return spec;
+  };
+  for (ir::ValueId id : node.inputs) {
+    if (!id.valid()) {
+      specs.inputs.emplace_back();
+      continue;
+    }
+    FUSEE_TRY(ops::TensorSpec spec, spec_at(id));
+    const Tensor& constant = graph.value(id).constant;
+    if (constant.present() &&
+        reinterpret_cast<uintptr_t>(constant.bytes().data()) % kTensorAlignment != 0) {
+      TensorView out;
+      FUSEE_TRY(Tensor copy, Tensor::Allocate(constant.dtype(), constant.shape(), &out));
+      if (constant.view().size_bytes() > 0)
+        std::memcpy(out.data, constant.bytes().data(), constant.bytes().size());
+      spec.data = copy.bytes().data();
+      specs.aligned.push_back(std::move(copy));
+    }
+    specs.inputs.push_back(spec);
+  }
+  for (ir::ValueId id : node.outputs) {
+    if (!id.valid()) {
+      specs.outputs.emplace_back();
+      continue;
+    }
+    FUSEE_TRY(ops::TensorSpec spec, spec_at(id));
+    specs.outputs.push_back(spec);
+  }
+  return specs;
+}
+
+std::string Veto(const ops::KernelDef& kernel, const SelectOptions& options) {
+  if (kernel.device == DeviceKind::kCpu && kernel.isa > options.max_isa)
+    return fmt::format("needs {}, target has {}", IsaName(kernel.isa), IsaName(options.max_isa));
+  if (kernel.device != DeviceKind::kCpu && kernel.compute_capability > options.compute_capability) {
+    return fmt::format("needs compute capability {}, target has {}", kernel.compute_capability,
+                       options.compute_capability);
+  }
+  if (options.reference_only && !kernel.reference) return "only reference kernels were asked for";
+  return "";
+}
 
 Result<ops::TensorSpec> SpecOf(const ir::Graph& graph, ir::ValueId id) {
   const ir::Value& value = graph.value(id);
@@ -199,6 +230,7 @@ Result<std::vector<SelectedNode>> SelectKernels(const ir::Graph& graph,
     FUSEE_TRY(SelectedNode selected, selector.Select(id));
     selection.push_back(std::move(selected));
   }
+  FUSEE_TRY(selector.Finish());
   return selection;
 }
 

@@ -6,6 +6,13 @@
 namespace fusee::compiler {
 namespace {
 
+// What the kernel, and every tactic of a tuned point, lets go of.
+uint32_t InPlaceInputs(const SelectedNode& s) {
+  uint32_t inputs = s.kernel->in_place_inputs;
+  for (const BucketChoice& choice : s.bucket_tactics) inputs &= choice.kernel->in_place_inputs;
+  return inputs;
+}
+
 class Assigner {
  public:
   Assigner(const ir::Graph& graph, const std::vector<SelectedNode>& selection)
@@ -104,28 +111,30 @@ class Assigner {
   std::optional<size_t> OperandToReplace(const SelectedNode& s, const ir::Node& node,
                                          int64_t step) const {
     if (node.outputs.empty() || !node.outputs[0].valid()) return std::nullopt;
+    // Operands of a host step are copies; and every tactic must permit what one of them may do.
+    const uint32_t permitted = s.on_host ? 0 : InPlaceInputs(s);
     const ir::Value& result = graph_.value(node.outputs[0]);
     if (result_.storage(node.outputs[0]).kind != StorageKind::kActivation) return std::nullopt;
     for (size_t i = 0; i < node.inputs.size() && i < 32; ++i) {
-      if (!(s.kernel->in_place_inputs >> i & 1u) || !node.inputs[i].valid()) continue;
+      if (!(permitted >> i & 1u) || !node.inputs[i].valid()) continue;
       const ir::Value& operand = graph_.value(node.inputs[i]);
       const Storage& storage = result_.storage(node.inputs[i]);
       if (storage.kind != StorageKind::kActivation || storage.lifetime.last_step != step) continue;
       const bool same_size =
           BitsPerElement(operand.info.dtype) == BitsPerElement(result.info.dtype) &&
           operand.info.shape == result.info.shape;
-      if (same_size && OthersAllow(s, node, i)) return i;
+      if (same_size && OthersAllow(permitted, node, i)) return i;
     }
     return std::nullopt;
   }
 
   // Every operand on the same bytes must be one the kernel lets go of, read under the same shape.
-  bool OthersAllow(const SelectedNode& s, const ir::Node& node, size_t operand) const {
+  bool OthersAllow(uint32_t allowed, const ir::Node& node, size_t operand) const {
     const ir::ValueId id = node.inputs[operand];
     for (size_t j = 0; j < node.inputs.size(); ++j) {
       if (j == operand || !node.inputs[j].valid()) continue;
       if (result_.of_value[node.inputs[j].index()] != result_.of_value[id.index()]) continue;
-      const bool permitted = j < 32 && (s.kernel->in_place_inputs >> j & 1u);
+      const bool permitted = j < 32 && (allowed >> j & 1u);
       if (!permitted || !(graph_.value(node.inputs[j]).info.shape == graph_.value(id).info.shape))
         return false;
     }

@@ -24,14 +24,16 @@ struct Corner {
 };
 
 // Ordinary values everywhere first, then adversarial ones from the cheapest corner on: what a short
-// budget buys.
-std::vector<Corner> Schedule(const plan::Plan& plan) {
+// budget buys. Large values leave the range of f16 on the way; a plan that computes in it is not
+// measured by them.
+std::vector<Corner> Schedule(const plan::Plan& plan, DType reduced) {
   std::vector<Corner> schedule;
   const auto corners = ProfileCorners(plan);
   for (const auto& c : corners) schedule.push_back({c, Fill::kUniform});
   for (const auto& c : corners) {
-    for (Fill fill : {Fill::kSignedZeros, Fill::kTiny, Fill::kLarge, Fill::kConstant})
-      schedule.push_back({c, fill});
+    for (Fill fill : {Fill::kSignedZeros, Fill::kTiny, Fill::kLarge, Fill::kConstant}) {
+      if (fill != Fill::kLarge || reduced != DType::kF16) schedule.push_back({c, fill});
+    }
   }
   return schedule;
 }
@@ -108,7 +110,8 @@ class Verifier {
     const TimePoint start = clock_.Now();
     double ns_per_operation = kAssumedNsPerOperation;
     outcome_.passed = true;
-    for (const Corner& corner : Schedule(*candidate_.plan)) {
+    outcome_.reduced = ReducedPrecision(*candidate_.plan, *reference_.plan);
+    for (const Corner& corner : Schedule(*candidate_.plan, outcome_.reduced)) {
       if (!outcome_.passed) break;
       FUSEE_TRY(double operations, OperationsAt(*reference_.plan, corner.values));
       const TimePoint before = clock_.Now();
@@ -170,7 +173,7 @@ class Verifier {
                                 name, fusee::Describe(a.dtype, a.shape),
                                 fusee::Describe(b.dtype, b.shape)));
       }
-      const Difference d = CompareWithReference(a, b);
+      const Difference d = CompareWithReference(a, b, outcome_.reduced);
       outcome_.corners.push_back(
           {corner.values, corner.fill, name, false, b.elements(), d.max_abs, d.max_rel});
       if (d.mismatches > 0) {
@@ -224,7 +227,8 @@ class Verifier {
       if (theirs == nullptr || mine->dtype() != theirs->dtype() ||
           !(mine->shape() == theirs->shape()))
         continue;
-      if (CompareWithReference(mine->view(), theirs->view()).mismatches == 0) continue;
+      if (CompareWithReference(mine->view(), theirs->view(), outcome_.reduced).mismatches == 0)
+        continue;
       const plan::Step& step = candidate_.plan->steps[step_index];
       return fmt::format("; the first step that differs is {} '{}' (kernel {}, from ONNX nodes {})",
                          step.op, name, step.kernel, fmt::join(step.sources, ", "));
@@ -262,16 +266,16 @@ std::string DescribePoint(const plan::Plan& plan, std::span<const int64_t> symbo
 
 Result<VerifyOutcome> VerifyPlan(std::shared_ptr<const plan::Plan> candidate,
                                  std::shared_ptr<const plan::Plan> reference, double budget_s,
-                                 const Clock& clock, Parallel* parallel) {
-  FUSEE_TRY(Subject mine, OpenSubject(std::move(candidate), parallel));
+                                 const Clock& clock, Parallel* parallel, const RunTarget& where) {
+  FUSEE_TRY(Subject mine, OpenSubject(std::move(candidate), parallel, where));
   auto theirs = OpenSubject(std::move(reference), parallel);
   if (!theirs.ok()) return std::move(theirs).status().Annotate("the reference plan");
   return Verifier(std::move(mine), std::move(theirs).value(), clock, budget_s).Run();
 }
 
 Result<std::vector<plan::Golden>> RecordGolden(std::shared_ptr<const plan::Plan> candidate,
-                                               Parallel* parallel) {
-  FUSEE_TRY(Subject subject, OpenSubject(std::move(candidate), parallel));
+                                               Parallel* parallel, const RunTarget& where) {
+  FUSEE_TRY(Subject subject, OpenSubject(std::move(candidate), parallel, where));
   std::vector<plan::Golden> golden;
   const auto corners = ProfileCorners(*subject.plan);
   // The minimum, and the maximum when it differs (it stands second).

@@ -8,7 +8,9 @@
 // When an element passes: difference.h.
 //
 // Then batch-row invariance: when every input and output has the same leading dimension, a row must
-// give the same bits in every position of the largest batch, and in the smallest batch.
+// give the same bits in every position of the largest batch, and in the smallest batch. On a device
+// other than the CPU, where tuned points have tactics of their own: the same bits in every position
+// of each tuned batch, and results within tolerance in the smallest.
 #pragma once
 
 #include <memory>
@@ -17,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "compiler/corners.h"
 #include "device/parallel.h"
 #include "plan/plan.h"
 
@@ -32,7 +35,8 @@ struct VerifyOutcome {
   bool batch_invariant = false;
   std::string batch_note;  // why it was not checked
   std::string
-      refused_alike;   // the first input that plan and reference both refused, with the reason
+      refused_alike;  // the first input that plan and reference both refused, with the reason
+  DType reduced = DType::kF32;  // the lower precision it was measured by (difference.h)
   size_t skipped = 0;  // comparisons not started because they would not fit the time budget
   // Corners the caller has to verify step by step (sampled.h): too expensive to run the whole
   // reference at; or their outputs differ in the way of a model that amplifies rounding, then doubt
@@ -45,18 +49,20 @@ struct VerifyOutcome {
   std::vector<Corner> to_sample;
 };
 
-// Candidate and reference have the same symbols, inputs and outputs. Runs those comparisons
+// Candidate and reference have the same symbols, inputs and outputs. The reference runs on the CPU,
+// the candidate where it is for. Runs those comparisons
 // that are predicted to fit budget_s of clock time; corners with ordinary values that do not are in
 // to_sample. Errors: a run that failed (annotated with the corner); a comparison that failed is not
 // an error but outcome.passed
 // == false.
 Result<VerifyOutcome> VerifyPlan(std::shared_ptr<const plan::Plan> candidate,
                                  std::shared_ptr<const plan::Plan> reference, double budget_s,
-                                 const Clock& clock, Parallel* parallel);
+                                 const Clock& clock, Parallel* parallel,
+                                 const RunTarget& where = {});
 
 // Digests of the candidate's outputs at the profile's minimum and maximum, for replay at load.
 Result<std::vector<plan::Golden>> RecordGolden(std::shared_ptr<const plan::Plan> candidate,
-                                               Parallel* parallel);
+                                               Parallel* parallel, const RunTarget& where = {});
 
 // "image=uniform, batch=32" style: a corner in words.
 std::string DescribePoint(const plan::Plan& plan, std::span<const int64_t> symbol_values);

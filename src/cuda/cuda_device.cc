@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "cuda/copy_pieces.h"
+#include "cuda/driver_watch.h"
 #include "cuda/error.h"
 #include "cuda/libraries.h"
 
@@ -74,6 +75,8 @@ class CudaDevice final : public Device {
   }
   uint64_t allocated_bytes() const override { return allocated_; }
   Result<uint64_t> OverheadBytes() override;
+  Status WatchDriver() override { return cuda::WatchDriver(); }
+  DriverCalls driver_calls() const override { return CountedDriverCalls(); }
   Status InjectStickyFault(DeviceQueue& queue) override;
 
   // Every call of queues and memory ends here, so that a sticky fault is remembered.

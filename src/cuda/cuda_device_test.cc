@@ -169,6 +169,15 @@ TEST_F(CudaGpu, TimesItself) {
   EXPECT_LT(*us, 1e6);
 }
 
+TEST_F(CudaGpu, CountsWhatTheDriverIsAskedFor) {
+  if (const Status status = device_->WatchDriver(); !status.ok()) GTEST_SKIP() << status.message();
+  const DriverCalls before = device_->driver_calls();
+  { auto memory = std::move(device_->Allocate(1 << 20)).value(); }
+  const DriverCalls after = device_->driver_calls();
+  EXPECT_EQ(after.allocations, before.allocations + 1);
+  EXPECT_EQ(after.frees, before.frees + 1);
+}
+
 // In a process of its own, which the fault makes useless, as it would a worker.
 TEST_F(CudaGpu, KnowsAStickyFaultAndStaysFailed) {
   // The driver does not survive a fork, so the process starts again from main.

@@ -63,6 +63,11 @@ Result<void*> CudnnLibrary() {
   return *library;
 }
 
+Result<void*> CuptiLibrary() {
+  static const Result<void*>* const library = new Result<void*>(Open("libcupti.so.13"));
+  return *library;
+}
+
 uint64_t CublasLtVersion() { return Version(CublasLtLibrary(), "cublasLtGetVersion"); }
 uint64_t CudnnVersion() { return Version(CudnnLibrary(), "cudnnGetVersion"); }
 

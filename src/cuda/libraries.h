@@ -15,6 +15,7 @@ namespace fusee::cuda {
 // naming the library, what was tried and the remedy.
 Result<void*> CublasLtLibrary();
 Result<void*> CudnnLibrary();
+Result<void*> CuptiLibrary();
 
 // Their versions as they report them (130100, 91900); 0 when absent.
 uint64_t CublasLtVersion();

@@ -103,6 +103,13 @@ class DeviceQueue {
   virtual Result<double> ElapsedMicroseconds() = 0;
 };
 
+// What the driver was asked for since Device::WatchDriver, by anything in this process.
+struct DriverCalls {
+  uint64_t allocations = 0;
+  uint64_t frees = 0;
+  uint64_t code_loads = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -123,6 +130,11 @@ class Device {
   // them since the device was opened (context, modules, libraries): the overhead of the process.
   virtual uint64_t allocated_bytes() const = 0;
   virtual Result<uint64_t> OverheadBytes() = 0;
+
+  // Counts driver calls from now on: for benchmarks and tests, which check that a ready plan makes
+  // none of these. Errors: kUnavailable where the driver cannot be watched.
+  virtual Status WatchDriver() { return Status(StatusCode::kUnavailable, "nothing to watch"); }
+  virtual DriverCalls driver_calls() const { return {}; }
 
   // Fault injection for tests of supervision: makes the next synchronisation fail the way an
   // illegal address does. The device is then lost to this process.

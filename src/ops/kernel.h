@@ -126,6 +126,9 @@ struct KernelDef {
   bool reference = false;       // the plain double-accumulating kernel
   uint32_t in_place_inputs =
       0;  // bit i: result 0 may share operand i's memory when their sizes are equal
+  // False: bits of one item or row of the result may depend on how many there are (a library
+  // chooses an algorithm by the shape).
+  bool batch_invariant = true;
   // kUnimplemented with the reason when this tactic does not take such a step; kInvalidArgument
   // when no kernel could.
   Result<std::unique_ptr<BoundKernel>> (*bind)(const StepSpec& spec) = nullptr;
@@ -136,6 +139,9 @@ struct KernelDef {
   // empty. The spec's shapes are exact (is_static). Called at build only; may query libraries.
   Result<std::vector<Configuration>> (*configurations)(const StepSpec& spec,
                                                        Device& device) = nullptr;
+  // The vendor library it calls, by its name in plans ("cublaslt", "cudnn"); empty: none. A plan
+  // with such a step is pinned to the version that the builder's device had.
+  std::string_view library = {};
 };
 
 // The kernels of one device kind. Immutable, thread-safe.

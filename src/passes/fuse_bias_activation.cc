@@ -139,7 +139,7 @@ Result<std::string> FuseBias(ir::Graph& graph, ir::NodeId id, int product,
   if (!bias.valid()) return "what is added is not one number per column"s;
   AbsorbProducer(graph, id, target_id);
   ir::Node& node = graph.node(id);
-  node.inputs.resize(3);
+  node.inputs.resize(std::max<size_t>(node.inputs.size(), 3));  // a residual stays where it is
   node.inputs[2] = bias;
   node.attrs.Erase("beta");  // Gemm scales c by beta; without c it had no effect
   dead->push_back(target_id);

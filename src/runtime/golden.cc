@@ -49,12 +49,11 @@ Result<std::vector<Sha256Digest>> RunGolden(Context& context,
   return digests;
 }
 
-Status ReplayGolden(const std::shared_ptr<const LoadedPlan>& plan, Parallel* parallel) {
-  const auto& golden = plan->plan().certificate.golden;
-  if (golden.empty()) return OkStatus();
-  FUSEE_TRY(auto context, Context::Create(plan, {.parallel = parallel}));
+Status ReplayGolden(Context& context) {
+  const plan::Plan& plan = context.plan().plan();
+  const auto& golden = plan.certificate.golden;
   for (size_t g = 0; g < golden.size(); ++g) {
-    auto digests = RunGolden(*context, golden[g].symbol_values, golden[g].fill, golden[g].seed);
+    auto digests = RunGolden(context, golden[g].symbol_values, golden[g].fill, golden[g].seed);
     if (!digests.ok())
       return std::move(digests).status().Annotate(fmt::format("golden point {}", g));
     for (size_t i = 0; i < digests->size(); ++i) {
@@ -62,11 +61,17 @@ Status ReplayGolden(const std::shared_ptr<const LoadedPlan>& plan, Parallel* par
       return FailedPrecondition(
           fmt::format("golden point {}: output '{}' has other bits than when the plan was verified "
                       "(sha256 {}, expected {}); this machine computes differently: rebuild here",
-                      g, plan->plan().outputs[i].name, ToHex((*digests)[i]).substr(0, 16),
+                      g, plan.outputs[i].name, ToHex((*digests)[i]).substr(0, 16),
                       ToHex(golden[g].output_digests[i]).substr(0, 16)));
     }
   }
   return OkStatus();
+}
+
+Status ReplayGolden(const std::shared_ptr<const LoadedPlan>& plan, Parallel* parallel) {
+  if (plan->plan().certificate.golden.empty()) return OkStatus();
+  FUSEE_TRY(auto context, Context::Create(plan, {.parallel = parallel}));
+  return ReplayGolden(*context);
 }
 
 }  // namespace fusee::runtime

@@ -32,8 +32,12 @@ Result<std::vector<Sha256Digest>> RunGolden(Context& context,
                                             std::span<const int64_t> symbol_values, Fill fill,
                                             uint64_t seed);
 
-// Replays every golden point of the plan. Errors: kFailedPrecondition naming the first point and
+// Replays every golden point of the context's plan on it; inputs and outputs are unbound
+// afterwards, shapes are the last point's. Errors: kFailedPrecondition naming the first point and
 // output that differ.
+Status ReplayGolden(Context& context);
+
+// The same on a context of its own.
 Status ReplayGolden(const std::shared_ptr<const LoadedPlan>& plan, Parallel* parallel);
 
 }  // namespace fusee::runtime

@@ -9,7 +9,8 @@
 // heads*dim_v].
 //
 // One type for q, k, v and y: f32, f64, f16 or bf16; below f64 sums and softmax are at least f32. A
-// row of which every bias is -infinity is NaN, as Softmax has it; without keys (seq_k 0) y is 0.
+// row of which every bias is -infinity is NaN, as Softmax has it; with the attribute zero_nan_rows
+// a row whose weights are NaN is 0 (exporters guard Softmax so). Without keys (seq_k 0) y is 0.
 #pragma once
 
 #include <array>
@@ -20,6 +21,7 @@ namespace fusee::ops {
 
 struct AttentionParams {
   bool packed = false;
+  bool zero_nan_rows = false;
   int64_t heads = 1;
   double scale = 1;
   DType dtype = DType::kInvalid;

@@ -9,8 +9,11 @@ Result<AttentionParams> ParseAttention(const StepSpec& spec) {
   FUSEE_TRY(int64_t packed, spec.attrs->Int("packed_qkv", 0));
   FUSEE_TRY(p.heads, spec.attrs->Int("num_heads", 0));
   FUSEE_TRY(p.scale, spec.attrs->Float("scale", 1));
+  FUSEE_TRY(int64_t zero, spec.attrs->Int("zero_nan_rows", 0));
   p.packed = packed != 0;
+  p.zero_nan_rows = zero != 0;
   if (packed != 0 && packed != 1) return BadStep(spec, "packed_qkv should be 0 or 1");
+  if (zero != 0 && zero != 1) return BadStep(spec, "zero_nan_rows should be 0 or 1");
   if (p.heads < 1 || p.heads >= (int64_t{1} << 31))
     return BadStep(spec, "num_heads should be positive");
   if (spec.inputs.empty() || spec.inputs.size() > 4 || !spec.has_input(0) ||

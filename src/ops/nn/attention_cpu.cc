@@ -276,10 +276,13 @@ class AttentionCpu final : public BoundKernel {
     for (int64_t i = 0; i < rows; ++i, y += y_stride) {
       // Without keys there is nothing to divide, and y is 0 already.
       const float sum = s.seq_k == 0 ? 1.0f : sums[i];
-      if constexpr (std::is_same_v<T, float>) {
-        for (int64_t d = 0; d < s.dim_v; ++d) y[d] = y[d] / sum;
-      } else {
-        for (int64_t d = 0; d < s.dim_v; ++d) y[d] = T(lane.results[i * width + d] / sum);
+      const bool zero = params_.zero_nan_rows && sum != sum;
+      for (int64_t d = 0; d < s.dim_v; ++d) {
+        if constexpr (std::is_same_v<T, float>) {
+          y[d] = zero ? 0.0f : y[d] / sum;
+        } else {
+          y[d] = T(zero ? 0.0f : lane.results[i * width + d] / sum);
+        }
       }
     }
   }

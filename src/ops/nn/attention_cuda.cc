@@ -46,6 +46,7 @@ Result<AttentionArgsCuda> MakeAttentionArgsCuda(const AttentionParams& params, c
   // A head starts at a multiple of its width in a row, so that widths decide for all of them.
   a.aligned = s.dim % 8 == 0 && s.dim_v % 8 == 0 && IsAligned(a.q) && IsAligned(a.k) &&
               IsAligned(a.v) && BitsPerElement(params.dtype) == 16;
+  a.zero_nan_rows = params.zero_nan_rows;
   a.scale = static_cast<float>(params.scale);
   a.q_row = s.q_row;
   a.k_row = s.k_row;

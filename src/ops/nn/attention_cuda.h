@@ -13,6 +13,7 @@ struct AttentionArgsCuda {
   void* y = nullptr;
   int heads = 1, seq_q = 0, seq_k = 0, dim = 0, dim_v = 0;
   int query_tiles = 0;
+  bool zero_nan_rows = false;
   bool aligned = false;  // q, k and v may be read 16 bytes at a time
   float scale = 1;
   // Row strides of q, k, v and y in elements; all hold every head of a position.

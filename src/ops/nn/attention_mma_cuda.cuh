@@ -142,13 +142,14 @@ __device__ __forceinline__ void StoreRows(const AttentionArgsCuda& args, Attenti
     sum += __shfl_xor_sync(0xFFFFFFFFu, sum, 2);
     // No keys: 0. Only keys of weight 0: 0/0, as softmax has it.
     const float inverse = args.seq_k == 0 ? 0.0f : 1.0f / sum;
+    const bool zero = args.zero_nan_rows && sum != sum;
     if (row + 8 * r >= args.seq_q) continue;
     T* to = y + (row + 8 * r) * args.y_row;
 #pragma unroll
     for (int d = 0; d < kDim / 8; ++d) {
       const int column = d * 8 + lane % 4 * 2;
-      const float x0 = rows.result[d][2 * r] * inverse;
-      const float x1 = rows.result[d][2 * r + 1] * inverse;
+      const float x0 = zero ? 0.0f : rows.result[d][2 * r] * inverse;
+      const float x1 = zero ? 0.0f : rows.result[d][2 * r + 1] * inverse;
       if (pairs && column < args.dim_v) {
         *reinterpret_cast<uint32_t*>(to + column) = cuda::PackHalves<T>(x0, x1);
       } else {

@@ -90,9 +90,9 @@ class AttentionRef final : public BoundKernel {
       for (int64_t d = 0; d < s.dim_v; ++d)
         y[d] += weight * LoadDouble<T>(v, s.ValueAt(b, h, j) + d);
     }
+    const bool zero = s.seq_k == 0 || (params_.zero_nan_rows && sum != sum);
     for (int64_t d = 0; d < s.dim_v; ++d) {
-      StoreElement(args.outputs[0].data, s.Result(b, h, i) + d,
-                   RoundTo<T>(s.seq_k == 0 ? 0 : y[d] / sum));
+      StoreElement(args.outputs[0].data, s.Result(b, h, i) + d, RoundTo<T>(zero ? 0 : y[d] / sum));
     }
   }
 

@@ -154,6 +154,7 @@ __global__ void __launch_bounds__(kSimtThreads)
     for (int mask = 16; mask > 0; mask /= 2) total += __shfl_xor_sync(0xFFFFFFFFu, total, mask);
     // No keys: 0. Only keys of weight 0: 0/0, as softmax has it.
     if (args.seq_k == 0) total = 1;
+    const bool zero = args.zero_nan_rows && total != total;
     if (row + r >= args.seq_q) continue;
 #pragma unroll
     for (int p = 0; p < kParts; ++p) {
@@ -161,9 +162,9 @@ __global__ void __launch_bounds__(kSimtThreads)
       if (d >= args.dim_v) continue;
       T* to = y + (row + r) * args.y_row + d;
       if constexpr (std::is_same_v<T, double>)
-        *to = result[r][p] / total;
+        *to = zero ? 0.0 : result[r][p] / total;
       else
-        *to = cuda::FromFloat<T>(result[r][p] / total);
+        *to = cuda::FromFloat<T>(zero ? 0.0f : result[r][p] / total);
     }
   }
 }

@@ -112,6 +112,18 @@ TEST(FusedAttention, ARowWithoutAnyKeyLeftIsNan) {
   }
 }
 
+TEST(FusedAttention, ZeroNanRowsZeroesThoseRowsOnly) {
+  KernelCall call = Attention({1, 1, 2, 2, 1, 1});
+  call.attrs.Set("zero_nan_rows", int64_t{1});
+  call.inputs.push_back(Tensor::Of<float>(Shape{2, 2}, {-INFINITY, -INFINITY, 0, -INFINITY}));
+  for (const KernelDef* kernel : TacticsUnderTest("FusedAttention")) {
+    if (kernel->isa > HostCpu().isa) continue;
+    auto y = RunKernel(kernel->id, call);
+    ASSERT_TRUE(y.ok());
+    EXPECT_THAT(Floats((*y)[0]), ElementsAre(0, Floats(call.inputs[2])[0])) << kernel->id;
+  }
+}
+
 TEST(FusedAttention, WithoutKeysTheResultIsZero) {
   const KernelCall call = Attention({1, 1, 2, 0, 3, 1});
   EXPECT_THAT(Floats(RunReference(call)[0]), ElementsAre(0, 0));

@@ -1,5 +1,6 @@
 #include "ops/nn/epilogue.h"
 
+#include "ops/norm/lanes.h"
 #include "tensor/math_inline.h"
 
 namespace fusee::ops {
@@ -39,28 +40,40 @@ template <ActivationKind kKind>
   }
 }
 
-// Whether there is a residual is a constant too: the loops without one read no third stream.
+// Always inlined, as Activate is: what a compiler inlines late it has given branches, and the loop
+// around it does not vectorise.
+template <ActivationKind kKind, bool kResidual>
+[[gnu::always_inline]] inline float Finish(float sum, const float* residual, int64_t j, float alpha,
+                                           float beta) {
+  if constexpr (kResidual) sum = sum + residual[j];
+  return Activate<kKind>(sum, alpha, beta);
+}
+
+// Whether there is a residual is a constant too: the loops without one read no third stream. What a
+// loop reads besides y is kept in locals and declared independent of y, so that it is read once.
 template <ActivationKind kKind, bool kResidual>
 void Rows(const Epilogue& e, int64_t row, int64_t column, int64_t rows, int64_t columns, float* y,
           int64_t stride) {
   const float alpha = static_cast<float>(e.activation.alpha);
   const float beta = static_cast<float>(e.activation.beta);
+  const float scale = e.alpha;
+  const float c_scale = e.beta;
   for (int64_t i = 0; i < rows; ++i, y += stride) {
-    const float* residual = kResidual ? e.residual + (row + i) * e.residual_row + column : nullptr;
-    const auto finish = [&](float sum, int64_t j) {
-      if constexpr (kResidual) sum = sum + residual[j];
-      y[j] = Activate<kKind>(sum, alpha, beta);
-    };
-    if (e.c == nullptr) {
-      for (int64_t j = 0; j < columns; ++j) finish(e.alpha * y[j], j);
-      continue;
-    }
-    const float* c = e.c + (row + i) * e.c_row + column * e.c_col;
-    if (e.c_col == 0) {
-      const float add = e.beta * *c;
-      for (int64_t j = 0; j < columns; ++j) finish(e.alpha * y[j] + add, j);
+    const float* r = kResidual ? e.residual + (row + i) * e.residual_row + column : nullptr;
+    const float* c = e.c == nullptr ? nullptr : e.c + (row + i) * e.c_row + column * e.c_col;
+    if (c == nullptr) {
+      FUSEE_INDEPENDENT_LOOP
+      for (int64_t j = 0; j < columns; ++j)
+        y[j] = Finish<kKind, kResidual>(scale * y[j], r, j, alpha, beta);
+    } else if (e.c_col == 0) {
+      const float add = c_scale * *c;
+      FUSEE_INDEPENDENT_LOOP
+      for (int64_t j = 0; j < columns; ++j)
+        y[j] = Finish<kKind, kResidual>(scale * y[j] + add, r, j, alpha, beta);
     } else {
-      for (int64_t j = 0; j < columns; ++j) finish(e.alpha * y[j] + e.beta * c[j], j);
+      FUSEE_INDEPENDENT_LOOP
+      for (int64_t j = 0; j < columns; ++j)
+        y[j] = Finish<kKind, kResidual>(scale * y[j] + c_scale * c[j], r, j, alpha, beta);
     }
   }
 }

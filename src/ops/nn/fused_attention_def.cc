@@ -1,6 +1,6 @@
 // FusedAttention: softmax(scale * Q K^T + bias) V for each head. Never in a model: a pass makes it
 // of the operators that exporters spell attention with. Operands and attributes (num_heads, scale,
-// packed_qkv) are described in attention.h.
+// packed_qkv, zero_nan_rows) are described in attention.h.
 #include <fmt/format.h>
 
 #include "ops/op_def.h"
@@ -40,7 +40,10 @@ Status InferFusedAttention(InferContext& c) {
   FUSEE_TRY(int64_t packed, c.attrs().Int("packed_qkv", 0));
   FUSEE_TRY(int64_t heads, c.attrs().Int("num_heads", 0));
   FUSEE_TRY(double scale, c.attrs().Float("scale", 1));
+  FUSEE_TRY(int64_t zero, c.attrs().Int("zero_nan_rows", 0));
   static_cast<void>(scale);  // any number will do, of the right type
+  if (packed < 0 || packed > 1 || zero < 0 || zero > 1)
+    return c.Error("packed_qkv and zero_nan_rows should be 0 or 1");
   FUSEE_TRY(CheckOperands(c, packed != 0, heads));
   const ir::SymShape& q = c.shape(0);
   const ir::SymShape& k = packed != 0 ? q : c.shape(1);

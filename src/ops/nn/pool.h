@@ -8,6 +8,7 @@
 #pragma once
 
 #include "ops/kernel.h"
+#include "ops/nn/taps.h"
 #include "ops/nn/window.h"
 
 namespace fusee::ops {

@@ -100,12 +100,7 @@ int64_t AverageDivisor(const Window& w, bool include_pad, const Spatial& at) {
     const int64_t begin = at[a] * w.stride[a] - w.pad_begin[a];
     const int64_t low = include_pad ? -w.pad_begin[a] : 0;
     const int64_t high = w.in[a] + (include_pad ? w.pad_end[a] : 0);
-    // Taps k with low <= begin + k dilation < high.
-    const int64_t first = begin >= low ? 0 : (low - begin + w.dilation[a] - 1) / w.dilation[a];
-    const int64_t last =
-        begin >= high ? 0
-                      : std::min(w.kernel[a], (high - begin + w.dilation[a] - 1) / w.dilation[a]);
-    count *= std::max<int64_t>(last - first, 0);
+    count *= TapsBetween(begin, w.kernel[a], w.dilation[a], low, high).count();
   }
   return count;
 }

@@ -46,7 +46,8 @@ struct RowOperand {
   int rank = 0;
   std::array<int64_t, kMaxRank> dims{}, strides{};
 
-  int64_t Index(int64_t j) const {
+  // constexpr: code of every device may call it.
+  constexpr int64_t Index(int64_t j) const {
     if (contiguous) return j;
     int64_t index = 0;
     for (int i = rank - 1; i >= 0; --i) {

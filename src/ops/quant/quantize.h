@@ -19,6 +19,21 @@ struct QuantParams {
 // Reads attributes axis and block_size. Operands: 0 tensor, 1 scale, 2 optional zero point.
 Result<QuantParams> ReadQuant(const StepSpec& spec);
 
+// QuantizeLinear's: also the type in which x / scale is rounded, and the range of the result's
+// type.
+struct QuantizeParams {
+  QuantParams quant;
+  DType precision = DType::kF32;
+  double low = 0, high = 0;
+};
+
+// The whole of bind but for the choice of a kernel. x: f32, f16, bf16 or i32; scale and precision:
+// f32, f16 or bf16; y and zero point: u8, i8, u16 or i16. Errors: kInvalidArgument.
+Result<QuantizeParams> ReadQuantize(const StepSpec& spec);
+// The same of DequantizeLinear. x and zero point: u8, i8, u16, i16 or i32; scale and y: f32, f16 or
+// bf16.
+Result<QuantParams> ReadDequantize(const StepSpec& spec);
+
 // Refuses scales, zero points and results that do not have the shapes above.
 Status CheckQuant(std::string_view op, const QuantParams& params, const RunArgs& args);
 

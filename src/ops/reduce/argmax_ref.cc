@@ -1,29 +1,9 @@
 // ArgMax and ArgMin over operand [outer, n, inner]. A NaN is more extreme than any number, as in
 // numpy.
-#include "ops/movement/kernel_support.h"
+#include "ops/reduce/pick.h"
 
 namespace fusee::ops {
 namespace {
-
-struct Params {
-  int rank = 0;
-  int axis = 0;
-  bool keepdims = true;
-  bool last = false;
-};
-
-Status Check(const Params& params, const RunArgs& args) {
-  const Shape& in = args.inputs[0].shape;
-  if (in.rank() != params.rank) return InvalidArgument("ArgMax: the operand has another rank");
-  if (in[params.axis] == 0)
-    return InvalidArgument("ArgMax: the axis of " + in.ToString() + " has no elements");
-  Shape want;
-  for (int i = 0; i < params.rank; ++i) {
-    if (i != params.axis) want.push_back(in[i]);
-    if (i == params.axis && params.keepdims) want.push_back(1);
-  }
-  return ExpectShape("ArgMax", "result", want, args.outputs[0].shape);
-}
 
 // Comparable form of an element: halves as float, everything else as it is.
 template <typename T>
@@ -35,7 +15,7 @@ auto Comparable(T x) {
 }
 
 template <bool kMax, typename T>
-Status RunTyped(const Params& params, const RunArgs& args) {
+Status RunTyped(const ArgParams& params, const RunArgs& args) {
   const Shape& shape = args.inputs[0].shape;
   const int64_t outer = shape.elements(0, params.axis);
   const int64_t n = shape[params.axis];
@@ -66,18 +46,9 @@ Status RunTyped(const Params& params, const RunArgs& args) {
 
 template <bool kMax>
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {}));
-  if (spec.outputs[0].dtype != DType::kI64) return BadStep(spec, "the result should be i64");
-  Params params;
-  params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-  FUSEE_TRY(const int64_t keepdims, spec.attrs->Int("keepdims", 1));
-  FUSEE_TRY(const int64_t last, spec.attrs->Int("select_last_index", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
-  params.keepdims = keepdims != 0;
-  params.last = last != 0;
+  FUSEE_TRY(const ArgParams params, ReadArg(spec));
   const auto make = [&](auto zero) {
-    return MakeKernel(params, Check, RunTyped<kMax, decltype(zero)>);
+    return MakeKernel(params, CheckArg, RunTyped<kMax, decltype(zero)>);
   };
   switch (spec.inputs[0].dtype) {
     case DType::kF32: return make(float{});

@@ -1,29 +1,10 @@
 // TopK by insertion into the result itself: an element is compared with the worst one kept, and
 // moved up if better. Cost: n comparisons and about k ln(n/k) insertions of up to k moves on data
 // in random order; k*n on data in the worst one. NaN counts as larger than every number.
-#include "ops/movement/kernel_support.h"
+#include "ops/reduce/pick.h"
 
 namespace fusee::ops {
 namespace {
-
-struct Params {
-  int rank = 0;
-  int axis = 0;
-  bool largest = true;
-};
-
-Status Check(const Params& params, const RunArgs& args) {
-  Shape want = args.inputs[0].shape;
-  if (want.rank() != params.rank) return InvalidArgument("TopK: the operand has another rank");
-  const int64_t k = args.dims[0];
-  if (k < 0 || k > want[params.axis]) {
-    return InvalidArgument("TopK: asks for " + std::to_string(k) + " of " +
-                           std::to_string(want[params.axis]) + " elements");
-  }
-  want[params.axis] = k;
-  FUSEE_TRY(ExpectShape("TopK", "values", want, args.outputs[0].shape));
-  return ExpectShape("TopK", "indices", want, args.outputs[1].shape);
-}
 
 template <typename T>
 auto Comparable(T x) {
@@ -43,7 +24,7 @@ bool Before(T a, T b, bool largest) {
 }
 
 template <typename T>
-Status RunTyped(const Params& params, const RunArgs& args) {
+Status RunTyped(const TopKParams& params, const RunArgs& args) {
   const Shape& shape = args.inputs[0].shape;
   const int64_t n = shape[params.axis], k = args.dims[0];
   const int64_t inner = shape.elements(params.axis + 1, params.rank);
@@ -73,16 +54,10 @@ Status RunTyped(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {.min_outputs = 2, .max_outputs = 2, .dims = 1}));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "operand and values"));
-  if (spec.outputs[1].dtype != DType::kI64) return BadStep(spec, "indices should be i64");
-  Params params;
-  params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", -1));
-  FUSEE_TRY(const int64_t largest, spec.attrs->Int("largest", 1));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
-  params.largest = largest != 0;
-  const auto make = [&](auto zero) { return MakeKernel(params, Check, RunTyped<decltype(zero)>); };
+  FUSEE_TRY(const TopKParams params, ReadTopK(spec));
+  const auto make = [&](auto zero) {
+    return MakeKernel(params, CheckTopK, RunTyped<decltype(zero)>);
+  };
   switch (spec.inputs[0].dtype) {
     case DType::kF32: return make(float{});
     case DType::kF64: return make(double{});

@@ -1,0 +1,100 @@
+// A module's device as a worker's, over the fake device: loads a plan, gathers and scatters in the
+// slab, reports what it is.
+#include "worker/module_device.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "base/test_folder.h"
+#include "device/fake_device_test_util.h"
+#include "ops/fake_kernels_test_util.h"
+#include "plan/encode.h"
+#include "plan/plan_test_util.h"
+#include "runtime/golden.h"
+
+namespace fusee::worker {
+namespace {
+
+// y = neg(abs(x) + w), x f32[batch,4], w = 1 2 3 4, for the fake device.
+plan::Plan DevicePlan() {
+  plan::Plan plan = plan::testing::SmallPlan();
+  plan.target.device = "cuda";
+  plan.target.gpu.compute_capability = 90;
+  for (plan::Step& step : plan.steps) {
+    step.kernel = "fake_" + step.kernel;
+    step.device = static_cast<uint8_t>(DeviceKind::kCuda);
+  }
+  return plan;
+}
+
+class ModuleDeviceTest : public ::testing::Test {
+ protected:
+  std::string Save(const plan::Plan& plan) {
+    const auto bytes = plan::Encode(plan);
+    EXPECT_TRUE(bytes.ok()) << bytes.status().ToString();
+    const std::string path = (folder_.path() / "model.plan").string();
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes->data()),
+               static_cast<std::streamsize>(bytes->size()));
+    return path;
+  }
+  const TestFolder folder_;
+  testing::FakeDevice fake_;
+  ModuleDevice device_{&fake_, &ops::FakeKernels()};
+};
+
+TEST_F(ModuleDeviceTest, RunsABatchInTheSlab) {
+  std::vector<float> in(1024), out(1024);
+  ASSERT_TRUE(
+      device_
+          .BindRequestMemory(std::as_bytes(std::span(in)), std::as_writable_bytes(std::span(out)))
+          .ok());
+  auto model = device_.Load(Save(DevicePlan()), "small", 3);
+  ASSERT_TRUE(model.ok()) << model.status().ToString();
+  EXPECT_EQ((*model)->info().version, 3);
+  EXPECT_EQ((*model)->info().memory_bytes, fake_.allocated_bytes());
+
+  for (size_t i = 0; i < 12; ++i) in[100 + i] = static_cast<float>(i) - 5.0f;
+  const ConstTensorView x[] = {{DType::kF32, Shape{2, 4}, &in[100]},
+                               {DType::kF32, Shape{1, 4}, &in[108]}};
+  TensorView y[] = {{DType::kF32, Shape{2, 4}, &out[7]}, {DType::kF32, Shape{1, 4}, &out[500]}};
+  std::vector<ipc::BatchItem> items = {{std::span(x).first(1), std::span(y).first(1)},
+                                       {std::span(x).last(1), std::span(y).last(1)}};
+  ipc::BatchResult times;
+  for (size_t count : {size_t{2}, size_t{1}}) {
+    std::fill(out.begin(), out.end(), 0.0f);
+    const Status status = (*model)->Run(std::span(items).first(count), SteadyClock(), &times);
+    ASSERT_TRUE(status.ok()) << status.ToString();
+    for (size_t i = 0; i < 4 * (count + 1); ++i) {
+      const float got = i < 8 ? out[7 + i] : out[500 + i - 8];
+      EXPECT_EQ(got, -(std::fabs(in[100 + i]) + static_cast<float>(i % 4 + 1))) << i;
+    }
+  }
+  EXPECT_TRUE(device_.Health().ok());
+}
+
+TEST_F(ModuleDeviceTest, ReplaysGoldenRunsOnTheContextThatServes) {
+  plan::Plan plan = DevicePlan();
+  plan.certificate.golden = {{{8}, Fill::kUniform, 7, {Sha256({})}}};
+  const auto model = device_.Load(Save(plan), "small", 1);
+  EXPECT_EQ(model.status().code(), StatusCode::kFailedPrecondition) << model.status().ToString();
+  EXPECT_NE(model.status().message().find("golden point 0"), std::string::npos);
+}
+
+TEST_F(ModuleDeviceTest, RefusesAPlanForAnotherDevice) {
+  EXPECT_EQ(device_.Load(Save(plan::testing::SmallPlan()), "small", 1).status().code(),
+            StatusCode::kFailedPrecondition);
+  EXPECT_NE(device_.description().find("fake GPU"), std::string::npos);
+}
+
+TEST(OpenDevice, SaysWhichDevicesAreAbsent) {
+  const auto cuda = OpenDevice("cuda:99", {});
+  EXPECT_EQ(cuda.status().code(), StatusCode::kNotFound) << cuda.status().ToString();
+  EXPECT_EQ(OpenDevice("tpu", {}).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(OpenDevice("cpu", {.threads = 1}).ok());
+}
+
+}  // namespace
+}  // namespace fusee::worker
