@@ -19,7 +19,7 @@
  * Threads. A plan is immutable: use it from any number of threads. A context and a status belong to
  *   one thread at a time. A thread pool may serve several contexts; their parallel parts then take
  *   turns. No global state, no logging, no signal handlers, no environment except FUSEE_MAX_ISA,
- *   which lowers the instruction set used.
+ *   which lowers the instruction set used, and what fusee_device_open names.
  * Memory. fusee_context_create takes everything; after the first run at a shape, a run allocates
  *   nothing.
  * Versions. Structs begin with struct_size, which the caller sets to sizeof: older and newer
@@ -136,6 +136,32 @@ FUSEE_API int fusee_threads_width(const fusee_threads* threads) FUSEE_NOEXCEPT;
 /* After every context that uses it is gone. NULL is allowed. */
 FUSEE_API void fusee_threads_free(fusee_threads* threads) FUSEE_NOEXCEPT;
 
+/* --- devices
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct fusee_device fusee_device;
+
+/* Opens a device: "cuda", "cuda:1". Loads libfusee_cuda.so (beside the program, in ../lib, or where
+ * FUSEE_MODULE_PATH says) and makes the device's context. For "cpu" *out is NULL, which is what
+ * loading takes. FUSEE_UNAVAILABLE: no module, driver or device; the message says which. */
+FUSEE_API FUSEE_MUST_USE fusee_status* fusee_device_open(const char* name,
+                                                         fusee_device** out) FUSEE_NOEXCEPT;
+/* After every plan on it is gone. NULL is allowed. */
+FUSEE_API void fusee_device_free(fusee_device* device) FUSEE_NOEXCEPT;
+
+typedef struct fusee_device_info {
+  size_t struct_size;
+  const char* kind; /* "cuda"; lives as long as the device, as name does */
+  const char* name; /* "NVIDIA H200" */
+  int32_t ordinal, compute_capability, multiprocessors;
+  int32_t driver_version; /* 13000 for CUDA 13.0 */
+  uint64_t memory_bytes, memory_free_bytes;
+  uint64_t cublaslt_version, cudnn_version; /* 0: cannot be loaded */
+} fusee_device_info;
+FUSEE_API FUSEE_MUST_USE fusee_status* fusee_device_get_info(
+    const fusee_device* device, fusee_device_info* info) FUSEE_NOEXCEPT;
+
 /* --- plans
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -150,6 +176,8 @@ typedef struct fusee_load_options {
                       while in use then raises SIGBUS. 0: a private copy in huge pages */
   fusee_threads*
       threads; /* borrowed for the call, may be NULL: helps with digests and the golden replay */
+  fusee_device* device; /* what a plan for another device than the CPU runs on; borrowed until the
+                           plan and all its contexts are gone. NULL: the CPU */
 } fusee_load_options;
 
 /* Loads and checks a plan completely: digests, structure, memory, kernels, golden outputs. options
@@ -178,6 +206,8 @@ typedef struct fusee_plan_info {
   uint64_t weights_bytes;
   uint64_t activation_bytes, io_bytes, state_bytes, workspace_bytes;
   uint64_t context_bytes; /* what one context takes: the sum of the line above */
+  const char* device;     /* "cpu", "cuda"; lives as long as the plan */
+  size_t host_step_count; /* of a plan for another device: steps that run on the CPU */
 } fusee_plan_info;
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_plan_get_info(const fusee_plan* plan,
                                                            fusee_plan_info* info) FUSEE_NOEXCEPT;
@@ -252,9 +282,14 @@ typedef enum fusee_verdict {
   FUSEE_VERDICT_INCOMPATIBLE = 2
 } fusee_verdict;
 /* Will the plan at path run on this machine? Reads its first 4 KiB only. report (may be NULL) gets
- * the findings as JSON; free it with fusee_text_free. */
+ * the findings as JSON; free it with fusee_text_free. A plan for a GPU is incompatible here;
+ * fusee_plan_check_on judges it by a device that was opened (NULL: as fusee_plan_check). */
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_plan_check(const char* path, fusee_verdict* verdict,
                                                         char** report) FUSEE_NOEXCEPT;
+FUSEE_API FUSEE_MUST_USE fusee_status* fusee_plan_check_on(const char* path,
+                                                           const fusee_device* device,
+                                                           fusee_verdict* verdict,
+                                                           char** report) FUSEE_NOEXCEPT;
 
 /* --- contexts
  * ------------------------------------------------------------------------------------------------------
@@ -266,6 +301,8 @@ typedef struct fusee_context_options {
   size_t struct_size;
   fusee_threads* threads; /* borrowed until the context is freed; NULL: the calling thread alone */
   int small_pages;        /* 1: do not ask for huge pages */
+  int no_graphs;    /* of plans on a device; 1: launch step by step, capture no graph a bucket */
+  int no_transfers; /* of plans on a device; 1: a run moves neither inputs nor outputs */
 } fusee_context_options;
 
 /* Takes all memory that runs will need. Inputs start at the profile's optimum, zeroed. options may
@@ -323,6 +360,10 @@ FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_prepare(fusee_context* cont
 /* Runs the plan; blocks until the outputs are complete. On error outputs are unspecified, the
  * context stays usable. */
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_run(fusee_context* context) FUSEE_NOEXCEPT;
+/* A run on a device, timed by the device itself: microseconds from the first to the last of its
+ * work. FUSEE_FAILED_PRECONDITION for a plan on the CPU. */
+FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_run_device_timed(fusee_context* context,
+                                                                      double* us) FUSEE_NOEXCEPT;
 /* Index of the smallest bucket that covers the last prepared shapes, or -1. */
 FUSEE_API int64_t fusee_context_bucket(const fusee_context* context) FUSEE_NOEXCEPT;
 

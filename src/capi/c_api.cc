@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "capi/give.h"
 #include "capi/handles.h"
 #include "device/arena.h"
 #include "device/cpu_features.h"
@@ -23,16 +24,15 @@ using fusee::OkStatus;
 using fusee::Result;
 using fusee::Shape;
 using fusee::Status;
+using fusee::capi::Give;
+using fusee::capi::GiveInfo;
+using fusee::capi::NullArgument;
 namespace plan = fusee::plan;
 namespace runtime = fusee::runtime;
 
 namespace {
 
 static_assert(FUSEE_MAX_RANK == fusee::kMaxRank);
-
-fusee_status* Give(Status status) {
-  return status.ok() ? nullptr : new (std::nothrow) fusee_status{std::move(status)};
-}
 
 // Reads the caller's options struct: what the caller's version lacks stays at its default. A
 // struct_size that was not set is refused: taken as it is, every option would be ignored unsaid.
@@ -46,27 +46,6 @@ Result<Options> ReadOptions(const Options* given) {
   }
   std::memcpy(&options, given, std::min(given->struct_size, sizeof(Options)));
   return options;
-}
-
-// Writes an info struct: no more than the caller's version has room for. False when struct_size was
-// not set.
-template <typename Info>
-bool WriteInfo(Info value, Info* out) {
-  if (out == nullptr || out->struct_size < sizeof(size_t)) return false;
-  value.struct_size = out->struct_size;
-  std::memcpy(out, &value, std::min(out->struct_size, sizeof(Info)));
-  return true;
-}
-
-template <typename Info>
-fusee_status* GiveInfo(const Info& value, Info* out) {
-  return WriteInfo(value, out)
-             ? nullptr
-             : Give(InvalidArgument("set the struct's struct_size to sizeof it first"));
-}
-
-fusee_status* NullArgument(const char* what) {
-  return Give(InvalidArgument(fmt::format("{} is NULL", what)));
 }
 
 fusee_status* NoSuch(const char* what, size_t index, size_t count) {
@@ -103,6 +82,10 @@ runtime::LoadOptions ToLoadOptions(const fusee_load_options& o) {
   options.weights =
       o.map_weights != 0 ? runtime::WeightsMemory::kMapped : runtime::WeightsMemory::kPrivate;
   options.parallel = o.threads != nullptr ? &o.threads->pool : nullptr;
+  if (o.device != nullptr) {
+    options.device = o.device->device.get();
+    options.kernels = o.device->kernels;
+  }
   return options;
 }
 
@@ -251,6 +234,8 @@ fusee_status* fusee_plan_get_info(const fusee_plan* handle, fusee_plan_info* inf
   value.state_bytes = p.state_bytes;
   value.workspace_bytes = p.workspace_bytes;
   value.context_bytes = handle->loaded->context_bytes();
+  value.device = p.target.device.c_str();
+  value.host_step_count = plan::HostStepCount(p);
   return GiveInfo(value, info);
 }
 
@@ -317,6 +302,11 @@ fusee_status* fusee_plan_describe(const fusee_plan* handle, fusee_text_kind kind
 }
 
 fusee_status* fusee_plan_check(const char* path, fusee_verdict* verdict, char** report) noexcept {
+  return fusee_plan_check_on(path, nullptr, verdict, report);
+}
+
+fusee_status* fusee_plan_check_on(const char* path, const fusee_device* device,
+                                  fusee_verdict* verdict, char** report) noexcept {
   if (path == nullptr || verdict == nullptr)
     return NullArgument(path == nullptr ? "path" : "verdict");
   auto file = fusee::MappedFile::Open(path);
@@ -330,6 +320,7 @@ fusee_status* fusee_plan_check(const char* path, fusee_verdict* verdict, char** 
   host.isa = static_cast<uint8_t>(fusee::HostCpu().isa);
   host.memory_bytes = fusee::UsableMemoryBytes();
   host.format_version = plan::kFormatVersion;
+  if (device != nullptr) host.gpu = fusee::capi::FactsOf(device->device->info());
   const plan::CheckReport result = plan::Check(*header, host);
   *verdict = static_cast<fusee_verdict>(result.verdict);
   if (report != nullptr) *report = CopyText(plan::CheckJson(result));
@@ -345,7 +336,9 @@ fusee_status* fusee_context_create(const fusee_plan* handle, const fusee_context
   if (!given.ok()) return Give(std::move(given).status());
   auto context = runtime::Context::Create(
       handle->loaded, {.parallel = given->threads != nullptr ? &given->threads->pool : nullptr,
-                       .huge_pages = given->small_pages == 0});
+                       .huge_pages = given->small_pages == 0,
+                       .graphs = given->no_graphs == 0,
+                       .transfers = given->no_transfers == 0});
   if (!context.ok()) return Give(std::move(context).status());
   auto result = std::make_unique<fusee_context>();
   result->context = std::move(context).value();
@@ -407,6 +400,14 @@ fusee_status* fusee_context_prepare(fusee_context* handle) noexcept {
 }
 fusee_status* fusee_context_run(fusee_context* handle) noexcept {
   return Give(handle->context->Run());
+}
+
+fusee_status* fusee_context_run_device_timed(fusee_context* handle, double* us) noexcept {
+  if (us == nullptr) return NullArgument("us");
+  auto timed = handle->context->RunDeviceTimed();
+  if (!timed.ok()) return Give(std::move(timed).status());
+  *us = *timed;
+  return nullptr;
 }
 
 int64_t fusee_context_bucket(const fusee_context* handle) noexcept {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "device/device.h"
 #include "device/thread_pool.h"
 #include "fusee/fusee.h"
 #include "runtime/runtime.h"
@@ -16,6 +17,11 @@ struct fusee_status {
 
 struct fusee_threads {
   fusee::ThreadPool pool;
+};
+
+struct fusee_device {
+  std::unique_ptr<fusee::Device> device;
+  const fusee::ops::KernelLibrary* kernels = nullptr;  // the module's, for ever
 };
 
 struct fusee_plan {

@@ -17,10 +17,18 @@ using compiler::FormatBytes;
 // Above this, trtexec calls a measurement unstable.
 constexpr double kUnstableVariation = 0.025;
 
-std::string LatencyLine(const Distribution& d, const std::vector<double>& percentiles) {
+// Runs a second of all streams.
+double ThroughputOf(const BenchReport& r) {
+  const Measurement& m = r.measured;
+  if (m.seconds <= 0 || r.other_runs == 0) return m.runs_per_second();
+  return m.runs_per_second() + static_cast<double>(r.other_runs) / m.seconds;
+}
+
+std::string LatencyLine(std::string_view name, const Distribution& d,
+                        const std::vector<double>& percentiles) {
   std::string text =
-      fmt::format("Latency: min = {:.6g} ms, max = {:.6g} ms, mean = {:.6g} ms, median = {:.6g} ms",
-                  d.min_ms(), d.max_ms(), d.mean_ms(), d.Percentile(50));
+      fmt::format("{}: min = {:.6g} ms, max = {:.6g} ms, mean = {:.6g} ms, median = {:.6g} ms",
+                  name, d.min_ms(), d.max_ms(), d.mean_ms(), d.Percentile(50));
   for (double p : percentiles)
     text += fmt::format(", percentile({}%) = {:.6g} ms", p, d.Percentile(p));
   return text;
@@ -98,8 +106,19 @@ std::string BenchText(const BenchReport& r) {
     fmt::format_to(to, "Average on {} runs - latency: {:.6g} ms\n", r.average_runs, ms);
   }
   fmt::format_to(to, "=== Performance summary ===\n");
-  fmt::format_to(to, "Throughput: {:.2f} qps\n", m.runs_per_second());
-  fmt::format_to(to, "{}\n", LatencyLine(d, r.percentiles));
+  fmt::format_to(to, "Throughput: {:.2f} qps\n", ThroughputOf(r));
+  fmt::format_to(to, "{}\n", LatencyLine("Latency", d, r.percentiles));
+  if (r.on_device) {
+    fmt::format_to(to, "{}\n",
+                   LatencyLine("GPU Compute Time", Distribution(r.device_ns), r.percentiles));
+    fmt::format_to(to, "Latency is the host's, {}; GPU Compute Time the device's, in {} runs\n",
+                   r.transfers ? "inputs there and outputs back included" : "without transfers",
+                   r.device_ns.size());
+  }
+  if (r.streams > 1) {
+    fmt::format_to(to, "Streams: {}; the first was timed, the others made {} runs meanwhile\n",
+                   r.streams, r.other_runs);
+  }
   fmt::format_to(to, "Runs: {} in {:.3f} s\n", d.count(), m.seconds);
   fmt::format_to(to, "Allocations: {} in {} runs ({} bytes); page faults: {}\n", m.heap_calls,
                  d.count(), m.heap_bytes, m.page_faults);
@@ -121,7 +140,10 @@ std::string BenchJson(const BenchReport& r) {
   JsonText json;
   json.Object().Field("plan", r.subject).Field("model", r.model).Field("verified", r.verified);
   json.Field("version", r.version).Field("builder_version", r.builder_version);
-  json.Object("device").Field("cpu", r.device).Field("isa", r.isa).Field("plan_isa", r.plan_isa);
+  json.Object("device")
+      .Field(r.on_device ? "gpu" : "cpu", r.device)
+      .Field("isa", r.isa)
+      .Field("plan_isa", r.plan_isa);
   json.Field("threads", r.threads).Field("usable_cores", r.usable_cores).EndObject();
   json.Array("inputs");
   for (const std::string& shape : r.shapes) json.Value(shape);
@@ -132,10 +154,19 @@ std::string BenchJson(const BenchReport& r) {
       .Field("warm_up_runs", m.warm_up_runs);
   json.Field("runs", d.count())
       .Field("seconds", m.seconds)
-      .Field("throughput_qps", m.runs_per_second());
+      .Field("throughput_qps", ThroughputOf(r));
   json.Object("latency_ms").Field("min", d.min_ms()).Field("mean", d.mean_ms());
   for (double p : r.percentiles) json.Field(fmt::format("p{}", p), d.Percentile(p));
   json.Field("max", d.max_ms()).Field("variation", d.variation()).EndObject();
+  if (r.on_device) {
+    const Distribution on_device(r.device_ns);
+    json.Object("device_ms").Field("runs", on_device.count()).Field("min", on_device.min_ms());
+    json.Field("mean", on_device.mean_ms());
+    for (double p : r.percentiles) json.Field(fmt::format("p{}", p), on_device.Percentile(p));
+    json.Field("max", on_device.max_ms()).EndObject();
+    json.Field("transfers", r.transfers);
+  }
+  if (r.streams > 1) json.Field("streams", r.streams).Field("other_runs", r.other_runs);
   if (r.average_runs > 0) {
     json.Array("rolling_average_ms");
     for (double ms : RollingAveragesMs(m.latency_ns, r.average_runs)) json.Value(ms);

@@ -10,10 +10,15 @@
 namespace fusee::cli {
 
 struct BenchReport {
-  std::string subject;   // the plan's or the model's file
-  std::string device;    // "AMD EPYC 9454 48-Core Processor"
-  std::string isa;       // what the processor offers
-  std::string plan_isa;  // what the plan's kernels need
+  std::string subject;             // the plan's or the model's file
+  bool on_device = false;          // another than the CPU
+  bool transfers = true;           // its runs move inputs and outputs
+  int streams = 1;                 // contexts at once; the first was timed
+  size_t other_runs = 0;           // of the others in that time
+  std::vector<int64_t> device_ns;  // runs timed by the device itself; empty on the CPU
+  std::string device;              // "AMD EPYC 9454 48-Core Processor"
+  std::string isa;                 // what the processor offers
+  std::string plan_isa;            // what the plan's kernels need
   std::string model, builder_version, version;
   bool verified = false;
   std::string unverified_reason;

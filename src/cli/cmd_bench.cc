@@ -6,8 +6,10 @@
 #include <optional>
 
 #include "base/file.h"
+#include "cli/background_streams.h"
 #include "cli/bench_report.h"
 #include "cli/command.h"
+#include "cli/device_choice.h"
 #include "cli/host.h"
 #include "cli/measure.h"
 #include "cli/plan_file.h"
@@ -27,6 +29,8 @@ namespace {
 constexpr uint64_t kInputSeed = 1;
 constexpr double kProfileSeconds = 1;  // about how long the separate profile runs take
 constexpr size_t kMaxProfileRuns = 1000;
+constexpr size_t kMaxDeviceRuns = size_t{1} << 17;  // timed by the device, after those by the host
+constexpr int kMaxStreams = 64;
 
 Duration Milliseconds(double ms) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
@@ -40,6 +44,7 @@ class BenchCommand final : public Command {
         app.add_option("--onnx", model_, "build this model and time it, in one go")->excludes(plan);
     AddBuildOptions(app, onnx);
     AddRunOptions(app);
+    AddDeviceOptions(app);
     AddReportOptions(app);
     app.footer(
         "Closed loop, one run after another; time is that of the run alone, inputs in place. In "
@@ -47,6 +52,7 @@ class BenchCommand final : public Command {
         "of arithmetic (the canary) is timed, which tells the machine's noise from the model's.\n"
         "Examples:\n"
         "  fusee bench digits.plan\n"
+        "  fusee bench bert.cuda.plan --device cuda:0 --noDataTransfers --streams=2\n"
         "  fusee bench --loadEngine=digits.plan --shapes=image:8x1x8x8 --iterations=10000 "
         "--duration=0 --json\n"
         "  fusee bench --onnx=m.onnx --minShapes=x:1x8 --optShapes=x:4x8 --maxShapes=x:16x8 "
@@ -68,9 +74,19 @@ class BenchCommand final : public Command {
       if (!opened.ok()) return PrintPlanError(opened.status(), json_);
       session = std::move(*opened);
     }
+    if (use_graphs_ && !session->on_device()) {
+      return PrintUsageError(
+          InvalidArgument("--useCudaGraph has no effect on a plan for the CPU; leave it out"),
+          json_);
+    }
     FUSEE_TRY(SetInputs(*session));
+    FUSEE_TRY(BackgroundStreams others, OtherStreams(*session));
     FUSEE_TRY(Measurement measured, Time(*session));
+    FUSEE_TRY(others.Stop());
     BenchReport report = Describe(*session);
+    report.streams = streams_;
+    report.other_runs = others.runs();
+    FUSEE_TRY(report.device_ns, TimeOnDevice(*session, measured.latency_ns.size()));
     report.measured = std::move(measured);
     std::fputs((json_ ? BenchJson(report) : BenchText(report)).c_str(), stdout);
     FUSEE_TRY(Extras(*session, report.measured));
@@ -119,6 +135,22 @@ class BenchCommand final : public Command {
         ->capture_default_str();
   }
 
+  void AddDeviceOptions(CLI::App& app) {
+    app.add_option("--device", session_options_.device,
+                   std::string(kDeviceHelp) + "; with --onnx: what to build for, default cpu");
+    app.add_flag("--useCudaGraph,!--no-cuda-graph", use_graphs_,
+                 "of a plan on a GPU: launch one captured graph a run (the default), or with "
+                 "--no-cuda-graph step by step");
+    app.add_flag("--noDataTransfers", session_options_.no_transfers,
+                 "of a plan on a GPU: leave inputs and outputs where they are, so that the time "
+                 "is the steps' alone");
+    app.add_option("--streams", streams_,
+                   "contexts that run at once, each from a thread of its own; the first is timed "
+                   "(for example --streams=4)")
+        ->check(CLI::Range(1, kMaxStreams))
+        ->capture_default_str();
+  }
+
   void AddReportOptions(CLI::App& app) {
     app.add_option("--avgRuns", average_runs_, "also print the mean of every so many runs")
         ->check(CLI::Range(size_t{1}, kMaxRuns));
@@ -143,6 +175,7 @@ class BenchCommand final : public Command {
                                          dump_profile_ ? "--dumpProfile" : "--dumpLayerInfo",
                                          dump_profile_ ? "--exportProfile" : "--exportLayerInfo"));
     }
+    session_options_.no_graphs = !use_graphs_.value_or(true);
     FUSEE_TRY(files_, ParseInputFiles(inputs_, load_inputs_));
     if (!shapes_.fixed.empty()) {
       auto named = compiler::ParseNamedShapes(shapes_.fixed);
@@ -164,6 +197,7 @@ class BenchCommand final : public Command {
   Result<std::unique_ptr<Session>> BuildAndOpen() {
     build_.verify = !no_verify_;
     build_.threads = session_options_.threads;
+    if (!session_options_.device.empty()) build_.device = session_options_.device;
     build_.progress = [](std::string_view phase) {
       std::fprintf(stderr, "fusee bench: build: %.*s ...\n", static_cast<int>(phase.size()),
                    phase.data());
@@ -204,6 +238,21 @@ class BenchCommand final : public Command {
     return OkStatus();
   }
 
+  Result<BackgroundStreams> OtherStreams(Session& session) const {
+    return BackgroundStreams::Start(session, session_options_, streams_ - 1);
+  }
+
+  // The same inputs again, timed by the device; nothing on the CPU.
+  static Result<std::vector<int64_t>> TimeOnDevice(Session& session, size_t runs) {
+    std::vector<int64_t> times;
+    if (!session.on_device()) return times;
+    for (size_t i = 0; i < std::min(runs, kMaxDeviceRuns); ++i) {
+      FUSEE_TRY(const double us, session.RunDeviceTimed());
+      times.push_back(static_cast<int64_t>(us * 1e3));
+    }
+    return times;
+  }
+
   Result<Measurement> Time(Session& session) const {
     MeasureOptions options;
     options.min_runs = iterations_;
@@ -219,7 +268,9 @@ class BenchCommand final : public Command {
     const Host host = ReadHost();
     BenchReport report;
     report.subject = model_.empty() ? plan_ : model_;
-    report.device = host.cpu_brand;
+    report.device = session.on_device() ? session.DeviceName() : host.cpu_brand;
+    report.on_device = session.on_device();
+    report.transfers = !session_options_.no_transfers;
     report.isa = IsaName(host.isa);
     report.plan_isa = info.isa;
     report.model = info.model_name;
@@ -276,6 +327,8 @@ class BenchCommand final : public Command {
   std::vector<std::string> inputs_;
   ShapeOptions shapes_;
   SessionOptions session_options_;
+  std::optional<bool> use_graphs_;
+  int streams_ = 1;
   size_t iterations_ = 10, average_runs_ = 0;
   double warm_up_ms_ = 200, duration_s_ = 3, canary_every_ms_ = 20;
   std::vector<double> percentiles_;

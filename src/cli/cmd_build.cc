@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 
 #include "base/file.h"
 #include "cli/command.h"
@@ -46,6 +47,17 @@ class BuildCommand final : public Command {
         "--fp16", [this] { precision_ = "fp16"; }, "the same as --precision fp16");
     app.add_flag_callback(
         "--bf16", [this] { precision_ = "bf16"; }, "the same as --precision bf16");
+    app.add_option(
+           "--device", options_.device,
+           "what the plan is for: cpu, cuda or cuda:N (for example --device cuda:1); a plan "
+           "for a GPU is measured on it, or rebuilt with --locked")
+        ->capture_default_str();
+    app.add_flag("--allow-cpu-steps", options_.allow_cpu_steps,
+                 "with --device cuda: steps that no kernel of the GPU takes run on the CPU, with "
+                 "copies there and back; the report lists them");
+    app.add_flag("--tune,!--no-tune", tune_,
+                 "time the ways every step can run and take the fastest (for example --device cuda "
+                 "--no-tune: take the first of the list); default: for a GPU");
     limits_.Add(app);
     app.add_option("--disable-pass", options_.disabled_passes,
                    "a pass not to run, to bisect; repeat for several")
@@ -65,7 +77,8 @@ class BuildCommand final : public Command {
         "  fusee build digits.onnx --shape-profile image:1x1x8x8,8x1x8x8,32x1x8x8\n"
         "  fusee build --onnx=m.onnx --saveEngine=m.plan --minShapes=x:1x8 --optShapes=x:4x8 "
         "--maxShapes=x:16x8\n"
-        "  fusee build m.onnx -o m.plan --locked m.plan.lock");
+        "  fusee build m.onnx -o m.plan --locked m.plan.lock\n"
+        "  fusee build m.onnx -o m.cuda.plan --device cuda --timingCacheFile=m.timings");
   }
 
   Result<ExitCode> Run() override {
@@ -102,6 +115,9 @@ class BuildCommand final : public Command {
     }
     if (precision_ == "fp16") options_.precision = DType::kF16;
     if (precision_ == "bf16") options_.precision = DType::kBF16;
+    options_.tune = tune_;
+    if (!locked_.empty() && tune_.value_or(false))
+      return InvalidArgument("--tune has no effect beside --locked, which says what was chosen");
     if (!locked_.empty()) {
       FUSEE_TRY(options_.lockfile, ReadSmallFile(locked_));
     }
@@ -130,6 +146,7 @@ class BuildCommand final : public Command {
   ShapeOptions shapes_;
   TrtexecBuildOptions limits_;
   compiler::BuildOptions options_;
+  std::optional<bool> tune_;
   bool no_verify_ = false, json_ = false, quiet_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include "cli/allocation_counter.h"
 #include "cli/canary.h"
 #include "cli/command.h"
+#include "cli/examine_cuda.h"
 #include "cli/host.h"
 #include "cli/json_text.h"
 #include "cli/table.h"
@@ -40,8 +41,8 @@ class DoctorCommand final : public Command {
     Canary canary(SteadyClock(), static_cast<size_t>(canary_samples_));
     for (int i = 0; i < canary_samples_; ++i) canary.Sample();
     const Distribution times = canary.Times();
-    const std::vector<Examined> list =
-        Examine(ReadHost(), times.Percentile(50), CanaryRatio(times));
+    std::vector<Examined> list = Examine(ReadHost(), times.Percentile(50), CanaryRatio(times));
+    for (Examined& e : ExamineCuda()) list.push_back(std::move(e));
     Health worst = Health::kOk;
     for (const Examined& e : list) worst = std::max(worst, e.health);
     json_ ? PrintJson(list, times, worst) : PrintText(list);

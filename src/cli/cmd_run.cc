@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "cli/command.h"
+#include "cli/device_choice.h"
 #include "cli/json_text.h"
 #include "cli/plan_file.h"
 #include "cli/session.h"
@@ -36,6 +37,7 @@ class RunCommand final : public Command {
     app.add_option("--output-dir", output_dir_, "write every output to this folder as NAME.npy");
     app.add_option("--threads", session_.threads, "threads to use; 0: all this process may")
         ->check(CLI::Range(0, ThreadPool::kMaxWidth));
+    app.add_option("--device", session_.device, kDeviceHelp);
     app.add_flag("--skip-golden", session_.skip_golden,
                  "do not replay the plan's golden inputs before");
     app.add_flag("--json", json_, "print as JSON");
@@ -46,6 +48,7 @@ class RunCommand final : public Command {
         "  fusee run digits.plan --input image=pixels.npy\n"
         "  fusee run digits.plan --input image=pixels.bin --shapes image:4x1x8x8 --output "
         "logits=logits.npy\n"
+        "  fusee run m.cuda.plan --device cuda:1 --input x=x.npy\n"
         "  fusee run --loadEngine=m.plan --loadInputs=a:a.npy,b:b.pb --output-dir=results");
   }
 

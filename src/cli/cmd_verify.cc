@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "cli/command.h"
+#include "cli/device_choice.h"
 #include "cli/json_text.h"
 #include "cli/plan_file.h"
 #include "compiler/reference.h"
@@ -33,6 +34,7 @@ class VerifyCommand final : public Command {
         ->needs(model);
     app.add_option("--threads", threads_, "threads to use; 0: all this process may")
         ->check(CLI::Range(0, ThreadPool::kMaxWidth));
+    app.add_option("--device", device_name_, kDeviceHelp);
     app.add_flag("--json", json_, "print as JSON");
     app.footer(
         "Checks every digest, runs the plan's golden inputs again and compares the bits; with "
@@ -42,7 +44,8 @@ class VerifyCommand final : public Command {
         "does not fit this machine, 7 when it gives something else.\n"
         "Examples:\n"
         "  fusee verify digits.plan\n"
-        "  fusee verify digits.plan --onnx digits.onnx");
+        "  fusee verify digits.plan --onnx digits.onnx\n"
+        "  fusee verify digits.cuda.plan --device cuda:1");
   }
 
   Result<ExitCode> Run() override {
@@ -50,6 +53,14 @@ class VerifyCommand final : public Command {
     runtime::LoadOptions load;
     load.replay_golden = false;  // done below, where a difference is a finding and not a load error
     load.parallel = &pool;
+    if (device_name_.empty()) {
+      auto header = ReadPlanHeader(plan_file_);
+      device_name_ = header.ok() ? header->device : "cpu";  // loading says what is wrong with it
+    }
+    auto opened = OpenDevice(device_name_);
+    if (!opened.ok()) return PrintUsageError(opened.status(), json_);
+    load.device = opened->device.get();
+    load.kernels = opened->kernels;
     auto loaded = runtime::LoadedPlan::Load(plan_file_, load);
     if (!loaded.ok()) return PrintPlanError(loaded.status(), json_);
     FUSEE_TRY(plan::Header header, ReadPlanHeader(plan_file_));
@@ -63,7 +74,8 @@ class VerifyCommand final : public Command {
     const Status golden = runtime::ReplayGolden(*loaded, &pool);
     if (!golden.ok() && golden.code() != StatusCode::kFailedPrecondition) return golden;
     std::optional<compiler::VerifyOutcome> outcome;
-    if (!model_.empty()) FUSEE_TRY_STATUS(CompareWithModel(*loaded, &pool, &outcome));
+    if (!model_.empty())
+      FUSEE_TRY_STATUS(CompareWithModel(*loaded, &pool, {load.device, load.kernels}, &outcome));
     const bool same = golden.ok() && (!outcome || outcome->passed);
     json_ ? PrintJson(header, certificate, golden, outcome, same)
           : PrintText(header, certificate, golden, outcome, same);
@@ -72,12 +84,13 @@ class VerifyCommand final : public Command {
 
  private:
   Status CompareWithModel(const std::shared_ptr<const runtime::LoadedPlan>& loaded, Parallel* pool,
+                          const compiler::RunTarget& where,
                           std::optional<compiler::VerifyOutcome>* outcome) {
     FUSEE_TRY(plan::Plan reference, compiler::ReferenceFor(loaded->plan(), model_));
     FUSEE_TRY(*outcome,
               compiler::VerifyPlan({loaded, &loaded->plan()},
                                    std::make_shared<const plan::Plan>(std::move(reference)),
-                                   budget_s_, SteadyClock(), pool));
+                                   budget_s_, SteadyClock(), pool, where));
     return OkStatus();
   }
 
@@ -158,7 +171,7 @@ class VerifyCommand final : public Command {
     json->EndArray().EndObject();
   }
 
-  std::string plan_file_, model_;
+  std::string plan_file_, model_, device_name_;
   double budget_s_ = 30;
   int threads_ = 0;
   bool json_ = false;

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cli/plan_file.h"
 #include "cli/tensor_io.h"
+#include "plan/decode.h"
 
 namespace fusee::cli {
 namespace {
@@ -87,6 +89,45 @@ Session::~Session() {
   fusee_context_free(context_);
   fusee_plan_free(plan_);
   fusee_threads_free(threads_);
+  if (owns_device_) fusee_device_free(device_);
+}
+
+// A plan that cannot be read is refused where it is loaded, with the better message.
+Status Session::OpenDevice(const SessionOptions& options, Result<plan::Header> header) {
+  std::string name = options.device;
+  if (name.empty()) name = header.ok() ? header->device : "cpu";
+  return FromC(fusee_device_open(name.c_str(), &device_));
+}
+
+std::string Session::DeviceName() const {
+  auto info = Sized<fusee_device_info>();
+  if (device_ == nullptr || !FromC(fusee_device_get_info(device_, &info)).ok()) return "";
+  return info.name;
+}
+
+Result<double> Session::RunDeviceTimed() {
+  double us = 0;
+  FUSEE_TRY(FromC(fusee_context_run_device_timed(context_, &us)));
+  return us;
+}
+
+Status Session::MakeContext(const SessionOptions& options, const fusee_plan* plan) {
+  auto context = Sized<fusee_context_options>();
+  context.threads = threads_;
+  context.no_graphs = options.no_graphs ? 1 : 0;
+  context.no_transfers = options.no_transfers ? 1 : 0;
+  return FromC(fusee_context_create(plan, &context, &context_));
+}
+
+Result<std::unique_ptr<Session>> Session::Another(const SessionOptions& options) const {
+  std::unique_ptr<Session> session(new Session);
+  session->device_ = device_;
+  session->owns_device_ = false;
+  session->info_ = info_;
+  session->inputs_ = inputs_;
+  session->outputs_ = outputs_;
+  FUSEE_TRY(session->MakeContext(options, plan_));
+  return session;
 }
 
 Result<std::unique_ptr<Session>> Session::Open(const std::string& path,
@@ -97,8 +138,10 @@ Result<std::unique_ptr<Session>> Session::Open(const std::string& path,
   load.skip_golden = options.skip_golden ? 1 : 0;
   load.map_weights = options.map_weights ? 1 : 0;
   load.threads = session->threads_;
+  FUSEE_TRY(session->OpenDevice(options, ReadPlanHeader(path)));
+  load.device = session->device_;
   fusee_status* status = fusee_plan_load(path.c_str(), &load, &session->plan_);
-  return Finish(std::move(session), status);
+  return Finish(std::move(session), options, status);
 }
 
 Result<std::unique_ptr<Session>> Session::OpenBytes(std::span<const std::byte> bytes,
@@ -108,20 +151,26 @@ Result<std::unique_ptr<Session>> Session::OpenBytes(std::span<const std::byte> b
   auto load = Sized<fusee_load_options>();
   load.skip_golden = options.skip_golden ? 1 : 0;
   load.threads = session->threads_;
+  FUSEE_TRY(session->OpenDevice(options, plan::ReadHeader(bytes, bytes.size())));
+  load.device = session->device_;
   fusee_status* status = fusee_plan_load_bytes(bytes.data(), bytes.size(), &load, &session->plan_);
-  return Finish(std::move(session), status);
+  return Finish(std::move(session), options, status);
 }
 
 Result<std::unique_ptr<Session>> Session::Finish(std::unique_ptr<Session> session,
+                                                 const SessionOptions& options,
                                                  fusee_status* load_status) {
   FUSEE_TRY(FromC(load_status));
   session->info_ = Sized<fusee_plan_info>();
   FUSEE_TRY(FromC(fusee_plan_get_info(session->plan_, &session->info_)));
   FUSEE_TRY(session->ReadInterface());
-  auto options = Sized<fusee_context_options>();
-  options.threads = session->threads_;
+  if (session->device_ == nullptr && (options.no_graphs || options.no_transfers)) {
+    return InvalidArgument(
+        "graphs and transfers are a device's; a plan on the CPU has neither, so --useCudaGraph and "
+        "--noDataTransfers have no effect");
+  }
   const TimePoint start = SteadyClock().Now();
-  FUSEE_TRY(FromC(fusee_context_create(session->plan_, &options, &session->context_)));
+  FUSEE_TRY(session->MakeContext(options, session->plan_));
   session->context_ms_ =
       std::chrono::duration<double, std::milli>(SteadyClock().Now() - start).count();
   return session;

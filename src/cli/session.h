@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "fusee/fusee.h"
+#include "plan/header.h"
 #include "tensor/tensor.h"
 
 namespace fusee::cli {
@@ -24,6 +25,9 @@ struct SessionOptions {
   int threads = 0;  // the calling one included; 0: all this process may use
   bool skip_golden = false;
   bool map_weights = false;
+  std::string device;         // "cpu", "cuda:1"; empty: what the plan is for
+  bool no_graphs = false;     // of plans on a device: launch step by step
+  bool no_transfers = false;  // of plans on a device: inputs and outputs stay where they are
 };
 
 // An input or output, with its profile.
@@ -51,6 +55,13 @@ class Session {
   const std::vector<IoPort>& inputs() const { return inputs_; }
   const std::vector<IoPort>& outputs() const { return outputs_; }
   int threads() const;
+  // Is the plan for another device than the CPU?
+  bool on_device() const { return device_ != nullptr; }
+  // What it runs on: "NVIDIA H200"; empty on the CPU.
+  std::string DeviceName() const;
+  // One more context of the same plan, for a thread of its own: its steps on the CPU run on the
+  // calling thread alone. This session must outlive it. No step names, no descriptions.
+  Result<std::unique_ptr<Session>> Another(const SessionOptions& options) const;
   // What Open took apart from loading: taking the context's memory.
   double context_ms() const { return context_ms_; }
 
@@ -69,6 +80,8 @@ class Session {
   Result<ConstTensorView> Output(size_t output) const;
   // Allocates nothing when ok and the shapes did not change.
   Status Run() { return FromC(fusee_context_run(context_)); }
+  // A run timed by the device itself, in microseconds. Errors: kFailedPrecondition on the CPU.
+  Result<double> RunDeviceTimed();
 
   // Name of a step for a profile: "Conv 'conv1' (conv.f32.avx512)".
   Result<std::string> StepName(size_t step) const;
@@ -81,9 +94,14 @@ class Session {
  private:
   Session() = default;
   static Result<std::unique_ptr<Session>> Finish(std::unique_ptr<Session> session,
+                                                 const SessionOptions& options,
                                                  fusee_status* load_status);
   Status ReadInterface();
+  Status OpenDevice(const SessionOptions& options, Result<plan::Header> header);
+  Status MakeContext(const SessionOptions& options, const fusee_plan* plan);
 
+  fusee_device* device_ = nullptr;  // owned, unless this is another's context
+  bool owns_device_ = true;
   fusee_threads* threads_ = nullptr;
   fusee_plan* plan_ = nullptr;
   fusee_context* context_ = nullptr;

@@ -21,6 +21,8 @@ class TrtexecBuildOptions {
   // Errors: kInvalidArgument (a malformed pool size, or both the cache and another lockfile),
   // kUnavailable (the file).
   Status Prepare(compiler::BuildOptions* options);
+  // Does a build with these options time tactics?
+  static bool Tunes(const compiler::BuildOptions& options);
   // True when the cache is to be written, which takes a build that measures.
   bool writes_cache() const { return write_cache_; }
   // Checks the limit, writes the cache. Errors: kResourceExhausted naming both sizes, kUnavailable.
@@ -29,7 +31,8 @@ class TrtexecBuildOptions {
  private:
   std::string timing_cache_, memory_pools_;
   std::optional<uint64_t> workspace_limit_bytes_;
-  bool write_cache_ = false;
+  bool write_cache_ = false;   // the lockfile, when there was no file
+  bool keep_timings_ = false;  // times of tactics, old and new
 };
 
 }  // namespace fusee::cli

@@ -146,13 +146,14 @@ class NodeTuner {
     tune::Candidate candidate{kernel, families_[family].packing, "", {}};
     std::vector<ops::TensorSpec> inputs;
     const ops::StepSpec spec = tune::SpecFor(point->problem, candidate, &inputs);
-    if (!kernel->bind(spec).ok()) return OkStatus();
+    // Some run only with a configuration, so a refusal of none says nothing of theirs.
+    const bool has_default = kernel->bind(spec).ok();
     const auto add = [&](tune::Candidate c) {
       point->problem.candidates.push_back(std::move(c));
       point->family.push_back(family);
     };
     if (kernel->configurations == nullptr || tuner_.where().device == nullptr) {
-      add(std::move(candidate));
+      if (has_default) add(std::move(candidate));
       return OkStatus();
     }
     // Libraries take long to list them, so steps that ask the same share the list.
@@ -172,7 +173,7 @@ class NodeTuner {
       if (c.bytes.size() <= plan::kMaxConfigBytes)
         add({kernel, candidate.packing, c.name, c.bytes});
     }
-    if (known->second.empty()) add(std::move(candidate));
+    if (known->second.empty() && has_default) add(std::move(candidate));
     return OkStatus();
   }
 
@@ -232,8 +233,9 @@ class NodeTuner {
     for (size_t b = 0; b < points_.size(); ++b) {
       const size_t winner = *points_[b].WinnerOf(family);
       const tune::Candidate& c = points_[b].problem.candidates[winner];
-      if (model_.symbols.empty()) {
-        base = c.kernel;  // the only shape there is
+      const auto& bases = families_[family].bases;
+      if (model_.symbols.empty() && std::ranges::find(bases, c.kernel) != bases.end()) {
+        base = c.kernel;  // at the only shape there is
         tuned.config = plan::ConfigBytes(c.config);
       } else if (c.kernel != base || !c.config.empty()) {
         tuned.buckets.push_back(

@@ -105,6 +105,11 @@ Result<std::vector<Tensor>> RunOnHost(std::string_view id, const KernelCall& cal
     }
     outputs.push_back(view);
   }
+  if (call.in_place >= 0) {
+    ConstTensorView& shared = inputs[static_cast<size_t>(call.in_place)];
+    if (!shared.bytes().empty()) std::memcpy(outputs[0].data, shared.data, shared.bytes().size());
+    shared.data = outputs[0].data;
+  }
   const GuardedBlock workspace(bound.workspace_bytes());
   RunArgs args{inputs,
                outputs,
@@ -186,6 +191,13 @@ Result<std::vector<Tensor>> RunOnDevice(const DeviceUnderTest& under, const Kern
     if (view.present()) view.data = block.data();
     out.push_back(std::move(block));
     outputs.push_back(view);
+  }
+  if (call.in_place >= 0) {
+    const auto shared = static_cast<size_t>(call.in_place);
+    const auto bytes = operands.inputs[shared].bytes();
+    FUSEE_TRY(under.queue->Upload(outputs[0].data, bytes.data(), bytes.size()));
+    FUSEE_TRY(under.queue->Synchronize());
+    inputs[shared].data = outputs[0].data;
   }
   FUSEE_TRY(DeviceBlock workspace, DeviceBlock::Make(under, bound.workspace_bytes(), nullptr));
   const uint32_t no_error = 0;
@@ -277,8 +289,19 @@ Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& cal
   return results;
 }
 
+Status TakesStep(const KernelDef& kernel, const KernelCall& call) {
+  const Operands operands = MakeOperands(call);
+  FUSEE_TRY(const std::unique_ptr<BoundKernel> bound, kernel.bind(operands.Spec(call)));
+  std::vector<ConstTensorView> inputs;
+  for (const Tensor& input : operands.inputs)
+    inputs.push_back({input.dtype(), input.shape(), nullptr});
+  std::vector<TensorView> outputs;
+  for (const auto& [dtype, shape] : call.outputs) outputs.push_back({dtype, shape, nullptr});
+  return bound->CheckShapes({.inputs = inputs, .outputs = outputs, .dims = call.dims});
+}
+
 Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol,
-                                                     double atol) {
+                                                     double atol, std::optional<Tolerance> device) {
   const auto cpu = KernelsFor(call.op);
   if (cpu.empty()) return NotFound("no kernel implements " + std::string(call.op));
   const KernelDef* reference = cpu.back();
@@ -293,7 +316,9 @@ Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, dou
     }
     for (size_t i = 0; i < want.size(); ++i) {
       if (!want[i].present()) continue;
-      const Comparison c = Compare((*got)[i].view(), want[i].view(), {rtol, atol});
+      const bool own = device && kernel->device != DeviceKind::kCpu;
+      const Comparison c =
+          Compare((*got)[i].view(), want[i].view(), own ? *device : Tolerance{rtol, atol});
       if (!c.passed) {
         return Internal(std::string(kernel->id) + " differs from " + std::string(reference->id) +
                         " in result " + std::to_string(i) + ": " + c.reason);

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "ops/kernel.h"
+#include "tensor/compare.h"
 
 namespace fusee::ops {
 
@@ -33,6 +35,7 @@ struct KernelCall {
   std::vector<int64_t> dims;
   uint32_t constant_inputs = 0;        // bit i: operand i is a constant (may be packed)
   std::vector<std::byte> config = {};  // StepSpec::config
+  int in_place = -1;                   // operand whose memory result 0 shares; -1: none
 };
 
 // Runs the kernel with this id, or an error (a refusal keeps its code kUnimplemented). Outputs are
@@ -40,10 +43,17 @@ struct KernelCall {
 Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call,
                                       Parallel* parallel = nullptr);
 
+// Binds the step and checks its shapes as a loader would, without any data or device: ok when the
+// kernel takes them.
+Status TakesStep(const KernelDef& kernel, const KernelCall& call);
+
 // Runs every tactic of call.op and compares each with the CPU's reference. Returns the ids
-// that ran; an error names the tactic that differed. Tactics that refuse are skipped.
+// that ran; an error names the tactic that differed. Tactics that refuse are skipped. `device`
+// stands for the tolerance of the device under test where its elementary functions (powf, ...) are
+// only within some units in the last place.
 Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol,
-                                                     double atol);
+                                                     double atol,
+                                                     std::optional<Tolerance> device = {});
 
 // The same over the configurations that the tactics of the device under test offer for this call,
 // at most `limit` of each. Returns "id: configuration" of those that ran; none without such a

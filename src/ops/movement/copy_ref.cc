@@ -2,17 +2,14 @@
 // not.
 #include <cstring>
 
-#include "ops/movement/kernel_support.h"
+#include "ops/movement/copy_steps.h"
 
 namespace fusee::ops {
 namespace {
 
 struct Params {};
 
-Status Check(const Params&, const RunArgs& args) {
-  if (args.inputs[0].elements() == args.outputs[0].elements()) return OkStatus();
-  return ShapeMismatch("Copy", "result", args.inputs[0].shape, args.outputs[0].shape);
-}
+Status Check(const Params&, const RunArgs& args) { return CheckCopy(args); }
 
 Status Run(const Params&, const RunArgs& args) {
   const auto* src = static_cast<const std::byte*>(args.inputs[0].data);
@@ -26,8 +23,7 @@ Status Run(const Params&, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {.dims = spec.dim_count}));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "operand and result"));
+  FUSEE_TRY(ReadCopy(spec));
   return MakeKernel(Params{}, Check, Run);
 }
 

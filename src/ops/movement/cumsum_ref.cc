@@ -2,28 +2,14 @@
 // store; integers wrap.
 #include <type_traits>
 
-#include "ops/movement/kernel_support.h"
+#include "ops/movement/fill_steps.h"
 
 namespace fusee::ops {
 namespace {
 
-struct Params {
-  int rank = 0;
-  int axis = 0;
-  bool exclusive = false;
-  bool reverse = false;
-};
-
-Status Check(const Params& params, const RunArgs& args) {
-  if (args.inputs[0].shape.rank() != params.rank) {
-    return InvalidArgument("CumSum: the operand has another rank");
-  }
-  return ExpectShape("CumSum", "result", args.inputs[0].shape, args.outputs[0].shape);
-}
-
 // Unsigned arithmetic for every integer: it wraps, and truncation gives the same low bits.
 template <bool product, typename Wide>
-void Accumulate(const Params& params, const RunArgs& args) {
+void Accumulate(const CumulateParams& params, const RunArgs& args) {
   const ConstTensorView& in = args.inputs[0];
   const TensorView& out = args.outputs[0];
   const int64_t n = in.shape[params.axis];
@@ -54,7 +40,7 @@ void Accumulate(const Params& params, const RunArgs& args) {
 }
 
 template <bool product>
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const CumulateParams& params, const RunArgs& args) {
   if (IsFloat(args.inputs[0].dtype)) {
     Accumulate<product, double>(params, args);
   } else {
@@ -65,18 +51,8 @@ Status Run(const Params& params, const RunArgs& args) {
 
 template <bool product>
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {}));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "operand and result"));
-  if (spec.inputs[0].dtype == DType::kBool) return BadStep(spec, "is not defined for bool");
-  Params params;
-  params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-  FUSEE_TRY(const int64_t exclusive, spec.attrs->Int("exclusive", 0));
-  FUSEE_TRY(const int64_t reverse, spec.attrs->Int("reverse", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
-  params.exclusive = exclusive != 0;
-  params.reverse = reverse != 0;
-  return MakeKernel(params, Check, Run<product>);
+  FUSEE_TRY(const CumulateParams params, ReadCumulate(spec));
+  return MakeKernel(params, CheckCumulate, Run<product>);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "ops/kernel_test_util.h"
+#include "ops/module.h"
 #include "tensor/random.h"
 
 namespace fusee::ops {
@@ -158,40 +159,49 @@ void Nudge(Draw& draw, uint64_t stream, KernelCall& call) {
   }
 }
 
+const std::set<std::string_view>& Operators() {
+  static const std::set<std::string_view> ops = {"Transpose",
+                                                 "Concat",
+                                                 "Split",
+                                                 "Slice",
+                                                 "Gather",
+                                                 "Expand",
+                                                 "Tile",
+                                                 "Shape",
+                                                 "Size",
+                                                 "Copy",
+                                                 "Reshape",
+                                                 "Pad",
+                                                 "Range",
+                                                 "Trilu",
+                                                 "GatherElements",
+                                                 "GatherND",
+                                                 "ScatterElements",
+                                                 "ScatterND",
+                                                 "OneHot",
+                                                 "EyeLike",
+                                                 "CumSum",
+                                                 "Resize",
+                                                 "ReduceSum",
+                                                 "ReduceMax",
+                                                 "ReduceLogSumExp",
+                                                 "ArgMax",
+                                                 "TopK",
+                                                 "QuantizeLinear",
+                                                 "DequantizeLinear",
+                                                 "DynamicQuantizeLinear"};
+  return ops;
+}
+
 TEST(HostileStep, IsRefusedOrStaysWithinItsOperands) {
-  const std::set<std::string_view> ops = {"Transpose",
-                                          "Concat",
-                                          "Split",
-                                          "Slice",
-                                          "Gather",
-                                          "Expand",
-                                          "Tile",
-                                          "Shape",
-                                          "Size",
-                                          "Copy",
-                                          "Reshape",
-                                          "Pad",
-                                          "Range",
-                                          "Trilu",
-                                          "GatherElements",
-                                          "GatherND",
-                                          "ScatterElements",
-                                          "ScatterND",
-                                          "OneHot",
-                                          "EyeLike",
-                                          "CumSum",
-                                          "Resize",
-                                          "ReduceSum",
-                                          "ReduceMax",
-                                          "ReduceLogSumExp",
-                                          "ArgMax",
-                                          "TopK",
-                                          "QuantizeLinear",
-                                          "DequantizeLinear",
-                                          "DynamicQuantizeLinear"};
   uint64_t stream = 0;
-  for (const KernelDef* kernel : AllKernels()) {
-    if (!ops.contains(kernel->op)) continue;
+  std::vector<const KernelDef*> kernels(AllKernels().begin(), AllKernels().end());
+  if (const DeviceUnderTest* under = TestDevice(); under != nullptr) {
+    const auto more = under->kernels->all();
+    kernels.insert(kernels.end(), more.begin(), more.end());
+  }
+  for (const KernelDef* kernel : kernels) {
+    if (!Operators().contains(kernel->op)) continue;
     int ran = 0;
     for (uint64_t i = 0; i < kStepsPerKernel; ++i) {
       Draw draw(++stream);
@@ -204,6 +214,29 @@ TEST(HostileStep, IsRefusedOrStaysWithinItsOperands) {
           << kernel->id << ", stream " << stream << ": " << got.status().ToString();
     }
     EXPECT_GT(ran, 0) << kernel->id << " never ran: the generator does not reach it";
+  }
+}
+
+// Without a device: what a device's kernel takes, the reference takes as well.
+TEST(HostileStep, IsRefusedByADevicesKernelsWhereTheReferenceRefusesIt) {
+  const Result<const DeviceModule*> module = LoadDeviceModule(DeviceKind::kCuda);
+  if (!module.ok()) GTEST_SKIP() << module.status().ToString();
+  uint64_t stream = 0;
+  for (const KernelDef* kernel : (*module)->kernels->all()) {
+    if (!Operators().contains(kernel->op)) continue;
+    const KernelDef& reference = *KernelsFor(kernel->op).back();
+    int taken = 0;
+    for (uint64_t i = 0; i < kStepsPerKernel; ++i) {
+      Draw draw(++stream);
+      KernelCall call = RandomCall(draw, kernel->op, stream);
+      if (i % 2 == 0) Nudge(draw, stream, call);
+      if (!TakesStep(*kernel, call).ok()) continue;
+      ++taken;
+      const Status want = TakesStep(reference, call);
+      ASSERT_TRUE(want.ok()) << kernel->id << " takes stream " << stream << ", which "
+                             << reference.id << " refuses: " << want.ToString();
+    }
+    EXPECT_GT(taken, 0) << kernel->id << " takes nothing: the generator does not reach it";
   }
 }
 

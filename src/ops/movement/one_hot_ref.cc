@@ -4,29 +4,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ops/movement/kernel_support.h"
+#include "ops/movement/fill_steps.h"
 
 namespace fusee::ops {
 namespace {
-
-struct Params {
-  int rank = 0;
-  int axis = 0;
-  int64_t diagonal = 0;
-};
-
-Status CheckOneHot(const Params& params, const RunArgs& args) {
-  const Shape& indices = args.inputs[0].shape;
-  if (indices.rank() != params.rank) return InvalidArgument("OneHot: indices have another rank");
-  FUSEE_TRY(ExpectShape("OneHot", "values", Shape{2}, args.inputs[1].shape));
-  if (args.dims[0] < 0) return InvalidArgument("OneHot: the depth is negative");
-  Shape want;
-  for (int i = 0; i <= params.rank; ++i) {
-    if (i == params.axis) want.push_back(args.dims[0]);
-    if (i < params.rank) want.push_back(indices[i]);
-  }
-  return ExpectShape("OneHot", "result", want, args.outputs[0].shape);
-}
 
 // Floats count as the integer they truncate to; what no integer holds is out of range like any
 // other.
@@ -37,7 +18,7 @@ int64_t ReadIndex(const ConstTensorView& indices, int64_t i) {
 }
 
 template <typename T>
-Status RunOneHot(const Params& params, const RunArgs& args) {
+Status RunOneHot(const OneHotParams& params, const RunArgs& args) {
   const ConstTensorView& indices = args.inputs[0];
   const auto* values = static_cast<const T*>(args.inputs[1].data);
   auto* out = static_cast<T*>(args.outputs[0].data);
@@ -54,13 +35,7 @@ Status RunOneHot(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> BindOneHot(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {.min_inputs = 2, .max_inputs = 2, .dims = 1}));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[1], spec.outputs[0], "values and result"));
-  Params params;
-  params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank + 1));
-  if (params.rank + 1 > kMaxRank) return BadStep(spec, "the result's rank is too high");
+  FUSEE_TRY(const OneHotParams params, ReadOneHot(spec));
   switch (BytesPerElement(spec.outputs[0].dtype)) {
     case 1: return MakeKernel(params, CheckOneHot, RunOneHot<uint8_t>);
     case 2: return MakeKernel(params, CheckOneHot, RunOneHot<uint16_t>);
@@ -69,12 +44,7 @@ Result<std::unique_ptr<BoundKernel>> BindOneHot(const StepSpec& spec) {
   }
 }
 
-Status CheckEyeLike(const Params&, const RunArgs& args) {
-  if (args.inputs[0].shape.rank() != 2) return InvalidArgument("EyeLike: needs a matrix");
-  return ExpectShape("EyeLike", "result", args.inputs[0].shape, args.outputs[0].shape);
-}
-
-Status RunEyeLike(const Params& params, const RunArgs& args) {
+Status RunEyeLike(const EyeLikeParams& params, const RunArgs& args) {
   const TensorView& out = args.outputs[0];
   std::memset(out.data, 0, static_cast<size_t>(out.size_bytes()));
   const int64_t rows = out.shape[0], columns = out.shape[1];
@@ -86,11 +56,9 @@ Status RunEyeLike(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> BindEyeLike(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {}));
-  FUSEE_TRY(const int64_t k, spec.attrs->Int("k", 0));
-  Params params;
-  params.diagonal = std::clamp<int64_t>(k, -(int64_t{1} << 48), int64_t{1} << 48);
-  return MakeKernel(params, CheckEyeLike, RunEyeLike);
+  FUSEE_TRY(const EyeLikeParams params, ReadEyeLike(spec));
+  const auto check = [](const EyeLikeParams&, const RunArgs& args) { return CheckEyeLike(args); };
+  return MakeKernel<EyeLikeParams>(params, check, RunEyeLike);
 }
 
 }  // namespace

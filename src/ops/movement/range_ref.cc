@@ -1,19 +1,13 @@
 // Range: element i is start + i * delta, computed in double for floats (rounded once) and modulo
 // 2^64 for integers.
-#include "ops/movement/kernel_support.h"
+#include "ops/movement/fill_steps.h"
 
 namespace fusee::ops {
 namespace {
 
 struct Params {};
 
-Status Check(const Params&, const RunArgs& args) {
-  if (args.inputs[0].elements() != 1 || args.inputs[1].elements() != 1 || args.dims[0] < 0) {
-    return InvalidArgument(
-        "Range: start and delta should have one element, the count none below 0");
-  }
-  return ExpectShape("Range", "result", Shape{args.dims[0]}, args.outputs[0].shape);
-}
+Status Check(const Params&, const RunArgs& args) { return CheckRange(args); }
 
 Status Run(const Params&, const RunArgs& args) {
   const TensorView& out = args.outputs[0];
@@ -33,9 +27,7 @@ Status Run(const Params&, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {.min_inputs = 2, .max_inputs = 2, .dims = 1}));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.inputs[1], "start and delta"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "start and result"));
+  FUSEE_TRY(ReadRange(spec));
   return MakeKernel(Params{}, Check, Run);
 }
 

@@ -5,20 +5,9 @@
 #include <array>
 
 #include "ops/movement/kernel_support.h"
+#include "ops/movement/resize_source.h"
 
 namespace fusee::ops {
-
-enum class ResizeMode : uint8_t { kNearest, kLinear, kCubic };
-enum class ResizeCoordinates : uint8_t {
-  kHalfPixel,
-  kHalfPixelSymmetric,
-  kPytorchHalfPixel,
-  kAlignCorners,
-  kAsymmetric,
-  kTfHalfPixelForNearest,
-  kTfCropAndResize,
-};
-enum class ResizeNearest : uint8_t { kPreferFloor, kPreferCeil, kFloor, kCeil };
 
 struct ResizeParams {
   int rank = 0;
@@ -39,23 +28,12 @@ struct ResizeParams {
 Result<ResizeParams> ReadResize(const StepSpec& spec);
 Status CheckResize(const ResizeParams& params, const RunArgs& args);
 
-// One axis at run time. Coordinates are single precision, as in the field's other runtimes, so that
-// ties at the boundary between two elements fall the same way.
-struct ResizeAxis {
-  int64_t in = 0;
-  int64_t out = 0;
-  float scale = 1;
+// One axis at run time.
+struct ResizeAxis : ResizeLine {
   bool identity = true;  // every position falls exactly on the element of the same index
 
   ResizeAxis() = default;
   ResizeAxis(const ResizeParams& params, const RunArgs& args, int axis);
-  // Where position `at` of the result falls, in elements; within [-2^30, 2^30] whatever the scales
-  // are.
-  float Source(const ResizeParams& params, int axis, int64_t at) const;
-  // Is that outside the operand, where tf_crop_and_resize extrapolates?
-  bool Outside(const ResizeParams& params, float source) const;
-  // The nearest element, inside the operand.
-  int64_t Nearest(const ResizeParams& params, float source) const;
 };
 
 }  // namespace fusee::ops

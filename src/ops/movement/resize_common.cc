@@ -1,13 +1,9 @@
 #include <algorithm>
-#include <cmath>
 
 #include "ops/movement/resize.h"
 
 namespace fusee::ops {
 namespace {
-
-// Far outside every operand, exact in float, and safe to convert and add to.
-constexpr float kFar = 1 << 30;
 
 template <typename Enum, size_t n>
 Result<Enum> Choose(const StepSpec& spec, std::string_view attribute, const char* fallback,
@@ -90,66 +86,19 @@ Status CheckResize(const ResizeParams& params, const RunArgs& args) {
 
 ResizeAxis::ResizeAxis(const ResizeParams& params, const RunArgs& args, int axis) {
   const auto a = static_cast<size_t>(axis);
+  coordinates = params.coordinates;
+  roi_start = params.roi_start[a];
+  roi_end = params.roi_end[a];
   in = args.inputs[0].shape[axis];
   out = args.outputs[0].shape[axis];
   scale = params.has_scales ? params.scales[a]
           : in == out       ? 1.0F  // also 0 of 0
                             : static_cast<float>(out) / static_cast<float>(in);
-  const bool whole = params.coordinates != ResizeCoordinates::kTfCropAndResize ||
-                     (params.roi_start[a] == 0 && params.roi_end[a] == 1);
+  const bool whole =
+      params.coordinates != ResizeCoordinates::kTfCropAndResize || (roi_start == 0 && roi_end == 1);
   // tf_half_pixel_for_nn shifts even at scale 1.
   identity = in == out && scale == 1 && whole &&
              params.coordinates != ResizeCoordinates::kTfHalfPixelForNearest;
-}
-
-float ResizeAxis::Source(const ResizeParams& params, int axis, int64_t at) const {
-  const auto a = static_cast<size_t>(axis);
-  const auto x = static_cast<float>(at);
-  const auto size = static_cast<float>(in);
-  const float width = scale * size;  // fractional when the scale was given
-  float source = x;
-  switch (params.coordinates) {
-    case ResizeCoordinates::kHalfPixel: source = (x + 0.5F) / scale - 0.5F; break;
-    case ResizeCoordinates::kHalfPixelSymmetric: {
-      const float offset = size / 2 * (1 - static_cast<float>(out) / width);
-      source = offset + (x + 0.5F) / scale - 0.5F;
-      break;
-    }
-    case ResizeCoordinates::kPytorchHalfPixel:
-      source = out > 1 ? (x + 0.5F) / scale - 0.5F : 0;
-      break;
-    case ResizeCoordinates::kAlignCorners:
-      source = width == 1 ? 0 : x * (size - 1) / (width - 1);
-      break;
-    case ResizeCoordinates::kAsymmetric: source = x / scale; break;
-    case ResizeCoordinates::kTfHalfPixelForNearest: source = (x + 0.5F) / scale; break;
-    case ResizeCoordinates::kTfCropAndResize: {
-      const float extent = params.roi_end[a] - params.roi_start[a];
-      source = params.roi_start[a] * (size - 1) +
-               (width == 1 ? extent * (size - 1) / 2 : x * extent * (size - 1) / (width - 1));
-      break;
-    }
-  }
-  // Also turns NaN into a number.
-  source = source > -kFar ? source : -kFar;
-  return source < kFar ? source : kFar;
-}
-
-bool ResizeAxis::Outside(const ResizeParams& params, float source) const {
-  return params.coordinates == ResizeCoordinates::kTfCropAndResize &&
-         (source < 0 || source > static_cast<float>(in - 1));
-}
-
-int64_t ResizeAxis::Nearest(const ResizeParams& params, float source) const {
-  const float low = std::floor(source);
-  float nearest = source;
-  switch (params.nearest) {
-    case ResizeNearest::kPreferFloor: nearest = source - low <= 0.5F ? low : low + 1; break;
-    case ResizeNearest::kPreferCeil: nearest = source - low < 0.5F ? low : low + 1; break;
-    case ResizeNearest::kFloor: nearest = low; break;
-    case ResizeNearest::kCeil: nearest = std::ceil(source); break;
-  }
-  return std::clamp<int64_t>(static_cast<int64_t>(nearest), 0, in - 1);
 }
 
 }  // namespace fusee::ops

@@ -52,9 +52,9 @@ Tables MakeTables(const ResizeParams& params, const RunArgs& args) {
     tables[static_cast<size_t>(i)] = next;
     for (int64_t at = 0; at < axis.out; ++at) {
       Entry& entry = *next++;
-      const float source = axis.identity ? static_cast<float>(at) : axis.Source(params, i, at);
+      const float source = axis.identity ? static_cast<float>(at) : axis.Source(at);
       if (params.mode == ResizeMode::kNearest) {
-        entry.low = static_cast<int32_t>(axis.identity ? at : axis.Nearest(params, source));
+        entry.low = static_cast<int32_t>(axis.identity ? at : axis.Nearest(params.nearest, source));
         continue;
       }
       const float low = std::ceil(source) - 1;

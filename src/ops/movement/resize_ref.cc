@@ -39,15 +39,15 @@ double RawWeight(const ResizeParams& params, const ResizeAxis& axis, const Taps&
                                             : CubicWeight(distance, params.cubic_coeff_a);
 }
 
-Taps MakeTaps(const ResizeParams& params, const ResizeAxis& axis, int i, int64_t at) {
+Taps MakeTaps(const ResizeParams& params, const ResizeAxis& axis, int64_t at) {
   Taps taps;
   if (axis.identity) {
     taps.first = at;
     return taps;
   }
-  const float source = axis.Source(params, i, at);
+  const float source = axis.Source(at);
   taps.source = static_cast<double>(source);
-  taps.outside = axis.Outside(params, source);
+  taps.outside = axis.Outside(source);
   if (taps.outside) return taps;
   const int64_t radius = params.mode == ResizeMode::kLinear ? 1 : 2;
   int64_t half = radius;
@@ -100,7 +100,7 @@ Status RunWeighted(const ResizeParams& params, const RunArgs& args) {
       int64_t rest = k;
       for (int i = params.rank - 1; i >= 0; --i) {
         const auto a = static_cast<size_t>(i);
-        sampler.taps[a] = MakeTaps(params, sampler.axes[a], i, rest % out.shape[i]);
+        sampler.taps[a] = MakeTaps(params, sampler.axes[a], rest % out.shape[i]);
         outside = outside || sampler.taps[a].outside;
         rest /= out.shape[i];
       }
@@ -126,9 +126,9 @@ Status RunNearest(const ResizeParams& params, const RunArgs& args) {
         int64_t index = rest % out.shape[i];
         rest /= out.shape[i];
         if (!axis.identity) {
-          const float source = axis.Source(params, i, index);
-          outside = outside || axis.Outside(params, source);
-          index = axis.Nearest(params, source);
+          const float source = axis.Source(index);
+          outside = outside || axis.Outside(source);
+          index = axis.Nearest(params.nearest, source);
         }
         from += index * strides[i];
       }

@@ -4,17 +4,10 @@
 #include <cstring>
 #include <type_traits>
 
-#include "ops/movement/indexing.h"
+#include "ops/movement/index_steps.h"
 
 namespace fusee::ops {
 namespace {
-
-enum class Reduction : uint8_t { kNone, kAdd, kMul, kMax, kMin };
-
-struct Params {
-  int rank = 0;
-  int axis = 0;
-};
 
 template <typename T>
 T Combine(Reduction reduction, T old, T update) {
@@ -43,16 +36,8 @@ void CopyData(const RunArgs& args) {
               static_cast<size_t>(args.inputs[0].size_bytes()));
 }
 
-Status CheckElements(const Params& params, const RunArgs& args) {
-  const Shape& data = args.inputs[0].shape;
-  if (data.rank() != params.rank) return InvalidArgument("ScatterElements: data has another rank");
-  FUSEE_TRY(IndexGrid::CheckShapes("ScatterElements", data, args.inputs[1].shape, params.axis));
-  FUSEE_TRY(ExpectShape("ScatterElements", "updates", args.inputs[1].shape, args.inputs[2].shape));
-  return ExpectShape("ScatterElements", "result", data, args.outputs[0].shape);
-}
-
 template <Reduction reduction, typename T>
-Status RunElements(const Params& params, const RunArgs& args) {
+Status RunElements(const ScatterParams& params, const RunArgs& args) {
   const ConstTensorView& indices = args.inputs[1];
   const IndexGrid grid(args.inputs[0].shape, indices.shape, params.axis);
   FUSEE_TRY(grid.Check("ScatterElements", indices));
@@ -66,24 +51,8 @@ Status RunElements(const Params& params, const RunArgs& args) {
   return OkStatus();
 }
 
-Status CheckNd(const Params& params, const RunArgs& args) {
-  const Shape& data = args.inputs[0].shape;
-  const Shape& indices = args.inputs[1].shape;
-  const int last = indices.rank() - 1;
-  if (data.rank() != params.rank || last < 0 || indices[last] < 1 || indices[last] > params.rank ||
-      last + params.rank - indices[last] > kMaxRank) {
-    return InvalidArgument("ScatterND: indices " + indices.ToString() + " do not fit data " +
-                           data.ToString());
-  }
-  Shape want;
-  for (int i = 0; i < last; ++i) want.push_back(indices[i]);
-  for (int i = static_cast<int>(indices[last]); i < params.rank; ++i) want.push_back(data[i]);
-  FUSEE_TRY(ExpectShape("ScatterND", "updates", want, args.inputs[2].shape));
-  return ExpectShape("ScatterND", "result", data, args.outputs[0].shape);
-}
-
 template <Reduction reduction, typename T>
-Status RunNd(const Params& params, const RunArgs& args) {
+Status RunNd(const ScatterParams& params, const RunArgs& args) {
   const ConstTensorView& indices = args.inputs[1];
   const Shape& data = args.inputs[0].shape;
   const int last = indices.shape.rank() - 1;
@@ -104,12 +73,12 @@ Status RunNd(const Params& params, const RunArgs& args) {
 
 // Runs of the given type, chosen by reduction.
 template <typename T>
-Result<std::unique_ptr<BoundKernel>> BindTyped(const Params& params, Reduction reduction, bool nd) {
+Result<std::unique_ptr<BoundKernel>> BindTyped(const ScatterParams& params, bool nd) {
   const auto make = [&]<Reduction r>() {
-    return nd ? MakeKernel(params, CheckNd, RunNd<r, T>)
-              : MakeKernel(params, CheckElements, RunElements<r, T>);
+    return nd ? MakeKernel(params, CheckScatterNd, RunNd<r, T>)
+              : MakeKernel(params, CheckScatterElements, RunElements<r, T>);
   };
-  switch (reduction) {
+  switch (params.reduction) {
     case Reduction::kNone: break;
     case Reduction::kAdd: return make.template operator()<Reduction::kAdd>();
     case Reduction::kMul: return make.template operator()<Reduction::kMul>();
@@ -119,54 +88,26 @@ Result<std::unique_ptr<BoundKernel>> BindTyped(const Params& params, Reduction r
   return make.template operator()<Reduction::kNone>();
 }
 
-Result<std::unique_ptr<BoundKernel>> BindReduction(const StepSpec& spec, const Params& params,
-                                                   Reduction reduction, bool nd) {
-  switch (spec.inputs[0].dtype) {
-    case DType::kF32: return BindTyped<float>(params, reduction, nd);
-    case DType::kF64: return BindTyped<double>(params, reduction, nd);
-    case DType::kF16: return BindTyped<Half>(params, reduction, nd);
-    case DType::kBF16: return BindTyped<BFloat16>(params, reduction, nd);
-    case DType::kI8: return BindTyped<int8_t>(params, reduction, nd);
-    case DType::kI16: return BindTyped<int16_t>(params, reduction, nd);
-    case DType::kI32: return BindTyped<int32_t>(params, reduction, nd);
-    case DType::kI64: return BindTyped<int64_t>(params, reduction, nd);
-    case DType::kU8: return BindTyped<uint8_t>(params, reduction, nd);
-    case DType::kU16: return BindTyped<uint16_t>(params, reduction, nd);
-    case DType::kU32: return BindTyped<uint32_t>(params, reduction, nd);
-    case DType::kU64: return BindTyped<uint64_t>(params, reduction, nd);
-    case DType::kBool:
-      if (reduction == Reduction::kNone) return BindTyped<uint8_t>(params, reduction, nd);
-      break;
-    case DType::kInvalid: break;
-  }
-  return BadStep(spec, "has no such reduction of bool");
-}
-
 template <bool nd>
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {.min_inputs = 3, .max_inputs = 3}));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "data and result"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.inputs[2], "data and updates"));
-  if (!IsIndexType(spec.inputs[1].dtype)) return BadStep(spec, "indices should be i32 or i64");
-  Params params;
-  params.rank = spec.inputs[0].max_shape.rank();
-  if (!nd) {
-    FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-    FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
+  FUSEE_TRY(const ScatterParams params, nd ? ReadScatterNd(spec) : ReadScatterElements(spec));
+  switch (params.dtype) {
+    case DType::kF32: return BindTyped<float>(params, nd);
+    case DType::kF64: return BindTyped<double>(params, nd);
+    case DType::kF16: return BindTyped<Half>(params, nd);
+    case DType::kBF16: return BindTyped<BFloat16>(params, nd);
+    case DType::kI8: return BindTyped<int8_t>(params, nd);
+    case DType::kI16: return BindTyped<int16_t>(params, nd);
+    case DType::kI32: return BindTyped<int32_t>(params, nd);
+    case DType::kI64: return BindTyped<int64_t>(params, nd);
+    case DType::kU8:
+    case DType::kBool: return BindTyped<uint8_t>(params, nd);
+    case DType::kU16: return BindTyped<uint16_t>(params, nd);
+    case DType::kU32: return BindTyped<uint32_t>(params, nd);
+    case DType::kU64: return BindTyped<uint64_t>(params, nd);
+    case DType::kInvalid: break;
   }
-  FUSEE_TRY(const std::string name, spec.attrs->Str("reduction", "none"));
-  Reduction reduction = Reduction::kNone;
-  if (name == "add")
-    reduction = Reduction::kAdd;
-  else if (name == "mul")
-    reduction = Reduction::kMul;
-  else if (name == "max")
-    reduction = Reduction::kMax;
-  else if (name == "min")
-    reduction = Reduction::kMin;
-  else if (name != "none")
-    return BadStep(spec, "has no reduction '" + name + "'");
-  return BindReduction(spec, params, reduction, nd);
+  return BadStep(spec, "has no type");
 }
 
 }  // namespace

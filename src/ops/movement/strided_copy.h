@@ -27,7 +27,11 @@ struct StridedCopy {
 
   // Outermost first. Precondition: fewer than kMaxAxes so far.
   void AddAxis(int64_t axis_size, int64_t axis_src_stride, int64_t axis_dst_stride);
-  // Runs it. element_bytes is 1, 2, 4 or 8. src and dst must not overlap. Allocates nothing.
+  // The same copy with axes of size 1 dropped and neighbours that step alike merged, so that runs
+  // get as long as they can; at least one axis. Precondition: no axis of size 0.
+  StridedCopy Normalised() const;
+  // Runs it on the CPU. element_bytes is 1, 2, 4 or 8. src and dst must not overlap. Allocates
+  // nothing.
   void Run(int64_t element_bytes, const void* src, void* dst, Parallel* parallel) const;
 };
 

@@ -49,29 +49,6 @@ class Odometer {
   std::array<int64_t, StridedCopy::kMaxAxes> index_{};
 };
 
-// Drops axes of size 1 and merges neighbours that step alike, so that runs get as long as they can.
-StridedCopy Normalise(const StridedCopy& copy) {
-  StridedCopy out;
-  out.src_offset = copy.src_offset;
-  out.dst_offset = copy.dst_offset;
-  for (size_t i = 0; i < static_cast<size_t>(copy.axes); ++i) {
-    if (copy.size[i] == 1) continue;
-    if (out.axes > 0) {
-      const auto last = static_cast<size_t>(out.axes - 1);
-      if (out.src_stride[last] == copy.src_stride[i] * copy.size[i] &&
-          out.dst_stride[last] == copy.dst_stride[i] * copy.size[i]) {
-        out.size[last] *= copy.size[i];
-        out.src_stride[last] = copy.src_stride[i];
-        out.dst_stride[last] = copy.dst_stride[i];
-        continue;
-      }
-    }
-    out.AddAxis(copy.size[i], copy.src_stride[i], copy.dst_stride[i]);
-  }
-  if (out.axes == 0) out.AddAxis(1, 1, 1);
-  return out;
-}
-
 template <typename T>
 void CopyRow(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t n) {
   if (dst_stride == 1 && src_stride == 1) {
@@ -147,19 +124,11 @@ void RunTyped(StridedCopy copy, const void* src, void* dst, Parallel* parallel) 
 
 }  // namespace
 
-void StridedCopy::AddAxis(int64_t axis_size, int64_t axis_src_stride, int64_t axis_dst_stride) {
-  FUSEE_DCHECK(axes < kMaxAxes, "too many axes in a copy");
-  const auto i = static_cast<size_t>(axes++);
-  size[i] = axis_size;
-  src_stride[i] = axis_src_stride;
-  dst_stride[i] = axis_dst_stride;
-}
-
 void StridedCopy::Run(int64_t element_bytes, const void* src, void* dst, Parallel* parallel) const {
   for (int i = 0; i < axes; ++i) {
     if (size[static_cast<size_t>(i)] == 0) return;
   }
-  const StridedCopy copy = Normalise(*this);
+  const StridedCopy copy = Normalised();
   switch (element_bytes) {
     case 1: return RunTyped<uint8_t>(copy, src, dst, parallel);
     case 2: return RunTyped<uint16_t>(copy, src, dst, parallel);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "ops/movement/kernel_support.h"
+#include "ops/movement/strided_copy.h"
 
 namespace fusee::ops {
 
@@ -15,5 +16,6 @@ struct TransposeParams {
 // Errors: kInvalidArgument when perm is no permutation of the operand's axes.
 Result<TransposeParams> ReadTranspose(const StepSpec& spec);
 Status CheckTranspose(const TransposeParams& params, const RunArgs& args);
+StridedCopy TransposeCopy(const TransposeParams& params, const RunArgs& args);
 
 }  // namespace fusee::ops

@@ -29,4 +29,14 @@ Status CheckTranspose(const TransposeParams& params, const RunArgs& args) {
   return ExpectShape("Transpose", "result", want, args.outputs[0].shape);
 }
 
+StridedCopy TransposeCopy(const TransposeParams& params, const RunArgs& args) {
+  const Shape in_strides = RowMajorStrides(args.inputs[0].shape);
+  const Shape& out = args.outputs[0].shape;
+  const Shape out_strides = RowMajorStrides(out);
+  StridedCopy copy;
+  for (int i = 0; i < params.rank; ++i)
+    copy.AddAxis(out[i], in_strides[params.perm[static_cast<size_t>(i)]], out_strides[i]);
+  return copy;
+}
+
 }  // namespace fusee::ops

@@ -1,6 +1,5 @@
 // Transpose as a strided copy: long runs by memcpy, true two-dimensional transposes tile by tile.
 // Traffic: every element is read and written once.
-#include "ops/movement/strided_copy.h"
 #include "ops/movement/transpose.h"
 
 namespace fusee::ops {
@@ -8,14 +7,8 @@ namespace {
 
 Status Run(const TransposeParams& params, const RunArgs& args) {
   const ConstTensorView& in = args.inputs[0];
-  const TensorView& out = args.outputs[0];
-  const Shape in_strides = RowMajorStrides(in.shape);
-  const Shape out_strides = RowMajorStrides(out.shape);
-  StridedCopy copy;
-  for (int i = 0; i < params.rank; ++i) {
-    copy.AddAxis(out.shape[i], in_strides[params.perm[static_cast<size_t>(i)]], out_strides[i]);
-  }
-  copy.Run(BytesPerElement(in.dtype), in.data, out.data, args.parallel);
+  TransposeCopy(params, args)
+      .Run(BytesPerElement(in.dtype), in.data, args.outputs[0].data, args.parallel);
   return OkStatus();
 }
 

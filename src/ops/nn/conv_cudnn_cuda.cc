@@ -493,6 +493,7 @@ extern const KernelDef conv_cudnn = {.id = "conv_cudnn.1",
                                      .op = "Conv",
                                      .device = DeviceKind::kCuda,
                                      .bind = &Bind,
-                                     .configurations = &Configurations};
+                                     .configurations = &Configurations,
+                                     .library = "cudnn"};
 
 }  // namespace fusee::ops

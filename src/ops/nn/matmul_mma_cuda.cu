@@ -66,6 +66,11 @@ size_t ChooseTile(const MmaTile (&tiles)[kCount], const MatMulShape& s, int mult
   return best;
 }
 
+// Whether the shape lets a and b be read 16 bytes at a time.
+bool MayBeAligned(const MatMulParams& params, const MatMulShape& s) {
+  return !params.trans_a && s.k % 8 == 0 && (params.trans_b || s.n % 8 == 0);
+}
+
 class MatMulMma final : public BoundKernel {
  public:
   // tile: kMmaTileCount to choose in each run.
@@ -128,8 +133,8 @@ class MatMulMma final : public BoundKernel {
   }
 
   bool Aligned(const RunArgs& args, const MatMulShape& s) const {
-    return !params_.trans_a && s.k % 8 == 0 && (params_.trans_b || s.n % 8 == 0) &&
-           cuda::IsPackAligned(args.inputs[0].data) && cuda::IsPackAligned(args.inputs[1].data);
+    return MayBeAligned(params_, s) && cuda::IsPackAligned(args.inputs[0].data) &&
+           cuda::IsPackAligned(args.inputs[1].data);
   }
 
   template <typename T>
@@ -218,6 +223,8 @@ Result<std::vector<Configuration>> Configurations(const StepSpec& spec, Device& 
   constexpr double kCostRange = 3;
   constexpr int64_t kSplitTilesMin = 2;  // tiles of depth for each part
   FUSEE_TRY(const MatMulParams params, ParseMatMul(spec));
+  if (params.dtype != DType::kF16 && params.dtype != DType::kBF16)
+    return RefuseTactic(spec, "takes f16 and bf16");
   MatMulShape s;
   Shape out;
   FUSEE_TRY(MatMulGeometry(params, spec.inputs[0].max_shape, spec.inputs[1].max_shape,
@@ -232,7 +239,8 @@ Result<std::vector<Configuration>> Configurations(const StepSpec& spec, Device& 
   std::vector<Configuration> list;
   for (size_t n = 0; n <= kMmaTileCount; ++n) {
     const size_t i = n == 0 ? first : n - 1;
-    if (n > 0 && i == first) continue;
+    // Operands that cannot be read 16 bytes at a time have their own tiles, whatever is chosen.
+    if (n > 0 && (i == first || !MayBeAligned(params, s))) continue;
     const MmaTile& t = kMmaTiles[i];
     if (CostNs(t, s, multiprocessors) > kCostRange * best && t.split == 1) continue;
     if (t.split > 1 && (device.info().compute_capability < 90 || TilesOf(t, s) > multiprocessors ||

@@ -47,10 +47,12 @@ TEST(MaxPool, IndicesInBothOrders) {
   EXPECT_THAT(Floats(got[0]), ElementsAre(6, 8, 10, 12));
   EXPECT_THAT(std::vector<int64_t>(got[1].as<int64_t>(), got[1].as<int64_t>() + 4),
               ElementsAre(5, 7, 9, 11));
+  ExpectTacticsAgree(call, 1);
   call.attrs.Set("storage_order", int64_t{1});
   got = RunReference(call);
   EXPECT_THAT(std::vector<int64_t>(got[1].as<int64_t>(), got[1].as<int64_t>() + 4),
               ElementsAre(4, 10, 5, 11));
+  ExpectTacticsAgree(call, 1);
 }
 
 TEST(MaxPool, FirstOfEqualsWinsAndNanSpreads) {
@@ -63,6 +65,7 @@ TEST(MaxPool, FirstOfEqualsWinsAndNanSpreads) {
   EXPECT_TRUE(std::isnan(got[0].as<float>()[1]));
   EXPECT_TRUE(std::isnan(got[0].as<float>()[2]));
   EXPECT_EQ(got[0].as<float>()[3], 7);
+  ExpectTacticsAgree(call, 1);
   call.outputs.pop_back();
   ExpectTacticsAgree(call, 2);
 }
@@ -70,8 +73,10 @@ TEST(MaxPool, FirstOfEqualsWinsAndNanSpreads) {
 TEST(MaxPool, Bytes) {
   for (DType d : {DType::kI8, DType::kU8}) {
     const Tensor x = RandomTensor(d, Shape{1, 2, 6}, 1);
-    const Tensor y =
-        RunReference(PoolCall("MaxPool", x, {{"kernel_shape", Ints{2}}, {"pads", Ints{1, 0}}}))[0];
+    const KernelCall call =
+        PoolCall("MaxPool", x, {{"kernel_shape", Ints{2}}, {"pads", Ints{1, 0}}});
+    ExpectTacticsAgree(call, 1, 0, 0);
+    const Tensor y = RunReference(call)[0];
     for (int64_t i = 0; i < 12; ++i) {
       const int64_t before = i % 6 == 0 ? IntAt(x.view(), i) : IntAt(x.view(), i - 1);
       EXPECT_EQ(IntAt(y.view(), i), std::max(before, IntAt(x.view(), i)));
@@ -102,7 +107,8 @@ TEST(LpPool, ByHand) {
   attrs.Set("p", int64_t{1});
   EXPECT_THAT(Floats(RunReference(PoolCall("LpPool", x, attrs))[0]), ElementsAre(7, 4));
   attrs.Set("p", int64_t{0});
-  EXPECT_FALSE(RunKernel("lppool_ref.1", PoolCall("LpPool", x, attrs)).ok());
+  for (const KernelDef* kernel : TacticsUnderTest("LpPool"))
+    EXPECT_FALSE(RunKernel(kernel->id, PoolCall("LpPool", x, attrs)).ok());
 }
 
 TEST(Pool, TacticsAgreeOnGeometry) {
@@ -149,7 +155,7 @@ TEST(GlobalPool, ByHandAndTacticsAgree) {
       ExpectTacticsAgree(call, 2);
       ExpectBatchInvariant(call, 1);
     }
-    for (const KernelDef* kernel : KernelsFor(op)) {
+    for (const KernelDef* kernel : TacticsUnderTest(op)) {
       EXPECT_FALSE(
           RunKernel(kernel->id, {op, {}, {Ramp()}, {{DType::kF32, Shape{1, 1, 1, 4}}}}).ok());
     }
@@ -159,7 +165,7 @@ TEST(GlobalPool, ByHandAndTacticsAgree) {
 TEST(Pool, RefusesBadAttributesAndShapes) {
   for (const char* op : {"MaxPool", "AveragePool"}) {
     KernelCall call = PoolCall(op, Ramp(), {{"kernel_shape", Ints{2, 2}}});
-    for (const KernelDef* kernel : KernelsFor(op)) {
+    for (const KernelDef* kernel : TacticsUnderTest(op)) {
       KernelCall bad = call;
       bad.attrs.Set("strides", Ints{0, 1});
       EXPECT_FALSE(RunKernel(kernel->id, bad).ok());
@@ -203,7 +209,8 @@ TEST(MaxPool, RefusesIndicesOfChannelsLast) {
   call.outputs[0].second = Shape{1, 4, 4, 4};
   EXPECT_TRUE(RunKernel("maxpool_ref.1", call).ok());
   call.outputs.push_back({DType::kI64, Shape{1, 4, 4, 4}});
-  EXPECT_FALSE(RunKernel("maxpool_ref.1", call).ok());
+  for (const KernelDef* kernel : TacticsUnderTest("MaxPool"))
+    EXPECT_FALSE(RunKernel(kernel->id, call).ok()) << kernel->id;
 }
 
 }  // namespace

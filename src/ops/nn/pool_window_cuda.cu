@@ -20,6 +20,7 @@ namespace fusee::ops {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kSmallTaps = 3;  // of a small window, along each of its two axes
 
 // The part of a window that lies inside the input.
 struct InsideWindow {
@@ -38,6 +39,10 @@ struct InsideWindow {
                                      .count()
                                : taps.count();
     }
+  }
+  // Of a window of one or two axes: is tap (h, k) inside?
+  __device__ __forceinline__ bool Holds(int h, int k) const {
+    return count[0] > 0 && h < count[1] && k < count[2];
   }
 };
 
@@ -88,7 +93,43 @@ __device__ __forceinline__ Place PlaceOf(const PoolArgs& a, int64_t unit, int64_
   return p;
 }
 
-template <PoolOp op, typename T, int kVec>
+// kSmall: windows of up to 3 x 3 on one or two axes, whose taps are all on their way before the
+// first is used; else one after the other. The same order of steps, so the same bits.
+template <PoolOp op, typename T, int kVec, bool kSmall>
+__device__ __forceinline__ void FoldWindow(const InsideWindow& w, const T* from,
+                                           const int64_t (&steps)[3], int64_t lp,
+                                           fold::Value<T> (&acc)[kVec]) {
+  using Packed = cuda::Packed<T, kVec>;
+  if constexpr (kSmall) {
+    Packed taps[kSmallTaps * kSmallTaps];
+#pragma unroll
+    for (int t = 0; t < kSmallTaps * kSmallTaps; ++t) {
+      const int h = t / kSmallTaps, k = t % kSmallTaps;
+      if (w.Holds(h, k))
+        taps[t] = *reinterpret_cast<const Packed*>(from + h * steps[1] + k * steps[2]);
+    }
+#pragma unroll
+    for (int t = 0; t < kSmallTaps * kSmallTaps; ++t) {
+      if (!w.Holds(t / kSmallTaps, t % kSmallTaps)) continue;
+#pragma unroll
+      for (int i = 0; i < kVec; ++i) acc[i] = Step<op, T>(acc[i], taps[t].value[i], lp);
+    }
+  } else {
+    for (int64_t d = 0; d < w.count[0]; ++d) {
+      for (int64_t h = 0; h < w.count[1]; ++h) {
+        const T* tap = from + d * steps[0] + h * steps[1];
+#pragma unroll 4
+        for (int64_t k = 0; k < w.count[2]; ++k, tap += steps[2]) {
+          const Packed pack = *reinterpret_cast<const Packed*>(tap);
+#pragma unroll
+          for (int i = 0; i < kVec; ++i) acc[i] = Step<op, T>(acc[i], pack.value[i], lp);
+        }
+      }
+    }
+  }
+}
+
+template <PoolOp op, typename T, int kVec, bool kSmall>
 __global__ void __launch_bounds__(kThreads)
     WindowKernel(const T* x, T* y, const __grid_constant__ PoolArgs a) {
   using Packed = cuda::Packed<T, kVec>;
@@ -109,17 +150,7 @@ __global__ void __launch_bounds__(kThreads)
     fold::Value<T> acc[kVec];
 #pragma unroll
     for (auto& v : acc) v = StartOf<op, T>();
-    for (int64_t d = 0; d < w.count[0]; ++d) {
-      for (int64_t h = 0; h < w.count[1]; ++h) {
-        const T* tap = from + d * steps[0] + h * steps[1];
-#pragma unroll 4
-        for (int64_t k = 0; k < w.count[2]; ++k, tap += steps[2]) {
-          const Packed pack = *reinterpret_cast<const Packed*>(tap);
-#pragma unroll
-          for (int i = 0; i < kVec; ++i) acc[i] = Step<op, T>(acc[i], pack.value[i], a.lp);
-        }
-      }
-    }
+    FoldWindow<op, T, kVec, kSmall>(w, from, steps, a.lp, acc);
     Packed result;
 #pragma unroll
     for (int i = 0; i < kVec; ++i) result.value[i] = Finish<op, T>(acc[i], w.divisor, a.lp);
@@ -176,9 +207,15 @@ Status Launch(const PoolArgs& a, const void* from, void* to, void* queue) {
   if constexpr (op == PoolOp::kMax) {
     if (a.indices != nullptr) return launch(&IndexKernel<T>, 1);
   }
-  if (a.channels % kPack == 0 && cuda::IsPackAligned(x) && cuda::IsPackAligned(y))
-    return launch(&WindowKernel<op, T, kPack>, kPack);
-  return launch(&WindowKernel<op, T, 1>, 1);
+  const bool packed = a.channels % kPack == 0 && cuda::IsPackAligned(x) && cuda::IsPackAligned(y);
+  if constexpr (op != PoolOp::kLp) {
+    if (a.kernel[0] == 1 && a.kernel[1] <= kSmallTaps && a.kernel[2] <= kSmallTaps) {
+      return packed ? launch(&WindowKernel<op, T, kPack, true>, kPack)
+                    : launch(&WindowKernel<op, T, 1, true>, 1);
+    }
+  }
+  return packed ? launch(&WindowKernel<op, T, kPack, false>, kPack)
+                : launch(&WindowKernel<op, T, 1, false>, 1);
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ TEST(Softmax, TacticsAgreeAroundLaneEdges) {
 }
 
 TEST(Softmax, RefusesAnAxisOutOfRange) {
-  for (const KernelDef* kernel : KernelsFor("Softmax")) {
+  for (const KernelDef* kernel : TacticsUnderTest("Softmax")) {
     for (int64_t axis : {-1, 2, 100}) {
       EXPECT_FALSE(RunKernel(kernel->id, {"Softmax",
                                           {{"axis", axis}},
@@ -142,7 +142,7 @@ TEST(RowNorm, ScaleBroadcastsOverTheNormalisedAxesOnly) {
     ExpectTacticsAgree(call, 2);
   }
   for (const Shape& s : {Shape{3}, Shape{2, 1, 1}, Shape{1, 1, 3, 4}}) {
-    for (const KernelDef* kernel : KernelsFor("LayerNormalization")) {
+    for (const KernelDef* kernel : TacticsUnderTest("LayerNormalization")) {
       EXPECT_FALSE(
           RunKernel(kernel->id, {"LayerNormalization",
                                  {{"axis", int64_t{1}}},
@@ -192,7 +192,7 @@ TEST(BatchNormalization, TacticsAgree) {
     ExpectTacticsAgree(BatchNormCall(x), 2);
     ExpectThreadInvariant(BatchNormCall(x));
   }
-  for (const KernelDef* kernel : KernelsFor("BatchNormalization")) {
+  for (const KernelDef* kernel : TacticsUnderTest("BatchNormalization")) {
     KernelCall bad = BatchNormCall(Shape{2, 3, 4});
     bad.inputs[3] = RandomTensor(DType::kF32, Shape{2}, 1);
     EXPECT_FALSE(RunKernel(kernel->id, bad).ok());
@@ -217,7 +217,7 @@ TEST(GroupNormalization, ByHandAndTacticsAgree) {
     ExpectBatchInvariant(call, 1);
   }
   call.attrs.Set("num_groups", int64_t{4});
-  for (const KernelDef* kernel : KernelsFor("GroupNormalization"))
+  for (const KernelDef* kernel : TacticsUnderTest("GroupNormalization"))
     EXPECT_FALSE(RunKernel(kernel->id, call).ok());
 }
 

@@ -66,7 +66,7 @@ TEST(SkipLayerNormalization, SameBitsAsAddAndLayerNormalization) {
 
 TEST(SkipLayerNormalization, WantedOrNotTheSumChangesNothing) {
   KernelCall call = SkipNorm(Shape{3, 100});
-  for (const KernelDef* kernel : KernelsFor(call.op)) {
+  for (const KernelDef* kernel : TacticsUnderTest(call.op)) {
     auto with = RunKernel(kernel->id, call);
     KernelCall without = call;
     without.outputs[1] = {DType::kInvalid, Shape{}};
@@ -143,7 +143,7 @@ TEST(SkipLayerNormalization, RefusesWhatDoesNotFit) {
   wrong[5].outputs[1].second = Shape{6, 4};
   wrong[6].inputs[2] = Tensor();
   for (size_t i = 0; i < wrong.size(); ++i) {
-    for (const KernelDef* kernel : KernelsFor("SkipLayerNormalization"))
+    for (const KernelDef* kernel : TacticsUnderTest("SkipLayerNormalization"))
       EXPECT_FALSE(RunKernel(kernel->id, wrong[i]).ok()) << kernel->id << ", case " << i;
   }
 }

@@ -2,8 +2,8 @@
 // rounded once.
 #include <fmt/format.h>
 
-#include "ops/pointwise/binary_functions.h"
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
@@ -11,23 +11,15 @@ using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
 
-struct Params {
-  DType dtype;
-  BinaryAttrs attrs;
-};
-
 template <typename Function>
-Status Check(const Params&, const RunArgs& args) {
-  FUSEE_TRY(CheckBroadcast(Function::kName, args));
-  if constexpr (std::is_same_v<Function, PReluFunction>)
-    return CheckSameShape(Function::kName, args);
-  return OkStatus();
+Status Check(const BinaryParams&, const RunArgs& args) {
+  return CheckBinary(Function::kName, args);
 }
 
 // Result type R (T itself, or bool for a comparison). Returns the flat index of the first undefined
 // result, or -1.
 template <typename Function, typename T, typename R>
-int64_t RunTyped(const Params& params, const RunArgs& args) {
+int64_t RunTyped(const BinaryParams& params, const RunArgs& args) {
   const ConstTensorView& a = args.inputs[0];
   const ConstTensorView& b = args.inputs[1];
   const TensorView& y = args.outputs[0];
@@ -45,7 +37,7 @@ int64_t RunTyped(const Params& params, const RunArgs& args) {
 }
 
 template <typename Function, bool kComparison>
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const BinaryParams& params, const RunArgs& args) {
   int64_t bad = -1;
   VisitType(params.dtype, [&]<typename T>() {
     if constexpr (Contains(Function::kTypes, DTypeOf<T>())) {
@@ -59,16 +51,8 @@ Status Run(const Params& params, const RunArgs& args) {
 
 template <typename Function, bool kComparison>
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckOperands(spec, 2));
-  const DType dtype = spec.inputs[0].dtype;
-  FUSEE_TRY(CheckType(spec, dtype, Function::kTypes, "operand 0"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.inputs[1], "operands"));
-  FUSEE_TRY(
-      CheckType(spec, spec.outputs[0].dtype, kComparison ? kBool : Only(dtype), "the result"));
-  FUSEE_TRY(const int64_t fmod, spec.attrs->Int("fmod", 0));
-  FUSEE_TRY(const int64_t direction, spec.attrs->Int("direction", 0));
-  const BinaryAttrs attrs{fmod != 0, direction != 0};
-  return MakeKernel(Params{dtype, attrs}, &Check<Function>, &Run<Function, kComparison>);
+  FUSEE_TRY(const BinaryParams params, ReadBinary(spec, Function::kTypes, kComparison));
+  return MakeKernel(params, &Check<Function>, &Run<Function, kComparison>);
 }
 
 }  // namespace

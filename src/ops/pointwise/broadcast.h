@@ -59,6 +59,11 @@ class BroadcastRows {
     for (size_t axis = 0; axis < last(); ++axis) rows_ *= extent_[axis];
   }
 
+  // The merged dimensions, outermost first; rank() is at least 1 and the last is the row.
+  size_t rank() const { return rank_; }
+  int64_t extent(size_t axis) const { return extent_[axis]; }
+  int64_t stride(size_t axis, size_t operand) const { return stride_[axis][operand]; }
+
   // Calls body(result offset, operand offsets, operand strides in the row, count) for pieces of
   // rows that cover the result once.
   template <typename Body>

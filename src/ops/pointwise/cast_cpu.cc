@@ -5,16 +5,13 @@
 
 #include "ops/pointwise/broadcast.h"
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
 using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
-
-struct Params {
-  DType from, to;
-};
 
 // A bool may hold any byte.
 template <typename T>
@@ -127,9 +124,7 @@ void VisitTaken(DType dtype, Fn&& fn) {
   }
 }
 
-Status Check(const Params&, const RunArgs& args) { return CheckSameShape("Cast", args); }
-
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const CastParams& params, const RunArgs& args) {
   VisitTaken(params.from, [&]<typename From>() {
     VisitTaken(params.to, [&]<typename To>() { RunTyped<From, To>(args); });
   });
@@ -137,14 +132,10 @@ Status Run(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckOperands(spec, 1));
-  FUSEE_TRY(const int64_t to, spec.attrs->Int("to", 0));
-  if (to != static_cast<int64_t>(spec.outputs[0].dtype)) {
-    return BadStep(spec, "attribute 'to' is not the result's type");
-  }
-  if (!Takes(spec.inputs[0].dtype) || !Takes(spec.outputs[0].dtype))
+  FUSEE_TRY(const CastParams params, ReadCast(spec));
+  if (!Takes(params.from) || !Takes(params.to))
     return RefuseTactic(spec, "takes neither 16-bit integers nor unsigned ones above 8 bits");
-  return MakeKernel(Params{spec.inputs[0].dtype, spec.outputs[0].dtype}, &Check, &Run);
+  return MakeKernel(params, &CheckCast, &Run);
 }
 
 }  // namespace

@@ -3,16 +3,13 @@
 #include <limits>
 
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
 using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
-
-struct Params {
-  DType from, to;
-};
 
 // Truncates; beyond the type's range it saturates to 64 bits and then wraps; NaN gives 0.
 template <typename To>
@@ -44,9 +41,7 @@ To Convert(Wide<From> x) {
   }
 }
 
-Status Check(const Params&, const RunArgs& args) { return CheckSameShape("Cast", args); }
-
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const CastParams& params, const RunArgs& args) {
   const void* x = args.inputs[0].data;
   const TensorView& y = args.outputs[0];
   const int64_t n = y.elements();
@@ -60,12 +55,8 @@ Status Run(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckOperands(spec, 1));
-  FUSEE_TRY(const int64_t to, spec.attrs->Int("to", 0));
-  if (to != static_cast<int64_t>(spec.outputs[0].dtype)) {
-    return BadStep(spec, "attribute 'to' is not the result's type");
-  }
-  return MakeKernel(Params{spec.inputs[0].dtype, spec.outputs[0].dtype}, &Check, &Run);
+  FUSEE_TRY(const CastParams params, ReadCast(spec));
+  return MakeKernel(params, &CheckCast, &Run);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
@@ -9,14 +10,7 @@ using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
 
-struct Params {
-  DType dtype;
-  bool nan, negative, positive;  // what gives true
-};
-
-Status Check(const Params&, const RunArgs& args) { return CheckSameShape("IsNaN/IsInf", args); }
-
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const ClassifyParams& params, const RunArgs& args) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const void* x = args.inputs[0].data;
   const TensorView& y = args.outputs[0];
@@ -34,23 +28,14 @@ Status Run(const Params& params, const RunArgs& args) {
   return OkStatus();
 }
 
-Status CheckTypes(const StepSpec& spec) {
-  FUSEE_TRY(CheckOperands(spec, 1));
-  FUSEE_TRY(CheckType(spec, spec.inputs[0].dtype, kFloats, "the operand"));
-  return CheckType(spec, spec.outputs[0].dtype, kBool, "the result");
-}
-
 Result<std::unique_ptr<BoundKernel>> BindIsNaN(const StepSpec& spec) {
-  FUSEE_TRY(CheckTypes(spec));
-  return MakeKernel(Params{spec.inputs[0].dtype, true, false, false}, &Check, &Run);
+  FUSEE_TRY(const ClassifyParams params, ReadIsNaN(spec));
+  return MakeKernel(params, &CheckClassify, &Run);
 }
 
 Result<std::unique_ptr<BoundKernel>> BindIsInf(const StepSpec& spec) {
-  FUSEE_TRY(CheckTypes(spec));
-  FUSEE_TRY(const int64_t negative, spec.attrs->Int("detect_negative", 1));
-  FUSEE_TRY(const int64_t positive, spec.attrs->Int("detect_positive", 1));
-  return MakeKernel(Params{spec.inputs[0].dtype, false, negative != 0, positive != 0}, &Check,
-                    &Run);
+  FUSEE_TRY(const ClassifyParams params, ReadIsInf(spec));
+  return MakeKernel(params, &CheckClassify, &Run);
 }
 
 }  // namespace

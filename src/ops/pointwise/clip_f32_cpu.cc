@@ -3,6 +3,7 @@
 
 #include "ops/pointwise/broadcast.h"
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
@@ -10,18 +11,7 @@ using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
 
-struct Params {};
-
-Status Check(const Params&, const RunArgs& args) {
-  for (size_t i = 1; i < args.inputs.size(); ++i) {
-    if (args.has_input(i) && args.inputs[i].elements() != 1) {
-      return ShapeMismatch("Clip", "a bound", Shape{}, args.inputs[i].shape);
-    }
-  }
-  return CheckSameShape("Clip", args);
-}
-
-Status Run(const Params&, const RunArgs& args) {
+Status Run(const ClipParams&, const RunArgs& args) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const float low = args.has_input(1) ? *args.inputs[1].as<float>() : -kInfinity;
   const float high = args.has_input(2) ? *args.inputs[2].as<float>() : kInfinity;
@@ -39,12 +29,9 @@ Status Run(const Params&, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {.min_inputs = 1, .max_inputs = 3}));
-  for (const TensorSpec& input : spec.inputs) {
-    if (input.present() && input.dtype != DType::kF32) return RefuseTactic(spec, "takes f32 only");
-  }
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "operand and result"));
-  return MakeKernel(Params{}, &Check, &Run);
+  FUSEE_TRY(const ClipParams params, ReadClip(spec));
+  if (params.dtype != DType::kF32) return RefuseTactic(spec, "takes f32 only");
+  return MakeKernel(params, &CheckClip, &Run);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Reference kernel of Clip.
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
@@ -7,20 +8,7 @@ using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
 
-struct Params {
-  DType dtype;
-};
-
-Status Check(const Params&, const RunArgs& args) {
-  for (size_t i = 1; i < args.inputs.size(); ++i) {
-    if (args.has_input(i) && args.inputs[i].elements() != 1) {
-      return ShapeMismatch("Clip", "a bound", Shape{}, args.inputs[i].shape);
-    }
-  }
-  return CheckSameShape("Clip", args);
-}
-
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const ClipParams& params, const RunArgs& args) {
   const void* x = args.inputs[0].data;
   const TensorView& y = args.outputs[0];
   const int64_t n = y.elements();
@@ -39,14 +27,8 @@ Status Run(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckSignature(spec, {.min_inputs = 1, .max_inputs = 3}));
-  FUSEE_TRY(CheckType(spec, spec.inputs[0].dtype, kNumbers, "the operand"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "operand and result"));
-  for (size_t i = 1; i < spec.inputs.size(); ++i) {
-    if (spec.has_input(i))
-      FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.inputs[i], "operand and bounds"));
-  }
-  return MakeKernel(Params{spec.inputs[0].dtype}, &Check, &Run);
+  FUSEE_TRY(const ClipParams params, ReadClip(spec));
+  return MakeKernel(params, &CheckClip, &Run);
 }
 
 }  // namespace

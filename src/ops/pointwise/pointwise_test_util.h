@@ -116,6 +116,15 @@ inline std::vector<std::pair<Shape, Shape>> ShapePairs() {
           {{2000, 9}, {9}}};
 }
 
+// More of them, around a device's packs, blocks and rows.
+inline std::vector<std::pair<Shape, Shape>> EdgePairs() {
+  return {
+      {{255}, {255}},         {{256}, {1}},        {{1}, {257}},         {{65536 + 3}, {65536 + 3}},
+      {{16, 256}, {256}},     {{300, 257}, {257}}, {{64, 49}, {64, 1}},  {{64, 48}, {64, 1}},
+      {{2, 64, 16}, {64, 1}}, {{7, 16}, {7, 1}},   {{256, 1}, {1, 255}}, {{5, 1, 32}, {1, 6, 32}},
+      {{5, 1, 32}, {6, 1}}};
+}
+
 inline Tensor RunOne(std::string_view id, const KernelCall& call, Parallel* parallel = nullptr) {
   auto result = RunKernel(id, call, parallel);
   if (!result.ok()) {
@@ -138,6 +147,16 @@ inline Tolerance RoundingOf(DType dtype) {
     case DType::kF16: return {1.1e-3, 6e-8};
     case DType::kBF16: return {8e-3, 1e-38};
     default: return {2.5e-7, 1e-44};
+  }
+}
+
+// A device's powf (8 units in the last place) and pow, against references that round once.
+inline Tolerance DevicePow(DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+    case DType::kBF16: return RoundingOf(dtype);
+    case DType::kF64: return {1e-14, 1e-300};
+    default: return {2e-6, 1e-38};
   }
 }
 

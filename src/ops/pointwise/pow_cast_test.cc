@@ -60,9 +60,10 @@ TEST(PowF32, HasTheBitsOfTheReference) {
       ExpectSameBits(got, RunOne("pow_ref.1", call), what);
       ReverseParallel reverse;
       ExpectSameBits(RunOne("pow_f32_cpu.1", call, &reverse), got, what + " reversed");
-      const auto ran = CompareTactics(call, 0, 0);
+      const auto ran = CompareTactics(call, 0, 0, DevicePow(DType::kF32));
       ASSERT_TRUE(ran.ok()) << ran.status().ToString();
-      EXPECT_EQ(ran->size(), 2u);
+      EXPECT_EQ(ran->size(), TacticsUnderTest("Pow").size());
+      if (TestDevice() != nullptr) ExpectSameBits(RunOne("pow_easy_cuda.1", call), got, what);
     }
   }
 }
@@ -87,26 +88,17 @@ TEST(PowF32, ComputesTheSameInPlace) {
   const Tensor x = FloatPatterns(16385);
   for (double exponent : {1.0, 2.0, 3.0, 0.5, -1.0}) {
     const Tensor power = Doubles(DType::kF32, {}, {exponent});
-    const Tensor shared = Make(DType::kF32, x.shape(), [&](const TensorView& v) {
-      std::memcpy(v.data, x.bytes().data(), x.bytes().size());
-    });
-    const std::vector<TensorSpec> specs = {{DType::kF32, x.shape(), true, nullptr},
-                                           {DType::kF32, {}, true, power.view().data}};
-    const Attrs attrs;
-    auto bound =
-        FindKernel("pow_f32_cpu.1")->bind({"Pow", &attrs, specs, std::span(specs).first(1), 0});
-    ASSERT_TRUE(bound.ok()) << bound.status().ToString();
-    const std::vector<ConstTensorView> inputs = {shared.view(), power.view()};
-    const TensorView out{DType::kF32, x.shape(), const_cast<void*>(shared.view().data)};
-    SerialParallel serial;
-    const RunArgs args{inputs, {&out, 1}, {}, {}, &serial};
-    ASSERT_TRUE((*bound)->CheckShapes(args).ok());
-    ASSERT_TRUE((*bound)->Run(args).ok());
-    const Tensor want = RunOne("pow_f32_cpu.1", {.op = "Pow",
-                                                 .inputs = {x, power},
-                                                 .outputs = {{DType::kF32, x.shape()}},
-                                                 .constant_inputs = 2});
-    ExpectSameBits(shared, want, "x^" + std::to_string(exponent) + " in place");
+    KernelCall call{.op = "Pow",
+                    .inputs = {x, power},
+                    .outputs = {{DType::kF32, x.shape()}},
+                    .constant_inputs = 2};
+    const Tensor want = RunOne("pow_f32_cpu.1", call);
+    call.in_place = 0;
+    for (const KernelDef* kernel : TacticsUnderTest("Pow")) {
+      if (kernel->id == "pow_ref.1" || kernel->id == "pow_cuda.1") continue;
+      ExpectSameBits(RunOne(kernel->id, call), want,
+                     std::string(kernel->id) + " of x^" + std::to_string(exponent) + " in place");
+    }
   }
 }
 
@@ -181,27 +173,53 @@ TEST(CastCpu, HasTheBitsOfTheReference) {
         ExpectSameBits(RunOne("cast_cpu.1", call, &reverse), got, what + " reversed");
         const auto ran = CompareTactics(call, 0, 0);
         ASSERT_TRUE(ran.ok()) << ran.status().ToString();
-        EXPECT_EQ(ran->size(), 2u) << what;
+        EXPECT_EQ(ran->size(), TacticsUnderTest("Cast").size()) << what;
       }
     }
   }
 }
 
-TEST(CastCpu, ReadsEveryHalf) {
+// Every tactic's bits; those that leave the types to others are skipped.
+void ExpectTheReferencesBits(const KernelCall& call, const std::string& what) {
+  const Tensor want = RunOne("cast_ref.1", call);
+  for (const KernelDef* kernel : TacticsUnderTest("Cast")) {
+    const auto got = RunKernel(kernel->id, call);
+    if (got.status().code() == StatusCode::kUnimplemented) continue;
+    ASSERT_TRUE(got.ok()) << got.status().ToString();
+    ExpectSameBits((*got)[0], want, std::string(kernel->id) + " " + what);
+  }
+}
+
+TEST(CastTactics, HaveTheBitsOfTheReferenceForAllPairs) {
+  std::vector<DType> types = FloatTypes();
+  types.insert(types.end(), IntTypes().begin(), IntTypes().end());
+  types.push_back(DType::kBool);
+  for (DType from : types) {
+    for (DType to : types) {
+      for (int64_t n : {0, 1, 15, 16, 17, 255, 256, 257, 65537}) {
+        ExpectTheReferencesBits(CastCall(Patterns(from, n), to),
+                                std::string(DTypeName(from)) + " to " + std::string(DTypeName(to)) +
+                                    ", n " + std::to_string(n));
+      }
+    }
+  }
+}
+
+TEST(CastTactics, ReadEveryHalf) {
   for (DType from : {DType::kF16, DType::kBF16}) {
     const Tensor x = Make(from, {65536}, [](const TensorView& v) {
       for (int64_t i = 0; i < 65536; ++i)
         static_cast<uint16_t*>(v.data)[i] = static_cast<uint16_t>(i);
     });
     for (DType to : {DType::kF32, DType::kI64, DType::kBool}) {
-      ExpectSameBits(RunOne("cast_cpu.1", CastCall(x, to)), RunOne("cast_ref.1", CastCall(x, to)),
-                     std::string(DTypeName(from)) + " to " + std::string(DTypeName(to)));
+      ExpectTheReferencesBits(CastCall(x, to),
+                              std::string(DTypeName(from)) + " to " + std::string(DTypeName(to)));
     }
   }
 }
 
 // Every float that lies at, just below or just above the middle of two neighbouring halves.
-TEST(CastCpu, RoundsToHalfAtEveryTie) {
+TEST(CastTactics, RoundToHalfAtEveryTie) {
   const Tensor x = Make(DType::kF32, {3 * 0x7c00 * 2}, [](const TensorView& v) {
     int64_t at = 0;
     for (uint32_t half = 0; half < 0x7c00; ++half) {
@@ -215,17 +233,15 @@ TEST(CastCpu, RoundsToHalfAtEveryTie) {
       }
     }
   });
-  ExpectSameBits(RunOne("cast_cpu.1", CastCall(x, DType::kF16)),
-                 RunOne("cast_ref.1", CastCall(x, DType::kF16)), "ties");
+  ExpectTheReferencesBits(CastCall(x, DType::kF16), "ties");
 }
 
-TEST(CastCpu, ReadsAnyByteAsATruthValue) {
+TEST(CastTactics, ReadAnyByteAsATruthValue) {
   const Tensor x = Make(DType::kBool, {256}, [](const TensorView& v) {
     for (int64_t i = 0; i < 256; ++i) static_cast<uint8_t*>(v.data)[i] = static_cast<uint8_t>(i);
   });
   for (DType to : {DType::kF32, DType::kF16, DType::kI64, DType::kU8, DType::kBool}) {
-    ExpectSameBits(RunOne("cast_cpu.1", CastCall(x, to)), RunOne("cast_ref.1", CastCall(x, to)),
-                   std::string(DTypeName(to)));
+    ExpectTheReferencesBits(CastCall(x, to), std::string(DTypeName(to)));
   }
 }
 

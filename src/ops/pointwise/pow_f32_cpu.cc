@@ -5,6 +5,7 @@
 
 #include "ops/pointwise/broadcast.h"
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
@@ -12,18 +13,11 @@ using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
 
-enum class Power { kOne, kSquare, kCube, kRoot, kReciprocal };
-
 struct Params {
-  Power power;
+  EasyPower power;
 };
 
-// The result has the exponent's rank where that is larger, but always the base's elements.
-Status Check(const Params&, const RunArgs& args) {
-  if (args.inputs[1].elements() != 1)
-    return ShapeMismatch("Pow", "the exponent", Shape{}, args.inputs[1].shape);
-  return CheckBroadcast("Pow", args);
-}
+Status Check(const Params&, const RunArgs& args) { return CheckEasyPow(args); }
 
 template <typename Fn>
 void Map(const RunArgs& args, Fn&& fn) {
@@ -50,36 +44,23 @@ float Root(float x) {
 
 Status Run(const Params& params, const RunArgs& args) {
   switch (params.power) {
-    case Power::kOne: Map(args, [](float x) { return x; }); break;
-    case Power::kSquare: Map(args, [](float x) { return x * x; }); break;
-    case Power::kCube: Map(args, Cube); break;
-    case Power::kRoot: Map(args, Root); break;
-    case Power::kReciprocal: Map(args, [](float x) { return 1 / x; }); break;
+    case EasyPower::kNone: break;
+    case EasyPower::kOne: Map(args, [](float x) { return x; }); break;
+    case EasyPower::kSquare: Map(args, [](float x) { return x * x; }); break;
+    case EasyPower::kCube: Map(args, Cube); break;
+    case EasyPower::kRoot: Map(args, Root); break;
+    case EasyPower::kReciprocal: Map(args, [](float x) { return 1 / x; }); break;
   }
   return OkStatus();
 }
 
-double ConstantExponent(const TensorSpec& spec) {
-  double exponent = 0;
-  VisitType(spec.dtype,
-            [&]<typename E>() { exponent = static_cast<double>(Load<E>(spec.data, 0)); });
-  return exponent;
-}
-
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckOperands(spec, 2));
-  FUSEE_TRY(CheckType(spec, spec.inputs[1].dtype, kNumbers, "operand 1"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "base and result"));
-  if (spec.inputs[0].dtype != DType::kF32) return RefuseTactic(spec, "takes a base of f32 only");
-  if (spec.inputs[1].data == nullptr || spec.inputs[1].max_shape.elements() != 1)
-    return RefuseTactic(spec, "takes a constant scalar exponent only");
-  const double exponent = ConstantExponent(spec.inputs[1]);
-  if (exponent == 1) return MakeKernel(Params{Power::kOne}, &Check, &Run);
-  if (exponent == 2) return MakeKernel(Params{Power::kSquare}, &Check, &Run);
-  if (exponent == 3) return MakeKernel(Params{Power::kCube}, &Check, &Run);
-  if (exponent == 0.5) return MakeKernel(Params{Power::kRoot}, &Check, &Run);
-  if (exponent == -1) return MakeKernel(Params{Power::kReciprocal}, &Check, &Run);
-  return RefuseTactic(spec, "takes the exponents 1, 2, 3, 0.5 and -1 only");
+  FUSEE_TRY(const PowParams params, ReadPow(spec));
+  if (params.base != DType::kF32) return RefuseTactic(spec, "takes a base of f32 only");
+  const EasyPower power = FindEasyPower(spec.inputs[1]);
+  if (power == EasyPower::kNone)
+    return RefuseTactic(spec, "takes the constant exponents 1, 2, 3, 0.5 and -1 only");
+  return MakeKernel(Params{power}, &Check, &Run);
 }
 
 }  // namespace

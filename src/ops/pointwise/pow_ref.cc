@@ -2,21 +2,14 @@
 // exactly modulo 2^64, everything else in double.
 #include <fmt/format.h>
 
-#include "ops/pointwise/binary_functions.h"
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
 using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
-
-struct Params {
-  DType base;
-  DType exponent;
-};
-
-Status Check(const Params&, const RunArgs& args) { return CheckBroadcast("Pow", args); }
 
 // Both are float, or one is: through double. A float power of an integer truncates, saturating at
 // 64 bits.
@@ -66,7 +59,7 @@ int64_t RunTyped(const RunArgs& args) {
   return -1;
 }
 
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const PowParams& params, const RunArgs& args) {
   int64_t bad = -1;
   VisitType(params.base, [&]<typename B>() {
     VisitType(params.exponent, [&]<typename E>() {
@@ -80,11 +73,8 @@ Status Run(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckOperands(spec, 2));
-  FUSEE_TRY(CheckType(spec, spec.inputs[0].dtype, kNumbers, "operand 0"));
-  FUSEE_TRY(CheckType(spec, spec.inputs[1].dtype, kNumbers, "operand 1"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "base and result"));
-  return MakeKernel(Params{spec.inputs[0].dtype, spec.inputs[1].dtype}, &Check, &Run);
+  FUSEE_TRY(const PowParams params, ReadPow(spec));
+  return MakeKernel(params, &CheckPow, &Run);
 }
 
 }  // namespace

@@ -2,20 +2,17 @@
 //
 // Floor: bytes read and written over the device's bandwidth. A kernel of its own is worth having
 // only where no epilogue took the operator in.
-#include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 #include "ops/kernel.h"
 #include "ops/movement/kernel_support.h"
+#include "ops/pointwise/map_cuda.cuh"
 #include "ops/pointwise/unary_attrs.h"
 
 namespace fusee::ops {
 namespace {
 
 using cuda::FromFloat;
-using cuda::Pack;
 using cuda::ToFloat;
-
-constexpr int kThreads = 256;
 
 struct FloatAttrs {
   float alpha = 0, beta = 0;
@@ -50,6 +47,15 @@ FUSEE_UNARY(Erf, erff(x))
 FUSEE_UNARY(Tanh, tanhf(x))
 FUSEE_UNARY(Sin, sinf(x))
 FUSEE_UNARY(Cos, cosf(x))
+FUSEE_UNARY(Tan, tanf(x))
+FUSEE_UNARY(Sinh, sinhf(x))
+FUSEE_UNARY(Cosh, coshf(x))
+FUSEE_UNARY(Asin, asinf(x))
+FUSEE_UNARY(Acos, acosf(x))
+FUSEE_UNARY(Atan, atanf(x))
+FUSEE_UNARY(Asinh, asinhf(x))
+FUSEE_UNARY(Acosh, acoshf(x))
+FUSEE_UNARY(Atanh, atanhf(x))
 FUSEE_UNARY(Sign, x > 0 ? 1.0f : (x < 0 ? -1.0f : x))
 FUSEE_UNARY(Sigmoid, SigmoidOf(x))
 FUSEE_UNARY(Relu, x < 0 ? 0.0f : x)
@@ -59,29 +65,23 @@ FUSEE_UNARY(HardSwish, x* HardSigmoidOf(x, 1.0f / 6, 0.5f))
 FUSEE_UNARY(Swish, x* SigmoidOf(a.alpha* x))
 FUSEE_UNARY(Mish, x* tanhf(Softplus(x)))
 FUSEE_UNARY(Elu, x < 0 ? a.alpha * expm1f(x) : x)
+FUSEE_UNARY(Celu, x < 0 ? a.alpha * expm1f(x / a.alpha) : x)
+FUSEE_UNARY(Selu, a.beta*(x <= 0 ? a.alpha * expm1f(x) : x))
+FUSEE_UNARY(ThresholdedRelu, x <= a.alpha ? 0.0f : x)
+FUSEE_UNARY(Softsign, x / (1.0f + fabsf(x)))
+FUSEE_UNARY(Shrink, x < -a.alpha ? x + a.beta : (x > a.alpha ? x - a.beta : 0.0f))
 FUSEE_UNARY(Softplus_, Softplus(x))
 FUSEE_UNARY(Gelu, 0.5f * x * (1.0f + erff(x * 0.70710678f)))
 FUSEE_UNARY(GeluTanh, 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x))))
 #undef FUSEE_UNARY
 
 template <typename Op, typename T>
-__global__ void __launch_bounds__(kThreads)
-    UnaryKernel(const T* x, T* y, int64_t count, FloatAttrs attrs) {
-  cuda::WaitForPrior();
-  cuda::AllowNext();
-  constexpr int kPack = Pack<T>::kCount;
-  const int64_t begin = (blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x) * kPack;
-  if (begin + kPack <= count) {
-    Pack<T> in = *reinterpret_cast<const Pack<T>*>(x + begin);
-    Pack<T> out;
-#pragma unroll
-    for (int i = 0; i < kPack; ++i)
-      out.value[i] = FromFloat<T>(Op::Of(ToFloat(in.value[i]), attrs));
-    *reinterpret_cast<Pack<T>*>(y + begin) = out;
-  } else {
-    for (int64_t i = begin; i < count; ++i) y[i] = FromFloat<T>(Op::Of(ToFloat(x[i]), attrs));
+struct UnaryFn {
+  FloatAttrs attrs;
+  __device__ __forceinline__ T operator()(T x) const {
+    return FromFloat<T>(Op::Of(ToFloat(x), attrs));
   }
-}
+};
 
 struct Params {
   DType dtype = DType::kInvalid;
@@ -95,12 +95,8 @@ Status Check(const Params&, const RunArgs& args) {
 
 template <typename Op>
 Status Run(const Params& params, const RunArgs& args) {
-  const int64_t count = args.outputs[0].elements();
   return cuda::VisitComputeFloat(params.dtype, [&]<typename T>() -> Status {
-    const int64_t blocks = (count + kThreads * Pack<T>::kCount - 1) / (kThreads * Pack<T>::kCount);
-    return cuda::Launch(&UnaryKernel<Op, T>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0,
-                        args.queue, static_cast<const T*>(args.inputs[0].data),
-                        static_cast<T*>(args.outputs[0].data), count, params.attrs);
+    return pointwise::LaunchMap<T, T>(args, UnaryFn<Op, T>{params.attrs});
   });
 }
 
@@ -140,6 +136,15 @@ FUSEE_UNARY_CUDA(Erf, "Erf", erf)
 FUSEE_UNARY_CUDA(Tanh, "Tanh", tanh)
 FUSEE_UNARY_CUDA(Sin, "Sin", sin)
 FUSEE_UNARY_CUDA(Cos, "Cos", cos)
+FUSEE_UNARY_CUDA(Tan, "Tan", tan)
+FUSEE_UNARY_CUDA(Sinh, "Sinh", sinh)
+FUSEE_UNARY_CUDA(Cosh, "Cosh", cosh)
+FUSEE_UNARY_CUDA(Asin, "Asin", asin)
+FUSEE_UNARY_CUDA(Acos, "Acos", acos)
+FUSEE_UNARY_CUDA(Atan, "Atan", atan)
+FUSEE_UNARY_CUDA(Asinh, "Asinh", asinh)
+FUSEE_UNARY_CUDA(Acosh, "Acosh", acosh)
+FUSEE_UNARY_CUDA(Atanh, "Atanh", atanh)
 FUSEE_UNARY_CUDA(Sign, "Sign", sign)
 FUSEE_UNARY_CUDA(Sigmoid, "Sigmoid", sigmoid)
 FUSEE_UNARY_CUDA(Relu, "Relu", relu)
@@ -149,6 +154,11 @@ FUSEE_UNARY_CUDA(HardSwish, "HardSwish", hard_swish)
 FUSEE_UNARY_CUDA(Swish, "Swish", swish)
 FUSEE_UNARY_CUDA(Mish, "Mish", mish)
 FUSEE_UNARY_CUDA(Elu, "Elu", elu)
+FUSEE_UNARY_CUDA(Celu, "Celu", celu)
+FUSEE_UNARY_CUDA(Selu, "Selu", selu)
+FUSEE_UNARY_CUDA(ThresholdedRelu, "ThresholdedRelu", thresholded_relu)
+FUSEE_UNARY_CUDA(Softsign, "Softsign", softsign)
+FUSEE_UNARY_CUDA(Shrink, "Shrink", shrink)
 FUSEE_UNARY_CUDA(Softplus_, "Softplus", softplus)
 FUSEE_UNARY_CUDA(Gelu, "Gelu", gelu)
 #undef FUSEE_UNARY_CUDA

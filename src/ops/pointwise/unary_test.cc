@@ -162,9 +162,11 @@ TEST(UnaryReference, IntegersAreExactAndWrap) {
   };
   for (const IntCase& c : cases) {
     const Shape shape{static_cast<int64_t>(c.x.size())};
-    const Tensor y =
-        RunOne(Reference(c.op),
-               {.op = c.op, .inputs = {Ints(c.dtype, shape, c.x)}, .outputs = {{c.dtype, shape}}});
+    const KernelCall call{
+        .op = c.op, .inputs = {Ints(c.dtype, shape, c.x)}, .outputs = {{c.dtype, shape}}};
+    const Tensor y = RunOne(Reference(c.op), call);
+    const auto ran = CompareTactics(call, 0, 0);
+    EXPECT_TRUE(ran.ok()) << ran.status().ToString();
     ExpectNear(y, Ints(c.dtype, shape, c.want), {0, 0},
                std::string(c.op) + " " + std::string(DTypeName(c.dtype)));
   }
@@ -172,10 +174,40 @@ TEST(UnaryReference, IntegersAreExactAndWrap) {
 
 TEST(UnaryFast, AgreesWithTheReferenceAroundVectorAndTaskSizes) {
   for (const Case& c : Cases()) {
-    for (int64_t n : {0, 1, 7, 8, 9, 15, 16, 17, 16383, 16384, 16385, 40000}) {
+    for (int64_t n : {0, 1, 7, 8, 9, 15, 16, 17, 255, 256, 257, 16383, 16384, 16385, 65537}) {
       const Tensor x = Random(DType::kF32, {n}, static_cast<uint64_t>(n), c.low * 3, c.high * 3);
       const auto ran = CompareTactics(CallOf(c, x), 1e-5, 2e-7);
       EXPECT_TRUE(ran.ok()) << n << " elements: " << ran.status().ToString() << ", seed " << kSeed;
+    }
+  }
+}
+
+// Computed in float and rounded once more: within a unit in the last place of 16 bits.
+TEST(UnaryFast, AgreesWithTheReferenceInHalfPrecisions) {
+  for (const Case& c : Cases()) {
+    for (DType dtype : {DType::kF16, DType::kBF16}) {
+      for (int64_t n : {0, 1, 7, 8, 9, 257, 4096}) {
+        const Tensor x = Random(dtype, {n}, static_cast<uint64_t>(n), c.low, c.high);
+        Tolerance t = RoundingOf(dtype);
+        t.atol = 2e-7;
+        const auto ran = CompareTactics(CallOf(c, x), t.rtol, t.atol);
+        EXPECT_TRUE(ran.ok()) << n << " elements: " << ran.status().ToString();
+      }
+    }
+  }
+}
+
+TEST(UnaryKernels, ComputeTheSameInPlace) {
+  for (const Case& c : Cases()) {
+    for (const KernelDef* kernel : TacticsUnderTest(c.op)) {
+      if (kernel->in_place_inputs == 0) continue;
+      KernelCall call = CallOf(c, Random(DType::kF32, {1027}, 4, c.low, c.high));
+      const auto want = RunKernel(kernel->id, call);
+      if (want.status().code() == StatusCode::kUnimplemented) continue;
+      ASSERT_TRUE(want.ok()) << want.status().ToString();
+      call.in_place = 0;
+      ExpectNear(RunOne(kernel->id, call), (*want)[0], {0, 0},
+                 std::string(kernel->id) + " in place");
     }
   }
 }
@@ -205,7 +237,8 @@ TEST(UnaryFast, DoesNotDependOnTaskOrder) {
 
 TEST(UnaryKernels, RefuseWrongStepsAtBindAndWrongShapesAtCheck) {
   const Tensor x = Random(DType::kF32, {4}, 1, 0, 1);
-  for (const char* id : {"exp_ref.1", "exp_f32_cpu.1"}) {
+  for (const KernelDef* kernel : TacticsUnderTest("Exp")) {
+    const std::string_view id = kernel->id;
     const auto bad = [&](KernelCall call) { return RunKernel(id, call).status().code(); };
     EXPECT_EQ(bad({.op = "Exp", .inputs = {x}, .outputs = {{DType::kF32, {5}}}}),
               StatusCode::kInvalidArgument);
@@ -256,10 +289,11 @@ TEST(Clip, PassesNaNAndRefusesBoundsThatAreNoScalars) {
   const Tensor x = Doubles(DType::kF32, {3}, {kNaN, kInf, -kInf});
   const Tensor low = Doubles(DType::kF32, {}, {-1});
   const Tensor high = Doubles(DType::kF32, {}, {1});
-  for (const char* id : {"clip_ref.1", "clip_f32_cpu.1"}) {
+  for (const KernelDef* kernel : TacticsUnderTest("Clip")) {
+    const std::string_view id = kernel->id;
     ExpectNear(
         RunOne(id, {.op = "Clip", .inputs = {x, low, high}, .outputs = {{DType::kF32, {3}}}}),
-        Doubles(DType::kF32, {3}, {kNaN, 1, -1}), {0, 0}, id);
+        Doubles(DType::kF32, {3}, {kNaN, 1, -1}), {0, 0}, std::string(id));
     EXPECT_FALSE(
         RunKernel(id, {.op = "Clip", .inputs = {x, x}, .outputs = {{DType::kF32, {3}}}}).ok());
   }
@@ -269,9 +303,11 @@ TEST(Classify, FindsNaNAndInfinities) {
   for (DType dtype : FloatTypes()) {
     const Tensor x = Doubles(dtype, {5}, {kNaN, kInf, -kInf, 0, 3});
     const auto run = [&](const char* id, const char* op, Attrs attrs) {
-      return RunOne(
-          id,
-          {.op = op, .attrs = std::move(attrs), .inputs = {x}, .outputs = {{DType::kBool, {5}}}});
+      const KernelCall call{
+          .op = op, .attrs = std::move(attrs), .inputs = {x}, .outputs = {{DType::kBool, {5}}}};
+      const auto ran = CompareTactics(call, 0, 0);
+      EXPECT_TRUE(ran.ok()) << ran.status().ToString();
+      return RunOne(id, call);
     };
     const auto want = [](std::vector<int64_t> v) { return Ints(DType::kBool, {5}, v); };
     ExpectNear(run("is_nan_ref.1", "IsNaN", {}), want({1, 0, 0, 0, 0}), {0, 0}, "IsNaN");
@@ -312,10 +348,13 @@ TEST(Cast, ConvertsEveryTypeToEveryOther) {
 
 TEST(Cast, HandlesTheEdgesOfTypes) {
   const auto cast = [](const Tensor& x, DType to) {
-    return RunOne("cast_ref.1", {.op = "Cast",
-                                 .attrs = {{"to", static_cast<int64_t>(to)}},
-                                 .inputs = {x},
-                                 .outputs = {{to, x.shape()}}});
+    const KernelCall call{.op = "Cast",
+                          .attrs = {{"to", static_cast<int64_t>(to)}},
+                          .inputs = {x},
+                          .outputs = {{to, x.shape()}}};
+    const auto ran = CompareTactics(call, 0, 0);
+    EXPECT_TRUE(ran.ok()) << ran.status().ToString();
+    return RunOne("cast_ref.1", call);
   };
   const Tensor specials = Doubles(DType::kF32, {4}, {kNaN, kInf, -kInf, -0.0});
   ExpectNear(cast(specials, DType::kBool), Ints(DType::kBool, {4}, {1, 1, 1, 0}), {0, 0}, "bool");
@@ -341,9 +380,10 @@ TEST(Cast, HandlesTheEdgesOfTypes) {
 TEST(Identity, CopiesBytes) {
   for (DType dtype : {DType::kF32, DType::kBool, DType::kU16}) {
     const Tensor x = Ints(dtype, {3}, {1, 0, 1});
-    ExpectNear(
-        RunOne("identity_ref.1", {.op = "Identity", .inputs = {x}, .outputs = {{dtype, {3}}}}), x,
-        {0, 0}, "Identity");
+    for (const KernelDef* kernel : TacticsUnderTest("Identity")) {
+      ExpectNear(RunOne(kernel->id, {.op = "Identity", .inputs = {x}, .outputs = {{dtype, {3}}}}),
+                 x, {0, 0}, std::string(kernel->id));
+    }
   }
 }
 

@@ -2,18 +2,13 @@
 // every type.
 #include "ops/pointwise/broadcast.h"
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
 using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
-
-struct Params {
-  int64_t element_bytes;
-};
-
-Status Check(const Params&, const RunArgs& args) { return CheckBroadcast("Where", args); }
 
 template <typename Bits>
 void Row(const uint8_t* condition, const Bits* a, const Bits* b,
@@ -55,7 +50,7 @@ void RunTyped(const RunArgs& args) {
   });
 }
 
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const WhereParams& params, const RunArgs& args) {
   switch (params.element_bytes) {
     case 1: RunTyped<uint8_t>(args); break;
     case 4: RunTyped<uint32_t>(args); break;
@@ -65,13 +60,9 @@ Status Run(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckOperands(spec, 3));
-  FUSEE_TRY(CheckType(spec, spec.inputs[0].dtype, kBool, "the condition"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[1], spec.inputs[2], "operands 1 and 2"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[1], spec.outputs[0], "operand 1 and result"));
-  const int64_t bytes = BytesPerElement(spec.inputs[1].dtype);
-  if (bytes == 2) return RefuseTactic(spec, "takes elements of 1, 4 and 8 bytes");
-  return MakeKernel(Params{bytes}, &Check, &Run);
+  FUSEE_TRY(const WhereParams params, ReadWhere(spec));
+  if (params.element_bytes == 2) return RefuseTactic(spec, "takes elements of 1, 4 and 8 bytes");
+  return MakeKernel(params, &CheckWhere, &Run);
 }
 
 }  // namespace

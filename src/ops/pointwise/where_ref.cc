@@ -1,5 +1,6 @@
 // Reference kernel of Where: copies bits, so one loop per element size serves every type.
 #include "ops/pointwise/elementwise.h"
+#include "ops/pointwise/params.h"
 
 namespace fusee::ops {
 
@@ -7,13 +8,7 @@ using namespace pointwise;  // NOLINT: the family's helpers
 
 namespace {
 
-struct Params {
-  int64_t element_bytes;
-};
-
-Status Check(const Params&, const RunArgs& args) { return CheckBroadcast("Where", args); }
-
-Status Run(const Params& params, const RunArgs& args) {
+Status Run(const WhereParams& params, const RunArgs& args) {
   const TensorView& y = args.outputs[0];
   const int64_t n = y.elements();
   BroadcastWalk<3> walk(y.shape,
@@ -30,11 +25,8 @@ Status Run(const Params& params, const RunArgs& args) {
 }
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
-  FUSEE_TRY(CheckOperands(spec, 3));
-  FUSEE_TRY(CheckType(spec, spec.inputs[0].dtype, kBool, "the condition"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[1], spec.inputs[2], "operands 1 and 2"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[1], spec.outputs[0], "operand 1 and result"));
-  return MakeKernel(Params{BytesPerElement(spec.inputs[1].dtype)}, &Check, &Run);
+  FUSEE_TRY(const WhereParams params, ReadWhere(spec));
+  return MakeKernel(params, &CheckWhere, &Run);
 }
 
 }  // namespace

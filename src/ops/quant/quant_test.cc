@@ -36,15 +36,17 @@ TEST(Quantize, RoundsHalfToEvenAndSaturates) {
       .attrs = {{"precision", kF32}},
       .inputs = {x, Tensor::Of<float>(Shape{}, {1}), Tensor::Of<uint8_t>(Shape{}, {10})},
       .outputs = {{DType::kU8, {8}}}};
-  for (std::string_view id : {"quantize_linear_ref.1", "quantize_linear_f32_cpu.1"}) {
-    EXPECT_EQ(Compute<uint8_t>(id, call), (std::vector<uint8_t>{10, 12, 10, 12, 255, 0, 255, 13}))
-        << id;
+  for (const KernelDef* kernel : TacticsUnderTest("QuantizeLinear")) {
+    EXPECT_EQ(Compute<uint8_t>(kernel->id, call),
+              (std::vector<uint8_t>{10, 12, 10, 12, 255, 0, 255, 13}))
+        << kernel->id;
   }
   call.inputs[2] = Tensor();
   call.outputs = {{DType::kI8, {8}}};
-  for (std::string_view id : {"quantize_linear_ref.1", "quantize_linear_f32_cpu.1"}) {
-    EXPECT_EQ(Compute<int8_t>(id, call), (std::vector<int8_t>{0, 2, 0, 2, 127, -128, 127, 3}))
-        << id;
+  for (const KernelDef* kernel : TacticsUnderTest("QuantizeLinear")) {
+    EXPECT_EQ(Compute<int8_t>(kernel->id, call),
+              (std::vector<int8_t>{0, 2, 0, 2, 127, -128, 127, 3}))
+        << kernel->id;
   }
 }
 
@@ -54,8 +56,9 @@ TEST(Dequantize, SubtractsThenScales) {
       .inputs = {Tensor::Of<int8_t>({3}, {-128, 0, 127}), Tensor::Of<float>(Shape{}, {0.5F}),
                  Tensor::Of<int8_t>(Shape{}, {127})},
       .outputs = {{DType::kF32, {3}}}};
-  for (std::string_view id : {"dequantize_linear_ref.1", "dequantize_linear_f32_cpu.1"}) {
-    EXPECT_EQ(Compute<float>(id, call), (std::vector<float>{-127.5F, -63.5F, 0})) << id;
+  for (const KernelDef* kernel : TacticsUnderTest("DequantizeLinear")) {
+    EXPECT_EQ(Compute<float>(kernel->id, call), (std::vector<float>{-127.5F, -63.5F, 0}))
+        << kernel->id;
   }
 }
 
@@ -92,7 +95,7 @@ TEST(Quantize, TacticsAgreeOnEveryGranularity) {
         auto ran = CompareTactics(call, 0, 0);
         ASSERT_TRUE(ran.ok()) << c.x.ToString() << c.scale.ToString() << " seed " << kSeed << ": "
                               << ran.status().ToString();
-        EXPECT_EQ(ran->size(), 2U);
+        EXPECT_EQ(ran->size(), TacticsUnderTest(call.op).size());
         call = {.op = "DequantizeLinear",
                 .attrs = {{"axis", c.axis}, {"block_size", c.block}},
                 .inputs = {Random(code, c.x, 3, 0, 127), scale, zero},
@@ -100,6 +103,7 @@ TEST(Quantize, TacticsAgreeOnEveryGranularity) {
         ran = CompareTactics(call, 0, 0);
         ASSERT_TRUE(ran.ok()) << c.x.ToString() << c.scale.ToString() << " seed " << kSeed << ": "
                               << ran.status().ToString();
+        EXPECT_EQ(ran->size(), TacticsUnderTest(call.op).size());
       }
     }
   }
@@ -111,8 +115,10 @@ TEST(Quantize, PicksTheScaleOfItsBlock) {
                            .inputs = {Tensor::Of<uint8_t>({2, 3}, {1, 1, 1, 1, 1, 1}),
                                       Tensor::Of<float>({2, 2}, {1, 2, 3, 4})},
                            .outputs = {{DType::kF32, {2, 3}}}};
-  EXPECT_EQ(Compute<float>("dequantize_linear_ref.1", call),
-            (std::vector<float>{1, 1, 2, 3, 3, 4}));
+  for (const KernelDef* kernel : TacticsUnderTest("DequantizeLinear")) {
+    EXPECT_EQ(Compute<float>(kernel->id, call), (std::vector<float>{1, 1, 2, 3, 3, 4}))
+        << kernel->id;
+  }
 }
 
 TEST(Quantize, DividesInTheScalesPrecision) {
@@ -124,6 +130,8 @@ TEST(Quantize, DividesInTheScalesPrecision) {
       .inputs = {Tensor::Of<Half>({1}, {Half(2050.0F)}), Tensor::Of<Half>(Shape{}, {Half(2.0F)})},
       .outputs = {{DType::kI16, {1}}}};
   EXPECT_EQ(Compute<int16_t>("quantize_linear_ref.1", call), (std::vector<int16_t>{1025}));
+  const auto ran = CompareTactics(call, 0, 0);
+  EXPECT_TRUE(ran.ok()) << ran.status().ToString();
   EXPECT_EQ(RunKernel("quantize_linear_f32_cpu.1", call).status().code(),
             StatusCode::kUnimplemented);
 }
@@ -133,25 +141,26 @@ TEST(Quantize, RefusesScalesOfAnotherShape) {
                      .attrs = {{"axis", int64_t{1}}, {"precision", kF32}},
                      .inputs = {Random(DType::kF32, {2, 3}, 0), Random(DType::kF32, {2}, 1)},
                      .outputs = {{DType::kU8, {2, 3}}}};
-  for (std::string_view id : {"quantize_linear_ref.1", "quantize_linear_f32_cpu.1"})
-    EXPECT_FALSE(RunKernel(id, call).ok());
+  for (const KernelDef* kernel : TacticsUnderTest("QuantizeLinear"))
+    EXPECT_FALSE(RunKernel(kernel->id, call).ok());
   call.inputs[1] = Random(DType::kF32, {3}, 1);
   call.inputs.push_back(Random(DType::kU8, {2}, 1));
-  for (std::string_view id : {"quantize_linear_ref.1", "quantize_linear_f32_cpu.1"})
-    EXPECT_FALSE(RunKernel(id, call).ok());
+  for (const KernelDef* kernel : TacticsUnderTest("QuantizeLinear"))
+    EXPECT_FALSE(RunKernel(kernel->id, call).ok());
 }
 
 TEST(DynamicQuantize, FollowsTheStandardsExample) {
   const KernelCall call = {.op = "DynamicQuantizeLinear",
                            .inputs = {Tensor::Of<float>({6}, {0, 2, -3, -2.5F, 1.34F, 0.5F})},
                            .outputs = {{DType::kU8, {6}}, {DType::kF32, {}}, {DType::kU8, {}}}};
-  EXPECT_EQ(Compute<uint8_t>("dynamic_quantize_linear_ref.1", call),
-            (std::vector<uint8_t>{153, 255, 0, 26, 221, 179}));
-  EXPECT_EQ(Compute<uint8_t>("dynamic_quantize_linear_ref.1", call, 2),
-            (std::vector<uint8_t>{153}));
   KernelCall zeros = call;
   zeros.inputs = {Tensor::Of<float>({6}, {0, 0, 0, 0, 0, 0})};
-  EXPECT_EQ(Compute<uint8_t>("dynamic_quantize_linear_ref.1", zeros), std::vector<uint8_t>(6, 0));
+  for (const KernelDef* kernel : TacticsUnderTest("DynamicQuantizeLinear")) {
+    EXPECT_EQ(Compute<uint8_t>(kernel->id, call), (std::vector<uint8_t>{153, 255, 0, 26, 221, 179}))
+        << kernel->id;
+    EXPECT_EQ(Compute<uint8_t>(kernel->id, call, 2), (std::vector<uint8_t>{153})) << kernel->id;
+    EXPECT_EQ(Compute<uint8_t>(kernel->id, zeros), std::vector<uint8_t>(6, 0)) << kernel->id;
+  }
 }
 
 TEST(QuantizeDef, TakesTypesFromZeroPointScaleOrAttribute) {

@@ -1,0 +1,98 @@
+// The kernels that libfusee_cuda.so brings keep the rules of the registry, and refuse at bind what
+// no kernel could run. Needs the module, no device.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <set>
+#include <string>
+
+#include "ops/kernel.h"
+#include "ops/module.h"
+#include "ops/op_def.h"
+
+namespace fusee::ops {
+namespace {
+
+class CudaModule : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Result<const DeviceModule*> loaded = LoadDeviceModule(DeviceKind::kCuda);
+    if (loaded.status().code() == StatusCode::kUnavailable)
+      GTEST_SKIP() << loaded.status().ToString();
+    ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+    kernels_ = (*loaded)->kernels->all();
+    ASSERT_FALSE(kernels_.empty());
+  }
+  std::span<const KernelDef* const> kernels_;
+};
+
+TEST_F(CudaModule, KernelsImplementOperatorsThatTheCpuHasAReferenceFor) {
+  for (const KernelDef* kernel : kernels_) {
+    const OpDef* op = FindOp(kernel->op);
+    ASSERT_NE(op, nullptr) << kernel->id << " implements the unknown operator " << kernel->op;
+    EXPECT_NE(op->infer, nullptr) << kernel->id;
+    EXPECT_FALSE(KernelsFor(kernel->op).empty())
+        << kernel->id << " has nothing to be compared with";
+    EXPECT_NE(kernel->bind, nullptr) << kernel->id;
+  }
+}
+
+TEST_F(CudaModule, KernelsSayThatTheyAreTheDevices) {
+  for (const KernelDef* kernel : kernels_) {
+    EXPECT_EQ(kernel->device, DeviceKind::kCuda) << kernel->id;
+    EXPECT_FALSE(kernel->reference) << kernel->id << ": references are the CPU's";
+    EXPECT_GE(kernel->compute_capability, 75) << kernel->id;
+  }
+}
+
+TEST_F(CudaModule, KernelIdsAreUniqueEverywhereAndEndInAVersion) {
+  std::set<std::string_view> ids;
+  for (const KernelDef* kernel : kernels_) {
+    EXPECT_TRUE(ids.insert(kernel->id).second) << kernel->id << " is there twice";
+    EXPECT_EQ(FindKernel(kernel->id), nullptr) << kernel->id << " is also the CPU's";
+    EXPECT_THAT(std::string(kernel->id), testing::MatchesRegex("[a-z0-9_]+\\.[0-9]+"));
+  }
+}
+
+TEST_F(CudaModule, BindRefusesStepsWithoutOperands) {
+  const Attrs none;
+  for (const KernelDef* kernel : kernels_) {
+    EXPECT_FALSE(kernel->bind({.op = kernel->op, .attrs = &none}).ok()) << kernel->id;
+  }
+}
+
+TEST_F(CudaModule, BindRefusesAbsentOperandsAndResults) {
+  const Attrs none;
+  const std::array<TensorSpec, 4> absent{};
+  for (const KernelDef* kernel : kernels_) {
+    for (size_t inputs = 1; inputs <= absent.size(); ++inputs) {
+      const StepSpec spec{.op = kernel->op,
+                          .attrs = &none,
+                          .inputs = std::span(absent).first(inputs),
+                          .outputs = std::span(absent).first(1)};
+      EXPECT_FALSE(kernel->bind(spec).ok()) << kernel->id << " of " << inputs << " absent operands";
+    }
+  }
+}
+
+TEST_F(CudaModule, BindRefusesDimsThatNoOperatorHas) {
+  const Attrs none;
+  const std::array<TensorSpec, 3> operands{
+      {{DType::kF32, {2, 3}, true}, {DType::kF32, {2, 3}, true}, {DType::kF32, {2, 3}, true}}};
+  for (const KernelDef* kernel : kernels_) {
+    // Views keep the dims of the shape they stand for.
+    if (kernel->op == "Copy" || kernel->op == "Reshape") continue;
+    for (size_t inputs = 1; inputs <= operands.size(); ++inputs) {
+      const StepSpec spec{.op = kernel->op,
+                          .attrs = &none,
+                          .inputs = std::span(operands).first(inputs),
+                          .outputs = std::span(operands).first(1),
+                          .dim_count = 1000};
+      EXPECT_FALSE(kernel->bind(spec).ok()) << kernel->id << " of " << inputs << " operands";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fusee::ops
