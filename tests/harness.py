@@ -49,14 +49,14 @@ def workdir():
 
 
 @contextlib.contextmanager
-def server(repository, *args):
-    """A server of a model repository on a free port; yields the port. Stops it with SIGTERM and expects exit status 0."""
+def serving(repository, *args):
+    """A server of a model repository on a free port; yields (process, port). Stops it with SIGTERM, unless it has ended, and expects exit status 0."""
     with workdir() as run:
         port_file, log = run / "port", (run / "log").open("w+")
         command = [FUSEE, "serve", "--model-repository", repository, "--http-port", "0", "--metrics-port", "0", "--port-file", port_file, *args]
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT)
         try:
-            yield wait_until_ready(process, port_file)
+            yield process, wait_until_ready(process, port_file)
             process.send_signal(signal.SIGTERM)
             status = process.wait(STOP_LIMIT_S)
             if status != 0:
@@ -69,6 +69,13 @@ def server(repository, *args):
             process.kill()
             process.wait()
             log.close()
+
+
+@contextlib.contextmanager
+def server(repository, *args):
+    """The same for tests that need the port only."""
+    with serving(repository, *args) as (_, port):
+        yield port
 
 
 def wait_until_ready(process, port_file):

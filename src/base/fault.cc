@@ -67,8 +67,8 @@ Result<Fault> Parse(std::string_view text) {
   const size_t colon = text.find(':');
   const auto point = IndexOf(kPointNames, text.substr(0, colon));
   if (colon == text.npos || !point) {
-    return InvalidArgument(fmt::format("expected POINT:ACTION with POINT one of {}",
-                                       fmt::join(kPointNames, ", ")));
+    return InvalidArgument(
+        fmt::format("expected POINT:ACTION with POINT one of {}", fmt::join(kPointNames, ", ")));
   }
   Fault fault{.point = static_cast<Point>(*point), .action = Action::kKill};
   std::string_view rest = text.substr(colon + 1);

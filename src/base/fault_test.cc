@@ -60,7 +60,8 @@ TEST_F(FaultTest, KillKillsTheProcess) {
 }
 
 TEST_F(FaultTest, WhatIsNotAFaultIsRefusedByName) {
-  for (const char* spec : {"run", "nowhere:kill", "run:explode", "run:kill@", "run:kill@x", "run:slow=601000", ","}) {
+  for (const char* spec :
+       {"run", "nowhere:kill", "run:explode", "run:kill@", "run:kill@x", "run:slow=601000", ","}) {
     const Status status = Arm(spec);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << spec;
     EXPECT_THAT(status.message(), HasSubstr("fault '")) << spec;

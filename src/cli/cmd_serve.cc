@@ -1,5 +1,5 @@
-// fusee serve: a model repository behind HTTP. Checks its flags, then becomes fusee-front: a program of
-// its own, because a server's front links no kernel.
+// fusee serve: a model repository behind HTTP. Checks its flags, then becomes fusee-front: a
+// program of its own, because a server's front links no kernel.
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,7 +20,8 @@ class ServeCommand final : public Command {
     app.footer(
         "Speaks KServe v2 with Triton's extensions. Models run in worker processes: one that dies "
         "is replaced, and what\n"
-        "it was running is run by another. Ends with exit code 0 after SIGTERM or SIGINT, when what "
+        "it was running is run by another. Ends with exit code 0 after SIGTERM or SIGINT, when "
+        "what "
         "was in flight is\n"
         "answered.\n"
         "Examples:\n"

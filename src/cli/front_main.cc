@@ -1,7 +1,7 @@
-// fusee-front: sockets, scheduling, supervision. Takes the flags of `fusee serve`, which becomes this
-// program, and starts the workers beside its own binary. Links no kernel, no runtime and no CUDA
-// (tests/front_link_test.sh).
-#include <bit>
+// fusee-front: sockets, scheduling, supervision. Takes the flags of `fusee serve`, which becomes
+// this program, and starts the workers beside its own binary. Links no kernel, no runtime and no
+// CUDA (tests/front_link_test.sh).
+#include <fmt/format.h>
 
 #include "base/log.h"
 #include "cli/command.h"
@@ -29,9 +29,7 @@ Result<std::unique_ptr<server::Supervisor>> MakeSupervisor(const ServeFlags& fla
   server::Supervisor::Options options;
   FUSEE_TRY(options.worker_path, CompanionPath("fusee-worker"));
   options.threads = flags.threads;
-  // As much as all requests together may hold, which is counted in bytes and not in blocks.
-  options.slab_bytes = std::min<uint64_t>(
-      std::bit_ceil(flags.options.http.body_bytes_in_flight), uint64_t{16} << 30);
+  options.slab_bytes = flags.request_memory;
   const auto add = [&](const std::string& kind, int index, std::string open_as) {
     options.devices.push_back({.info = {fmt::format("{}:{}", kind, index), kind},
                                .open_as = std::move(open_as),

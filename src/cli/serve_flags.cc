@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "device/thread_pool.h"
 #include "server/model_config.h"
@@ -13,6 +14,8 @@ namespace {
 constexpr int kMaxPort = 65535;
 constexpr int kCpuWorkersMax = 32;
 constexpr int kCudaDevicesMax = 16;
+constexpr uint64_t kRequestMemoryMax = uint64_t{16} << 30;
+constexpr uint64_t kRequestMemoryMin = 1 << 20;
 constexpr int64_t kMaxDeadlineMs = int64_t{24} * 3600 * 1000;
 
 }  // namespace
@@ -51,6 +54,12 @@ void ServeFlags::Add(CLI::App& app) {
   app.add_option("--cuda-devices", cuda_devices,
                  "CUDA devices to use, from the first on, for models that have a CUDA plan")
       ->check(CLI::Range(1, kCudaDevicesMax))
+      ->capture_default_str();
+  app.add_option(
+         "--request-memory", request_memory,
+         "memory that workers map, bytes: for input tensors, and as many for outputs; a CUDA "
+         "worker pins it; 0: four times --http-max-input-size")
+      ->check(CLI::Range(uint64_t{0}, kRequestMemoryMax))
       ->capture_default_str();
   app.add_option("--worker-faults", worker_faults, "for tests: faults of the workers")->group("");
   app.add_option("--threads", threads,
@@ -134,6 +143,10 @@ Status ServeFlags::Apply() {
     if (!order.ok()) return std::move(order).status().Annotate("--device-order");
     options.device_order = std::move(*order);
   }
+  // Blocks are powers of two, so that a largest body with its tensors' alignment takes up to twice
+  // its size; two of them fit.
+  if (request_memory == 0) request_memory = 4 * options.http.body_bytes;
+  request_memory = std::clamp(std::bit_ceil(request_memory), kRequestMemoryMin, kRequestMemoryMax);
   // The largest body, compressed and inflated, must fit when nothing else is in flight.
   options.http.body_bytes_in_flight =
       std::max(options.http.body_bytes_in_flight, 2 * options.http.body_bytes);

@@ -12,10 +12,12 @@ namespace fusee::cli {
 
 struct ServeFlags {
   server::ServeOptions options;
-  int threads = 0;  // of each CPU worker; 0: the CPUs there are, divided by the workers
-  int workers = 1;  // of the CPU
-  int cuda_devices = 1;          // how many CUDA devices to use, from the first on
-  std::string worker_faults;     // for tests: base/fault.h, of every worker
+  int threads = 0;              // of each CPU worker; 0: the CPUs there are, divided by the workers
+  int workers = 1;              // of the CPU
+  int cuda_devices = 1;         // how many CUDA devices to use, from the first on
+  uint64_t request_memory = 0;  // bytes of input tensors, and as many of outputs, that workers map;
+                                // after Apply never 0
+  std::string worker_faults;    // for tests: base/fault.h, of every worker
 
   void Add(CLI::App& app);
   // Moves what was parsed into options. Errors: kInvalidArgument naming the flag, why it cannot be

@@ -1,6 +1,6 @@
 // Plain values to bytes and back, for messages between processes of one machine: native byte order,
-// no padding, lengths before lists. The reader is bounded: it never reads past the end, and a list's
-// count is checked against the bytes that are there before anything is allocated for it.
+// no padding, lengths before lists. The reader is bounded: it never reads past the end, and a
+// list's count is checked against the bytes that are there before anything is allocated for it.
 #pragma once
 
 #include <cstring>

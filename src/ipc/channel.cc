@@ -35,8 +35,7 @@ RingMemory Channel::requests() const {
   return RingMemory(memory_.bytes().first(RingMemory::BytesFor(kRequestRingBytes)));
 }
 RingMemory Channel::replies() const {
-  return RingMemory(
-      memory_.bytes().subspan(RequestBytes(), RingMemory::BytesFor(kReplyRingBytes)));
+  return RingMemory(memory_.bytes().subspan(RequestBytes(), RingMemory::BytesFor(kReplyRingBytes)));
 }
 
 }  // namespace fusee::ipc

@@ -103,7 +103,7 @@ struct Batch {
 
 struct BatchResult {
   uint64_t id = 0;
-  Status status;                            // of the whole batch; on error no output is defined
+  Status status;  // of the whole batch; on error no output is defined
   // The device ended before it answered: nothing is wrong with the batch, another may run it. Its
   // outputs may still be written to until the device is known to be dead, so whoever runs it again
   // gives it other output memory.

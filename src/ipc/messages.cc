@@ -14,8 +14,8 @@ constexpr int64_t kNanosecondsMax = int64_t{86'400} * 1'000'000'000;
 
 Status Malformed(const char* what) { return DataLoss(fmt::format("malformed {} message", what)); }
 Status TooLong(const char* what, size_t bytes) {
-  return ResourceExhausted(
-      fmt::format("{} takes {} bytes in a message, the limit is {}", what, bytes, kMessageBytesMax));
+  return ResourceExhausted(fmt::format("{} takes {} bytes in a message, the limit is {}", what,
+                                       bytes, kMessageBytesMax));
 }
 
 // ---- parts ----
@@ -167,10 +167,8 @@ void Put(ByteWriter& out, const ShapeProgram& p) {
   PutList(out, p.equal);
 }
 bool Get(ByteReader& in, ShapeProgram* p) {
-  return GetList(in, &p->dims, kModelDimsMax, 17) &&
-         GetList(in, &p->inputs, kModelTensorsMax, 4) &&
-         GetList(in, &p->outputs, kModelTensorsMax, 4) &&
-         GetList(in, &p->equal, kModelDimsMax, 12);
+  return GetList(in, &p->dims, kModelDimsMax, 17) && GetList(in, &p->inputs, kModelTensorsMax, 4) &&
+         GetList(in, &p->outputs, kModelTensorsMax, 4) && GetList(in, &p->equal, kModelDimsMax, 12);
 }
 
 bool Get(ByteReader& in, Duration* out) {

@@ -77,8 +77,8 @@ struct DoneMessage {
   std::vector<Shape> outputs;  // of a batch of one item; empty for others
 };
 
-// Encoders replace *out. Errors (batches and descriptions only): kResourceExhausted when the message
-// would exceed kMessageBytesMax.
+// Encoders replace *out. Errors (batches and descriptions only): kResourceExhausted when the
+// message would exceed kMessageBytesMax.
 void Encode(const LoadMessage& message, std::vector<std::byte>* out);
 void Encode(const HelloMessage& message, std::vector<std::byte>* out);
 Status Encode(const LoadedMessage& message, std::vector<std::byte>* out);

@@ -24,7 +24,9 @@ static_assert(sizeof(Record) == 32);
 static_assert(std::atomic<uint64_t>::is_always_lock_free,
               "a lock behind an atomic would be one that a dead process may hold");
 
-uint64_t RecordBytes(uint64_t payload) { return AlignUp(sizeof(Record) + payload, kRecordAlignment); }
+uint64_t RecordBytes(uint64_t payload) {
+  return AlignUp(sizeof(Record) + payload, kRecordAlignment);
+}
 
 }  // namespace
 
@@ -36,7 +38,8 @@ RingMemory::RingMemory(std::span<std::byte> memory)
       data(memory.data() + kDataOffset),
       capacity(memory.size() - kDataOffset) {
   FUSEE_CHECK(memory.size() > kDataOffset && std::has_single_bit(capacity) &&
-                  capacity >= kRingBytesMin && reinterpret_cast<uintptr_t>(memory.data()) % kLine == 0,
+                  capacity >= kRingBytesMin &&
+                  reinterpret_cast<uintptr_t>(memory.data()) % kLine == 0,
               "a ring's memory has the wrong size or alignment");
 }
 
@@ -58,8 +61,7 @@ Status RingWriter::Write(MessageHeader header, std::span<const std::byte> payloa
   const uint64_t used = head_ - ring_.tail->load(std::memory_order_acquire);
   if (used > ring_.capacity) return DataLoss("the reader's count in the ring makes no sense");
   if (bytes > ring_.capacity - used) {
-    return ResourceExhausted(
-        fmt::format("the ring is full: {} bytes wait for their reader", used));
+    return ResourceExhausted(fmt::format("the ring is full: {} bytes wait for their reader", used));
   }
   const Record record{.payload_bytes = static_cast<uint32_t>(payload.size()),
                       .type = header.type,

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <random>
@@ -166,7 +169,7 @@ TEST_F(RingTest, RandomBytesNeverLeadAstray) {
 }
 
 TEST_F(RingTest, TwoThreadsExchangeEveryMessageOnce) {
-  constexpr uint64_t kMessages = 20'000;
+  constexpr uint64_t kMessages = 5'000;
   std::thread other([&] {
     for (uint64_t i = 0; i < kMessages;) {
       if (writer_.Write({.about = i}, Payload(i % 300)).ok())
@@ -188,6 +191,46 @@ TEST_F(RingTest, TwoThreadsExchangeEveryMessageOnce) {
     ++i;
   }
   other.join();
+}
+
+// A writer process dies wherever it happens to be; whatever is in the ring is whole.
+TEST_F(RingTest, AWriterKilledAnywhereLeavesWholeMessagesOnly) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  constexpr size_t kBytes = 1500;
+  for (int round = 0; round < 20; ++round) {
+    auto memory = SharedMemory::Create("killed", RingMemory::BytesFor(kCapacity));
+    ASSERT_TRUE(memory.ok());
+    const RingMemory ring(memory->bytes().first(RingMemory::BytesFor(kCapacity)));
+    const pid_t child = fork();
+    if (child == 0) {
+      RingWriter writer(ring);
+      const std::vector<std::byte> payload = Payload(kBytes);
+      for (uint64_t i = 0;;) {
+        if (writer.Write({.about = i}, payload).ok())
+          ++i;
+        else
+          std::this_thread::yield();
+      }
+    }
+    RingReader reader(ring);
+    Message message;
+    uint64_t count = 0;
+    const auto read_one = [&] {
+      const auto read = reader.Read(&message);
+      ASSERT_TRUE(read.ok()) << read.status().message();
+      if (!*read) return std::this_thread::yield();
+      ASSERT_EQ(message.header.about, count);
+      ASSERT_EQ(message.payload, Payload(kBytes));
+      ++count;
+    };
+    const uint64_t enough = random() % 100;
+    while (count < enough) ASSERT_NO_FATAL_FAILURE(read_one());
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    for (int i = 0; i < 4; ++i) ASSERT_NO_FATAL_FAILURE(read_one());
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// How a model's output shapes follow from its input shapes, as plain data: what a process that holds
-// no plan needs to answer ipc::Model::OutputShapes.
+// How a model's output shapes follow from its input shapes, as plain data: what a process that
+// holds no plan needs to answer ipc::Model::OutputShapes.
 //
 // dims[i] is a constant, a symbol of ModelInfo::symbols, or an operation on two earlier entries; a
 // tensor's shape is a list of indices into dims.

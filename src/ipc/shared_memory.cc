@@ -40,9 +40,8 @@ Result<SharedMemory> SharedMemory::Create(const std::string& name, size_t bytes)
 Result<SharedMemory> SharedMemory::Map(Descriptor fd, Access access) {
   const int seals = fcntl(fd.get(), F_GET_SEALS);
   if (seals < 0 || (seals & kSizeSeals) != kSizeSeals) {
-    return InvalidArgument(
-        fmt::format("descriptor {}: expected shared memory of sealed size, got something else",
-                    fd.get()));
+    return InvalidArgument(fmt::format(
+        "descriptor {}: expected shared memory of sealed size, got something else", fd.get()));
   }
   struct stat info {};
   if (fstat(fd.get(), &info) != 0) return Failed("fstat");

@@ -47,7 +47,7 @@ class Slab final : public BlockSource {
 
   const SharedMemory memory_;
   mutable std::mutex mutex_;
-  std::vector<uint8_t> state_;           // per page, guarded by mutex_: order, kTaken | order, kInside
+  std::vector<uint8_t> state_;  // per page, guarded by mutex_: order, kTaken | order, kInside
   std::vector<uint32_t> next_, before_;  // free lists through the first pages, guarded by mutex_
   std::vector<uint32_t> free_;           // per order, the first free block; guarded by mutex_
   size_t taken_bytes_ = 0;               // guarded by mutex_

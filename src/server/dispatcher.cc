@@ -97,8 +97,8 @@ Dispatcher::Dispatcher(const sched::Limits& limits, Fleet* fleet, obs::Registry*
                        const Clock* clock)
     : fleet_(fleet), clock_(clock), limits_(limits), memory_(fleet->request_memory()) {
   for (const DeviceInfo& info : fleet->devices()) {
-    lanes_.push_back(std::make_unique<Lane>(this, lanes_.size(), info, limits,
-                                            registry->Device(info.name)));
+    lanes_.push_back(
+        std::make_unique<Lane>(this, lanes_.size(), info, limits, registry->Device(info.name)));
   }
   watcher_ = std::thread([this] { WatchDeadlines(); });
 }
@@ -107,9 +107,10 @@ Dispatcher::~Dispatcher() { Stop(std::chrono::hours(24)); }
 
 Result<std::shared_ptr<const ServedModel>> Dispatcher::AddModel(
     std::vector<std::pair<std::string, std::shared_ptr<const ipc::Model>>> kinds,
-    std::shared_ptr<obs::Metrics> metrics, Duration deadline_min) {
+    std::string first_choice, std::shared_ptr<obs::Metrics> metrics, Duration deadline_min) {
   FUSEE_CHECK(!kinds.empty(), "a model on no kind of device");
   ServedModel served;
+  served.first_choice = std::move(first_choice);
   served.metrics = std::move(metrics);
   std::shared_ptr<const ServedModel> result;
   for (auto& [kind, model] : kinds) {
@@ -120,8 +121,8 @@ Result<std::shared_ptr<const ServedModel>> Dispatcher::AddModel(
 }
 
 Result<std::shared_ptr<const ServedModel>> Dispatcher::ExtendModel(
-    const ServedModel& served, size_t at, std::string kind,
-    std::shared_ptr<const ipc::Model> model, Duration deadline_min) {
+    const ServedModel& served, size_t at, std::string kind, std::shared_ptr<const ipc::Model> model,
+    Duration deadline_min) {
   auto extended = std::make_shared<ServedModel>(served);
   OnKind on_kind{.kind = std::move(kind), .model = std::move(model)};
   const sched::ModelProfile profile =
@@ -278,12 +279,11 @@ void Dispatcher::StartLaneLocked(Lane& lane, TimePoint now, Todo* todo) {
     running.calls.push_back(std::move(call));
   }
   const ServedModel& model = *running.calls[0]->model;
-  todo->starts.push_back(
-      {lane.index,
-       {.id = planned->id,
-        .model = model.kinds[*model.FindKind(lane.info.kind)].model.get(),
-        .items = running.items,
-        .predicted = planned->predicted_finish - planned->start}});
+  todo->starts.push_back({lane.index,
+                          {.id = planned->id,
+                           .model = model.kinds[*model.FindKind(lane.info.kind)].model.get(),
+                           .items = running.items,
+                           .predicted = planned->predicted_finish - planned->start}});
 }
 
 // Half of the longest queue of its kind, the most urgent first.
@@ -363,8 +363,7 @@ void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, T
       metrics.AddUs(MetricId::kComputeInferDurationUs, result.compute);
       metrics.AddUs(MetricId::kComputeOutputDurationUs, result.scatter);
       lane.metrics->Add(MetricId::kDeviceRequests);
-      if (lane.info.kind != f.call->model->kinds[0].kind)
-        metrics.Add(MetricId::kFallbackRequests);
+      if (lane.info.kind != f.call->model->first_choice) metrics.Add(MetricId::kFallbackRequests);
     }
     todo->finished.push_back(std::move(f));
   }
@@ -382,10 +381,10 @@ void Dispatcher::LoseBatchLocked(Lane& lane, TimePoint now, Todo* todo) {
     obs::Metrics& metrics = *call->model->metrics;
     // The lost device may still write there; the others get a fresh place.
     todo->kept.emplace_back(lane.index, std::move(call->output_memory));
-    Status status = Unavailable(
-        fmt::format("device {} ended while it had the request", lane.info.name));
-    const bool again = !stopping_ && call->replays < kReplaysMax &&
-                       PlaceOutputs(*memory_.outputs, call.get());
+    Status status =
+        Unavailable(fmt::format("device {} ended while it had the request", lane.info.name));
+    const bool again =
+        !stopping_ && call->replays < kReplaysMax && PlaceOutputs(*memory_.outputs, call.get());
     if (again) {
       ++call->replays;
       if (auto refused = PlaceLocked(&call, now, &lane); !refused) {
@@ -418,9 +417,8 @@ void Dispatcher::MoveQueueLocked(Lane& lane, TimePoint now, Todo* todo) {
     CountBroken(*call->model->metrics, Reason::kBackend);
     call->retry_after = kNoDeviceRetry;
     todo->finished.push_back(
-        {std::move(call),
-         Unavailable(fmt::format("device {} ended before the request ran: {}", lane.info.name,
-                                 refused->status.message()))});
+        {std::move(call), Unavailable(fmt::format("device {} ended before the request ran: {}",
+                                                  lane.info.name, refused->status.message()))});
   }
 }
 

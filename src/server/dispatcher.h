@@ -40,11 +40,11 @@ inline constexpr Duration kNoDeviceRetry = std::chrono::seconds(1);
 struct InferCall {
   std::shared_ptr<const ServedModel> model;  // keeps it loaded
   std::vector<ConstTensorView> inputs;
-  std::vector<TensorView> outputs;      // written when done with an ok Status
-  std::shared_ptr<const void> memory;   // whatever inputs lie in
-  ipc::Block output_memory;             // what outputs lie in, from its start on
-  std::vector<RequestShape> shapes;     // by ServedModel::kinds
-  uint64_t bytes = 0;                   // of the inputs and outputs
+  std::vector<TensorView> outputs;     // written when done with an ok Status
+  std::shared_ptr<const void> memory;  // whatever inputs lie in
+  ipc::Block output_memory;            // what outputs lie in, from its start on
+  std::vector<RequestShape> shapes;    // by ServedModel::kinds
+  uint64_t bytes = 0;                  // of the inputs and outputs
   TimePoint arrival, deadline;
   // Called once, on a thread of the fleet's or the dispatcher's; must not block and takes the call
   // over. kDeadlineExceeded: the deadline passed in the queue or while running. kUnavailable:
@@ -68,11 +68,12 @@ class Dispatcher final {
              const Clock* clock);
   ~Dispatcher();
 
-  // Makes a loaded model schedulable on every device of these kinds, in this order. Errors:
-  // kResourceExhausted (too many models).
+  // Makes a loaded model schedulable on every device of these kinds, in this order. first_choice:
+  // the kind that it should run on, which may be missing. Errors: kResourceExhausted (too many
+  // models).
   Result<std::shared_ptr<const ServedModel>> AddModel(
       std::vector<std::pair<std::string, std::shared_ptr<const ipc::Model>>> kinds,
-      std::shared_ptr<obs::Metrics> metrics, Duration deadline_min);
+      std::string first_choice, std::shared_ptr<obs::Metrics> metrics, Duration deadline_min);
   // The same model with one more kind of device, at position `at` of its order.
   Result<std::shared_ptr<const ServedModel>> ExtendModel(const ServedModel& served, size_t at,
                                                          std::string kind,

@@ -1,11 +1,11 @@
-// A worker for tests of the supervisor: speaks the protocol without a runtime. Its one model answers
-// with its input. --device says how it behaves, --faults arms base/fault.h.
+// A worker for tests of the supervisor: speaks the protocol without a runtime. Its one model
+// answers with its input. --device says how it behaves, --faults arms base/fault.h.
 //
 //   echo       as it should           silent     never says hello
 //   garbage    random bytes in the ring            babble     a message of unknown type when ready
-//   twice      answers a batch twice               larger     answers with an output beyond its place
-//   absent     its device is not there             refuse     cannot load the model
-//   other      its plan's digest is another in every process
+//   twice      answers a batch twice               larger     answers with an output beyond its
+//   place absent     its device is not there             refuse     cannot load the model other its
+//   plan's digest is another in every process
 #include <poll.h>
 #include <unistd.h>
 
@@ -30,8 +30,10 @@ LoadedMessage Describe(uint32_t model, std::string_view mode) {
     loaded.status = DataLoss("the plan is damaged");
     return loaded;
   }
-  loaded.info = {.name = "ignored", .inputs = {{"INPUT", DType::kF32, {-1, 4}}},
-                 .outputs = {{"OUTPUT", DType::kF32, {-1, 4}}}, .verified = true};
+  loaded.info = {.name = "ignored",
+                 .inputs = {{"INPUT", DType::kF32, {-1, 4}}},
+                 .outputs = {{"OUTPUT", DType::kF32, {-1, 4}}},
+                 .verified = true};
   loaded.info.symbols = {{.name = "batch", .min = 1, .max = 8}};
   loaded.info.buckets = {{.symbol_values = {8}, .count = 10, .p50_us = 100, .p99_us = 100}};
   loaded.info.batch_symbol = 0;

@@ -1,7 +1,8 @@
 // The devices of a server: what is there, what is ready, loading models on all of them, running a
 // batch on one.
 //
-// supervisor.h is the fleet of worker processes; SingleDevice below is one executor in this process.
+// supervisor.h is the fleet of worker processes; SingleDevice below is one executor in this
+// process.
 #pragma once
 
 #include <functional>
@@ -63,15 +64,16 @@ class Fleet {
   // Constant for the fleet's life.
   virtual std::span<const DeviceInfo> devices() const = 0;
   virtual ipc::RequestMemory request_memory() = 0;
-  // Before LoadAll. Both outlive the fleet's last call, see Shutdown. What the fleet counts (deaths,
-  // states) goes to the registry's devices.
+  // Before LoadAll. Both outlive the fleet's last call, see Shutdown. What the fleet counts
+  // (deaths, states) goes to the registry's devices.
   virtual void Attach(FleetListener* listener, obs::Registry* registry) = 0;
 
   // Loads every model on every device that has a plan for it and calls settled for each, in order,
   // on the calling thread, once no kind of device is still to be heard of; stops early when settled
   // returns false. Call once. Blocks; Interrupt makes it return.
-  virtual void LoadAll(std::span<const ModelSource> models,
-                       const std::function<bool(size_t model, std::vector<KindModel>)>& settled) = 0;
+  virtual void LoadAll(
+      std::span<const ModelSource> models,
+      const std::function<bool(size_t model, std::vector<KindModel>)>& settled) = 0;
   virtual void Interrupt() = 0;
 
   // As ipc::Executor::Execute. A device that is not ready reports the batch lost.

@@ -33,7 +33,7 @@ struct HttpRequest {
   std::string path;   // as sent, without the query; still percent-encoded
   std::string query;  // after '?', or empty
   std::vector<std::pair<std::string, std::string>> headers;  // in order of arrival
-  std::string body;  // empty when it was placed
+  std::string body;                                          // empty when it was placed
   BodyPlace placed;
   // The body, wherever it lies.
   std::string_view content() const {

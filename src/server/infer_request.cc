@@ -412,6 +412,13 @@ Status Decoder::FromJson(std::string_view name, DType dtype, const std::vector<i
   if (static_cast<uint64_t>(elements) > json_bytes_)
     return Internal("Failed to parse 'data' field: shape does not match true shape");
   ipc::Block buffer = memory_.Take(bytes);
+  if (!buffer && bytes > memory_.largest_block()) {
+    return InvalidArgument(
+        fmt::format("input '{}' takes {} bytes, more than devices can be given at once ({}): send "
+                    "fewer rows, or "
+                    "start the server with a larger --request-memory",
+                    name, bytes, memory_.largest_block()));
+  }
   if (!buffer) {
     return Unavailable(
         fmt::format("no room for the {} bytes of input '{}' beside those of the requests being "

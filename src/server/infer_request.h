@@ -41,12 +41,12 @@ struct DecodeLimits {
   uint32_t json_depth = 100;           // nesting of "data"
 };
 
-// body must outlive *out; numbers from JSON are written once, into blocks of memory. header_length is the text of Inference-Header-Content-Length, if there
-// was one. On success inputs are complete and agree with the model in names, dtypes, fixed
-// dimensions and byte sizes; what remains to be checked are the ranges and equalities of the
-// dynamic dimensions (ipc::Model::OutputShapes). Errors: kInvalidArgument, kInternal (Triton's
-// 500s, see above), kUnimplemented, kUnavailable (memory has no room now). Cost: one pass; memory at most a few times the body.
-// Thread-safe.
+// body must outlive *out; numbers from JSON are written once, into blocks of memory. header_length
+// is the text of Inference-Header-Content-Length, if there was one. On success inputs are complete
+// and agree with the model in names, dtypes, fixed dimensions and byte sizes; what remains to be
+// checked are the ranges and equalities of the dynamic dimensions (ipc::Model::OutputShapes).
+// Errors: kInvalidArgument, kInternal (Triton's 500s, see above), kUnimplemented, kUnavailable
+// (memory has no room now). Cost: one pass; memory at most a few times the body. Thread-safe.
 Status DecodeInferRequest(const ipc::ModelInfo& model, std::string_view body,
                           std::optional<std::string_view> header_length, const DecodeLimits& limits,
                           ipc::BlockSource& memory, InferRequest* out);

@@ -81,6 +81,7 @@ class Parser {
 
   // A field's value; text of scalars into *scalar.
   Status Value(int depth, Level level, Parameter* parameter, std::string* scalar) {
+    if (depth > kDepthMax) return Error(fmt::format("nested deeper than {}", kDepthMax));
     const char next = Peek();
     if (next == '{' || next == '<') {
       ++at_;
@@ -107,7 +108,6 @@ class Parser {
   }
 
   Status Message(char end, int depth, Level level, Parameter* parameter) {
-    if (depth > kDepthMax) return Error(fmt::format("nested deeper than {}", kDepthMax));
     if (level != Level::kParameter) return Fields(end, depth, level, parameter);
     Parameter own;
     FUSEE_TRY(Fields(end, depth, level, &own));
@@ -127,7 +127,9 @@ class Parser {
       if (next == '\0') return Error("a message without its end");
       FUSEE_TRY(const std::string name, Word());
       const bool colon = Take(':');
-      if (!colon && Peek() != '{' && Peek() != '<') return Error("expected ':' or '{'");
+      const char opening = Peek();
+      if (!colon && opening != '{' && opening != '<' && opening != '[')
+        return Error("expected ':' or '{'");
       Level inner = Level::kOther;
       if (level == Level::kModel && name == "parameters") inner = Level::kParameter;
       if (level == Level::kParameter && name == "value") inner = Level::kValue;

@@ -17,8 +17,8 @@ namespace fusee::server {
 inline constexpr size_t kModelConfigBytesMax = 1 << 20;
 
 // The value of parameters { key: "device_order" value { string_value: "cpu,cuda" } }, split at
-// commas; empty when there is no such parameter. Errors: kDataLoss with the line (the text is not of
-// that format), kInvalidArgument (the value is no list of kinds).
+// commas; empty when there is no such parameter. Errors: kDataLoss with the line (the text is not
+// of that format), kInvalidArgument (the value is no list of kinds).
 Result<std::vector<std::string>> ReadDeviceOrder(std::string_view text);
 
 // "cuda, cpu" to its parts. Errors: kInvalidArgument: an empty, unknown or repeated kind.

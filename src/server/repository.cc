@@ -59,8 +59,8 @@ std::vector<ModelSource::Plan> FindPlans(const fs::path& folder, const std::stri
     if (found.empty())
       found.push_back({KindOf(plain.string()), plain.string()});
     else
-      warnings->push_back(fmt::format("{}: ignored beside a plan for each kind of device",
-                                      plain.string()));
+      warnings->push_back(
+          fmt::format("{}: ignored beside a plan for each kind of device", plain.string()));
   }
   std::vector<ModelSource::Plan> ordered;
   for (const std::string& kind : order) {
@@ -69,9 +69,10 @@ std::vector<ModelSource::Plan> FindPlans(const fs::path& folder, const std::stri
     }
   }
   if (ordered.empty() && !found.empty()) {
-    warnings->push_back(fmt::format("model '{}': no plan for the devices of its order ({}); running "
-                                    "on {}",
-                                    model, fmt::join(order, ","), found[0].kind));
+    warnings->push_back(
+        fmt::format("model '{}': no plan for the devices of its order ({}); running "
+                    "on {}",
+                    model, fmt::join(order, ","), found[0].kind));
     return found;
   }
   return ordered;

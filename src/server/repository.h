@@ -31,7 +31,7 @@ inline constexpr size_t kModelsMax = 256;
 
 struct ModelFolder {
   std::string name;
-  int64_t version = 0;  // the highest; 0 when there is none
+  int64_t version = 0;                   // the highest; 0 when there is none
   std::vector<ModelSource::Plan> plans;  // in the order in which their devices are to be used
   Status fault;                          // not ok: why it cannot be loaded
 };
@@ -44,12 +44,11 @@ struct RepositoryScan {
 // Letters, digits, '.', '_', '-'; not starting with '.'; at most kModelNameMax bytes.
 bool IsValidModelName(std::string_view name);
 
-// device_order: kinds of devices, first choice first, for models whose config.pbtxt names none; empty:
-// cuda, cpu. Plans
-// for kinds that the order leaves out are not used, unless there is no other.
-// A model's own fault (its name, no version, no plan) is in its ModelFolder and hides no other
-// model. Errors: kNotFound, kInvalidArgument: the repository itself; kResourceExhausted beyond
-// kModelsMax. Each message names the path and what belongs there.
+// device_order: kinds of devices, first choice first, for models whose config.pbtxt names none;
+// empty: cuda, cpu. Plans for kinds that the order leaves out are not used, unless there is no
+// other. A model's own fault (its name, no version, no plan) is in its ModelFolder and hides no
+// other model. Errors: kNotFound, kInvalidArgument: the repository itself; kResourceExhausted
+// beyond kModelsMax. Each message names the path and what belongs there.
 Result<RepositoryScan> ScanRepository(const std::string& path,
                                       std::span<const std::string> device_order = {});
 
@@ -66,6 +65,7 @@ struct OnKind {
 // A model ready to serve. Immutable; shared between the catalogue and the requests that use it.
 struct ServedModel {
   std::vector<OnKind> kinds;              // at least one, first choice first
+  std::string first_choice;               // the kind that its order begins with, there or not
   std::shared_ptr<obs::Metrics> metrics;  // shared with the registry
 
   // What clients see; the kinds agree in it but for ranges and times.

@@ -13,7 +13,6 @@ namespace fusee::server {
 
 class Fleet;
 
-
 // The largest values of options. Above them a start is refused.
 inline constexpr uint32_t kHttpThreadsMax = 64;
 inline constexpr uint64_t kBodyBytesMax = 2ull << 30;
@@ -75,9 +74,9 @@ struct ServeOptions {
 
 // Listens, loads every model, serves until SIGTERM or SIGINT, drains, returns ok. Blocks the
 // calling thread; installs handlers for those signals and ignores SIGPIPE; call once per process.
-// The fleet outlives the call and is shut down by it. Errors: kInvalidArgument (options, repository layout), kUnavailable
-// (port taken), the first model's load error when exit_on_error, kDeadlineExceeded when requests
-// were still in flight after exit_timeout.
+// The fleet outlives the call and is shut down by it. Errors: kInvalidArgument (options, repository
+// layout), kUnavailable (port taken), the first model's load error when exit_on_error,
+// kDeadlineExceeded when requests were still in flight after exit_timeout.
 Status Serve(const ServeOptions& options, Fleet& fleet);
 
 }  // namespace fusee::server

@@ -166,8 +166,8 @@ Status Server::Impl::Settle(size_t model, std::vector<KindModel> kinds) {
   if (good.empty()) return why;
   const std::lock_guard lock(mutex);
   auto metrics = service->registry().Model(folder.name, folder.version);
-  FUSEE_TRY(served[model], service->dispatcher().AddModel(std::move(good), metrics,
-                                                          options.default_deadline));
+  FUSEE_TRY(served[model], service->dispatcher().AddModel(std::move(good), folder.plans[0].kind,
+                                                          metrics, options.default_deadline));
   const ServedModel& now = *served[model];
   const ipc::ModelInfo& info = now.info();
   const Duration took = SteadyClock().Now() - load_start;
@@ -202,9 +202,9 @@ void Server::Impl::OnModelArrived(size_t model, KindModel on_kind) {
         kinds, [&](const OnKind& k) { return rank(k.kind) > rank(on_kind.kind); });
     Status status = CheckSameInterface(before->info(), (*on_kind.model)->info());
     if (status.ok()) {
-      auto extended = service->dispatcher().ExtendModel(
-          *before, static_cast<size_t>(at - kinds.begin()), on_kind.kind, *on_kind.model,
-          options.default_deadline);
+      auto extended =
+          service->dispatcher().ExtendModel(*before, static_cast<size_t>(at - kinds.begin()),
+                                            on_kind.kind, *on_kind.model, options.default_deadline);
       status = extended.status();
       if (extended.ok()) {
         served[model] = *extended;

@@ -63,10 +63,11 @@ struct Worker {
   std::optional<ipc::RingWriter> writer;
   std::optional<ipc::RingReader> reader;
   // Of this life.
-  size_t loading = 0;      // the model it was told to load last
-  std::vector<bool> held;  // by model
-  bool announced = false;  // the listener knows it as ready, or is about to
-  bool told = false;       // it does
+  size_t loading = 0;                // the model it was told to load last
+  std::vector<bool> held;            // by model
+  bool announced = false;            // the listener knows it as ready, or is about to
+  bool told = false;                 // it does
+  bool rang = false, ended = false;  // what poll said of its bell and its process
   // Of the worker.
   bool given_up = false;  // absent or quarantined since its last hello: nobody waits for it
   std::string absent_text;
@@ -86,11 +87,11 @@ struct Worker {
 struct Event {
   enum class What : uint8_t { kDone, kReady, kGone, kArrived } what;
   size_t device = 0;
-  ipc::BatchListener* listener = nullptr;   // kDone
-  ipc::BatchResult result;                  // kDone
-  std::vector<const ipc::Model*> models;    // kReady
-  size_t model = 0;                         // kArrived
-  std::string kind;                         // kArrived
+  ipc::BatchListener* listener = nullptr;    // kDone
+  ipc::BatchResult result;                   // kDone
+  std::vector<const ipc::Model*> models;     // kReady
+  size_t model = 0;                          // kArrived
+  std::string kind;                          // kArrived
   std::shared_ptr<const ipc::Model> loaded;  // kArrived; shared with the holding
 };
 
@@ -125,7 +126,8 @@ struct Supervisor::State {
 
   void Loop();
   void Deliver(std::vector<Event>& due);
-  std::vector<pollfd> PollSet(TimePoint now, int* timeout_ms);
+  // What to wait for, and how long, milliseconds.
+  int FillPollSet(TimePoint now);
   bool AllStopped() const {
     return std::ranges::all_of(
         workers, [](const auto& w) { return w->life.state() == WorkerState::kStopped; });
@@ -153,6 +155,9 @@ struct Supervisor::State {
   TimePoint sleeping_until{};
   bool interrupted = false, stopping = false, shut_down = false;
   TimePoint kill_at{};  // when stopping
+  // Of the thread: what it polls, and which flag of a worker each entry sets.
+  std::vector<pollfd> poll_set;
+  std::vector<bool*> poll_flags;
   std::thread thread;
 };
 
@@ -160,17 +165,22 @@ struct Supervisor::State {
 
 Status Supervisor::State::StartProcess(Worker& w) {
   FUSEE_TRY(ipc::Channel channel, ipc::Channel::Create());
-  std::vector<std::string> args = {options.worker_path,  "--device",
-                                   w.device.open_as,     "--name",
-                                   w.device.info.name,   "--threads",
-                                   std::to_string(options.threads), "--sharers",
+  std::vector<std::string> args = {options.worker_path,
+                                   "--device",
+                                   w.device.open_as,
+                                   "--name",
+                                   w.device.info.name,
+                                   "--threads",
+                                   std::to_string(options.threads),
+                                   "--sharers",
                                    std::to_string(std::max(cpu_workers, 1))};
   if (!w.faults.empty()) args.insert(args.end(), {"--faults", w.faults});
   // A CPU worker can read inputs but not change them: what is run again elsewhere is what came.
   const bool read_only = w.device.info.kind == "cpu" && inputs_read_only.ok();
-  FUSEE_TRY(w.process, WorkerProcess::Start(options.worker_path, args, channel,
-                                            read_only ? inputs_read_only.get() : inputs->memory().fd(),
-                                            outputs->memory().fd()));
+  FUSEE_TRY(w.process,
+            WorkerProcess::Start(options.worker_path, args, channel,
+                                 read_only ? inputs_read_only.get() : inputs->memory().fd(),
+                                 outputs->memory().fd()));
   w.channel.emplace(std::move(channel));
   w.writer.emplace(w.channel->requests());
   w.reader.emplace(w.channel->replies());
@@ -180,7 +190,7 @@ Status Supervisor::State::StartProcess(Worker& w) {
 void Supervisor::State::Spawn(Worker& w, TimePoint now) {
   w.held.assign(models.size(), false);
   w.loading = models.size();
-  w.told = false;
+  w.told = w.rang = w.ended = false;
   const Status started = StartProcess(w);
   if (!started.ok()) {
     spdlog::error("worker {}: {}", w.device.info.name, started.message());
@@ -202,10 +212,14 @@ Status Supervisor::State::Send(Worker& w, MessageType type, uint64_t about,
 }
 
 void Supervisor::State::LoadNext(Worker& w, TimePoint now) {
+  // Passes by what has no plan for this device and what has proved deadly; a model that another
+  // worker could not load is tried all the same, since that may have been the worker's fault.
+  const auto passed_by = [this, &w](size_t model) {
+    const Holding& holding = At(model, w.kind);
+    return holding.path.empty() || (!holding.model && holding.load_deaths >= kLoadDeathsMax);
+  };
   size_t next = w.loading == models.size() ? 0 : w.loading + 1;
-  while (next < models.size() &&
-         (At(next, w.kind).path.empty() || !At(next, w.kind).failure.ok()))
-    ++next;
+  while (next < models.size() && passed_by(next)) ++next;
   w.loading = next;
   if (next == models.size()) {
     w.life.OnAllLoaded(now);
@@ -260,9 +274,10 @@ Status Supervisor::State::OnHello(Worker& w, const ipc::Message& message, TimePo
   ipc::HelloMessage hello;
   FUSEE_TRY(Decode(message.payload, &hello));
   if (hello.protocol != ipc::kProtocol) {
-    return DataLoss(fmt::format("it speaks protocol {}, expected {}: front and worker are of two "
-                                "builds",
-                                hello.protocol, ipc::kProtocol));
+    return DataLoss(
+        fmt::format("it speaks protocol {}, expected {}: front and worker are of two "
+                    "builds",
+                    hello.protocol, ipc::kProtocol));
   }
   if (w.life.state() != WorkerState::kStarting) return DataLoss("it said hello twice");
   w.life.OnHello(now);
@@ -342,10 +357,10 @@ Status Supervisor::State::OnDone(Worker& w, const ipc::Message& message, TimePoi
 void Supervisor::State::Lose(Worker& w) {
   if (!w.in_flight) return;
   Event event{.what = Event::What::kDone, .device = w.index, .listener = w.in_flight->listener};
-  event.result = {.id = w.in_flight->batch.id,
-                  .status = Unavailable(fmt::format("device {} ended before it answered",
-                                                    w.device.info.name)),
-                  .lost = true};
+  event.result = {
+      .id = w.in_flight->batch.id,
+      .status = Unavailable(fmt::format("device {} ended before it answered", w.device.info.name)),
+      .lost = true};
   events.push_back(std::move(event));
   w.in_flight.reset();
   metrics[w.index]->Add(MetricId::kWorkerBatchesLost);
@@ -362,7 +377,8 @@ void Supervisor::State::Reap(Worker& w, TimePoint now) {
   if (!end) return;
   Hear(w, now);  // what it finished before it died is finished
   const bool had_batch = w.in_flight.has_value();
-  const bool absent = end->exited && end->status == static_cast<int>(ipc::WorkerExit::kDeviceAbsent);
+  const bool absent =
+      end->exited && end->status == static_cast<int>(ipc::WorkerExit::kDeviceAbsent);
   const bool was_loading = w.life.state() == WorkerState::kWarming && w.loading < models.size();
   const std::string why = w.life.state() == WorkerState::kSuspect ? w.life.why() + "; " : "";
   Retire(w);
@@ -540,7 +556,8 @@ void Supervisor::LoadAll(std::span<const ModelSource> models,
   // Loaded is not yet ready: whoever is told that the server serves may send at once.
   std::unique_lock lock(st.mutex);
   st.changed.wait(lock, [&] {
-    return st.interrupted || std::ranges::any_of(st.workers, [](const auto& w) { return w->told; }) ||
+    return st.interrupted ||
+           std::ranges::any_of(st.workers, [](const auto& w) { return w->told; }) ||
            std::ranges::all_of(st.workers, [](const auto& w) { return w->given_up; });
   });
 }
@@ -566,55 +583,58 @@ void Supervisor::State::Deliver(std::vector<Event>& due) {
   }
 }
 
-std::vector<pollfd> Supervisor::State::PollSet(TimePoint now, int* timeout_ms) {
-  std::vector<pollfd> fds = {{.fd = control.fd(), .events = POLLIN, .revents = 0}};
+int Supervisor::State::FillPollSet(TimePoint now) {
+  poll_set.assign(1, {.fd = control.fd(), .events = POLLIN, .revents = 0});
+  poll_flags.assign(1, nullptr);
+  const auto watch = [this](int fd, bool* flag) {
+    poll_set.push_back({.fd = fd, .events = POLLIN, .revents = 0});
+    poll_flags.push_back(flag);
+  };
   sleeping_until = now + kPollMax;
   if (stopping) sleeping_until = std::min(sleeping_until, kill_at);
   for (const auto& w : workers) {
-    if (w->channel)
-      fds.push_back({.fd = w->channel->reply_bell().fd(), .events = POLLIN, .revents = 0});
-    if (w->process.fd() >= 0)
-      fds.push_back({.fd = w->process.fd(), .events = POLLIN, .revents = 0});
+    if (w->channel) watch(w->channel->reply_bell().fd(), &w->rang);
+    if (w->process.fd() >= 0) watch(w->process.fd(), &w->ended);
     if (const auto wake = w->life.next_wake()) sleeping_until = std::min(sleeping_until, *wake);
   }
-  if (!events.empty()) sleeping_until = now;
   // Rounded up: a wake-up just before the moment would only be followed by another.
   const auto left = std::max(Duration(0), sleeping_until - now) + std::chrono::microseconds(999);
-  *timeout_ms = static_cast<int>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(left).count());
-  return fds;
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(left).count());
 }
 
 void Supervisor::State::Loop() {
   std::unique_lock lock(mutex);
   while (true) {
-    TimePoint now = clock->Now();
+    const TimePoint now = clock->Now();
     for (const auto& w : workers) {
       // Replies first: one that came in time is in time, however late it is read.
-      Hear(*w, now);
-      Reap(*w, now);
+      if (std::exchange(w->rang, false)) Hear(*w, now);
+      if (std::exchange(w->ended, false)) Reap(*w, now);
       Act(*w, now);
       if (stopping && w->life.alive() && now >= kill_at) w->process.Kill();
       ShowState(*w);
     }
     if (stopping && AllStopped()) return;
-    int timeout_ms = 0;
-    std::vector<pollfd> fds = PollSet(now, &timeout_ms);
-    std::vector<Event> due = std::move(events);
-    events.clear();
-    const bool deaf = stopping;
+    std::vector<Event> due = std::exchange(events, {});
+    if (!due.empty()) {
+      const bool deaf = stopping;
+      lock.unlock();
+      if (!deaf) Deliver(due);  // it may give us more to do
+      lock.lock();
+      for (const Event& e : due) {
+        if (e.what == Event::What::kReady) workers[e.device]->told = true;
+      }
+      changed.notify_all();
+      continue;
+    }
+    const int timeout_ms = FillPollSet(now);
     lock.unlock();
-    const bool told = !due.empty() && !deaf;
-    if (told) {
-      Deliver(due);  // it may have given us more to do
-    } else if (poll(fds.data(), fds.size(), timeout_ms) > 0 && fds[0].revents != 0) {
-      control.Hear();
-    }
+    const int count = poll(poll_set.data(), poll_set.size(), timeout_ms);
     lock.lock();
-    for (const Event& e : due) {
-      if (told && e.what == Event::What::kReady) workers[e.device]->told = true;
-    }
-    if (told) changed.notify_all();
+    // Only this thread opens and closes what is in the set, so it is still what it was.
+    for (size_t i = 1; count > 0 && i < poll_set.size(); ++i)
+      *poll_flags[i] = *poll_flags[i] || poll_set[i].revents != 0;
+    if (count > 0 && poll_set[0].revents != 0) control.Hear();
   }
 }
 

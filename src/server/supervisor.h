@@ -42,8 +42,8 @@ class Supervisor final : public Fleet {
     uint64_t slab_bytes = uint64_t{1} << 30;  // of input tensors, and as much of outputs
   };
 
-  // clock outlives it. Starts nothing yet. Errors: kInvalidArgument (no devices, too many), those of
-  // shared memory.
+  // clock outlives it. Starts nothing yet. Errors: kInvalidArgument (no devices, too many), those
+  // of shared memory.
   static Result<std::unique_ptr<Supervisor>> Create(Options options, const Clock* clock);
   ~Supervisor() override;
 

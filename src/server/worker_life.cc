@@ -61,8 +61,8 @@ void WorkerLife::OnAllLoaded(TimePoint now) {
 
 void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
   if (state_ != WorkerState::kReady && state_ != WorkerState::kDraining) return;
-  const auto multiple =
-      Duration(static_cast<int64_t>(static_cast<double>(predicted.count()) * limits_.hang_multiple));
+  const auto multiple = Duration(
+      static_cast<int64_t>(static_cast<double>(predicted.count()) * limits_.hang_multiple));
   const Duration ceiling = std::max(limits_.hang_ceiling, 2 * predicted);
   batch_limit_ = now + (predicted <= Duration(0)
                             ? ceiling
@@ -105,9 +105,10 @@ void WorkerLife::OnExit(TimePoint now, End end) {
   }
   state_ = WorkerState::kRestarting;
   if (end == End::kAbsent) {
-    due_ = now + limits_.absent_retry;
+    due_ = now + Doubled(limits_.absent_first, absences_++, limits_.absent_max);
     return;
   }
+  absences_ = 0;
   if (good) {
     short_lives_ = quarantines_ = 0;
     due_ = now;

@@ -55,7 +55,8 @@ struct WorkerLimits {
   uint32_t crash_loop = 5;
   Duration quarantine_first = std::chrono::seconds(10);
   Duration quarantine_max = std::chrono::minutes(5);
-  Duration absent_retry = std::chrono::seconds(10);  // a device that is not there
+  Duration absent_first = std::chrono::seconds(5);  // between looks for a device that is not there
+  Duration absent_max = std::chrono::seconds(60);
 };
 // Floors fit the device: a CPU thread may lose its core to a neighbour for long; a GPU's batch is
 // late for no such reason, and its fallback is to answer within 50 ms.
@@ -109,12 +110,13 @@ class WorkerLife {
   bool alive_ = false;
   bool kill_due_ = false;
   bool draining_ = false;
-  TimePoint due_{};     // of the state: spawn, or the latest moment for its next event
+  TimePoint due_{};  // of the state: spawn, or the latest moment for its next event
   TimePoint ready_since_{}, heard_{};
   bool pinged_ = false;
   std::optional<TimePoint> batch_limit_;
   uint32_t short_lives_ = 0;
   uint32_t quarantines_ = 0;
+  uint32_t absences_ = 0;  // in a row
   std::string why_;
 };
 

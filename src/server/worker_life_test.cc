@@ -255,14 +255,17 @@ TEST_F(WorkerLifeTest, AProcessThatCannotBeStartedIsAShortLife) {
   EXPECT_EQ(life_.short_lives(), 1u);
 }
 
-TEST_F(WorkerLifeTest, AnAbsentDeviceIsTriedAgainForEver) {
+TEST_F(WorkerLifeTest, AnAbsentDeviceIsLookedForAgainForEver) {
+  Duration expected = limits_.absent_first;
   for (int i = 0; i < 50; ++i) {
     Spawn();
     life_.OnExit(now(), End::kAbsent);
     ASSERT_EQ(life_.state(), WorkerState::kRestarting);
-    ASSERT_EQ(*life_.next_wake() - now(), limits_.absent_retry);
-    Pass(limits_.absent_retry);
+    ASSERT_EQ(*life_.next_wake() - now(), expected);
+    Pass(expected);
+    expected = std::min(2 * expected, limits_.absent_max);
   }
+  EXPECT_EQ(life_.short_lives(), 0u);
 }
 
 TEST_F(WorkerLifeTest, DrainingLetsTheBatchFinishAndStartsNoNewLife) {

@@ -72,6 +72,8 @@ Result<WorkerProcess> WorkerProcess::Start(const std::string& path,
     FUSEE_TRY(sources[i], High(wanted[i].first));
     posix_spawn_file_actions_adddup2(&files.actions, sources[i].get(), wanted[i].second);
   }
+  // Sockets of the front are nobody else's, whatever the library that opened them thinks.
+  posix_spawn_file_actions_addclosefrom_np(&files.actions, ipc::kFdChannel + ipc::kFdCount);
   // Stop signals wait until the worker has said that it ignores them.
   SpawnAttributes spawn;
   sigset_t blocked, defaults;
@@ -97,8 +99,7 @@ Result<WorkerProcess> WorkerProcess::Start(const std::string& path,
   }
   // The child is not waited for yet, so its number cannot have been given to another.
   process.pidfd_.Reset(static_cast<int>(syscall(SYS_pidfd_open, process.pid_, 0)));
-  if (!process.pidfd_.ok())
-    return Unavailable(fmt::format("pidfd_open: {}", std::strerror(errno)));
+  if (!process.pidfd_.ok()) return Unavailable(fmt::format("pidfd_open: {}", std::strerror(errno)));
   fcntl(process.pidfd_.get(), F_SETFD, FD_CLOEXEC);
   return process;
 }

@@ -27,8 +27,7 @@ class CpuModel final : public WorkerModel {
 
   const ipc::ModelInfo& info() const override { return info_; }
   const ipc::ShapeProgram& shapes() const override { return shapes_; }
-  Status Run(std::span<ipc::BatchItem> items, const Clock& clock,
-             ipc::BatchResult* times) override;
+  Status Run(std::span<ipc::BatchItem> items, const Clock& clock, ipc::BatchResult* times) override;
 
  private:
   CpuModel() = default;

@@ -83,6 +83,15 @@ Status NoMemory(const Exchange& exchange, uint64_t bytes) {
                   bytes));
 }
 
+// The same for one block of a source.
+Status NoBlock(const Exchange& exchange, const ipc::BlockSource& source, uint64_t bytes) {
+  if (bytes <= source.largest_block()) return NoMemory(exchange, bytes);
+  return InvalidArgument(
+      fmt::format("{}the request's tensors take {} bytes, more than devices can be given at once "
+                  "({}): send fewer rows, or start the server with a larger --request-memory",
+                  RequestPrefix(exchange.request.id), bytes, source.largest_block()));
+}
+
 Status Decompressed(const ServeOptions& options, Exchange* exchange) {
   const std::string* header = exchange->http.Header("Content-Encoding");
   FUSEE_TRY(const ContentEncoding encoding, ParseContentEncoding(header == nullptr ? "" : *header));
@@ -110,7 +119,7 @@ Status CopyInputs(ipc::BlockSource& memory, Exchange* exchange) {
     const auto bytes = static_cast<size_t>(input.size_bytes());
     if (bytes == 0 || memory.Holds(input.data, bytes)) continue;
     ipc::Block block = memory.Take(bytes);
-    if (!block) return NoMemory(*exchange, bytes);
+    if (!block) return NoBlock(*exchange, memory, bytes);
     std::memcpy(block.data(), input.data, bytes);
     input.data = block.data();
     exchange->copied.push_back(std::move(block));
@@ -180,7 +189,7 @@ Status PlaceTensors(const ServedModel& model, const QueueLimits& queue,
                     "{}: send fewer rows, or start the server with a larger --max-queue-bytes",
                     RequestPrefix(request.id), call->bytes, queue.bytes));
   }
-  if (!PlaceOutputs(output_memory, call)) return NoMemory(*exchange, bytes);
+  if (!PlaceOutputs(output_memory, call)) return NoBlock(*exchange, output_memory, bytes);
   call->inputs = request.inputs;
   return OkStatus();
 }

@@ -1,0 +1,405 @@
+// Routing over several devices, fallback and replay, over HTTP with a fleet that a test holds in
+// its hands.
+#include <gmock/gmock.h>
+
+#include "server/service.h"
+#include "server/test_util.h"
+
+namespace fusee::server {
+namespace {
+
+using obs::MetricId;
+using testing::HasSubstr;
+
+const std::string kInfer =
+    R"({"inputs":[{"name":"INPUT","datatype":"FP32","shape":[1,2],"data":[1,2]}]})";
+
+// Devices whose batches wait until the test lets them go. Each kind has its own model object.
+class FakeFleet final : public Fleet {
+ public:
+  explicit FakeFleet(std::vector<DeviceInfo> devices) : devices_(std::move(devices)) {
+    running_.resize(devices_.size());
+  }
+
+  std::span<const DeviceInfo> devices() const override { return devices_; }
+  ipc::RequestMemory request_memory() override { return memory_; }
+  void Attach(FleetListener* listener, obs::Registry*) override { listener_ = listener; }
+  void LoadAll(std::span<const ModelSource> models,
+               const std::function<bool(size_t, std::vector<KindModel>)>& settled) override {
+    for (size_t m = 0; m < models.size(); ++m) {
+      std::vector<KindModel> kinds;
+      for (const auto& plan : models[m].plans) {
+        std::ifstream file(plan.path);
+        std::string kind;
+        file >> kind;
+        if (kind == "absent") {
+          late_ = std::make_shared<FakeModel>("identity", models[m].name, models[m].version);
+          kinds.push_back({plan.kind, Unavailable("not there")});
+          continue;
+        }
+        auto model = std::make_shared<FakeModel>(kind, models[m].name, models[m].version);
+        models_[plan.kind].push_back(model);
+        kinds.push_back({plan.kind, std::shared_ptr<const ipc::Model>(model)});
+      }
+      if (!settled(m, std::move(kinds))) return;
+    }
+  }
+  void Interrupt() override {}
+  void Execute(size_t device, const ipc::Batch& batch, ipc::BatchListener* listener) override {
+    const std::lock_guard lock(mutex_);
+    running_[device] = {batch, listener};
+    changed_.notify_all();
+  }
+  void KeepUntilDead(size_t device, ipc::Block block) override {
+    const std::lock_guard lock(mutex_);
+    kept_.push_back(std::move(block));
+  }
+  void Shutdown() override {}
+
+  // --- the test's hands ---
+  void Up(size_t device) {
+    std::vector<const ipc::Model*> held;
+    for (const auto& m : models_[devices_[device].kind]) held.push_back(m.get());
+    listener_->OnDeviceReady(device, held);
+  }
+  // The device ends; a batch it had is lost.
+  void Down(size_t device) {
+    listener_->OnDeviceLost(device);
+    if (auto one = Take(device)) {
+      one->second->OnBatchDone({.id = one->first.id, .status = Unavailable("gone"), .lost = true});
+    }
+  }
+  void WaitForBatch(size_t device) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return running_[device].has_value(); });
+  }
+  bool Busy(size_t device) {
+    const std::lock_guard lock(mutex_);
+    return running_[device].has_value();
+  }
+  // Answers the device's batch; late writes of a lost one go where the lost one pointed.
+  void Finish(size_t device) {
+    WaitForBatch(device);
+    auto one = Take(device);
+    for (const ipc::BatchItem& item : one->first.items) {
+      std::memcpy(item.outputs[0].data, item.inputs[0].data,
+                  static_cast<size_t>(item.inputs[0].size_bytes()));
+    }
+    one->second->OnBatchDone({.id = one->first.id});
+  }
+  void* OutputOf(size_t device) {
+    const std::lock_guard lock(mutex_);
+    return running_[device]->first.items[0].outputs[0].data;
+  }
+  void Arrive(size_t model, const std::string& kind) {
+    models_[kind].push_back(late_);
+    listener_->OnModelArrived(model, {kind, std::shared_ptr<const ipc::Model>(late_)});
+  }
+  size_t kept() {
+    const std::lock_guard lock(mutex_);
+    return kept_.size();
+  }
+
+ private:
+  using One = std::pair<ipc::Batch, ipc::BatchListener*>;
+  std::optional<One> Take(size_t device) {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(running_[device], std::nullopt);
+  }
+
+  const std::vector<DeviceInfo> devices_;
+  const ipc::RequestMemory memory_ = ipc::HeapMemory();
+  FleetListener* listener_ = nullptr;
+  std::map<std::string, std::vector<std::shared_ptr<FakeModel>>> models_;
+  std::shared_ptr<FakeModel> late_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::optional<One>> running_;
+  std::vector<ipc::Block> kept_;
+};
+
+class FleetTest : public ServerTest {
+ protected:
+  ~FleetTest() override {
+    if (server_) server_->Shutdown(std::chrono::milliseconds(100));
+  }
+  void AddPlans(const std::string& model, const std::string& cuda, const std::string& cpu) {
+    std::filesystem::create_directories(root_ / model / "1");
+    if (!cuda.empty()) std::ofstream(root_ / model / "1" / "model.cuda.plan") << cuda;
+    if (!cpu.empty()) std::ofstream(root_ / model / "1" / "model.cpu.plan") << cpu;
+  }
+  // cuda:0, cpu:0, cpu:1, none of them up.
+  void StartFleet() {
+    fleet_ = std::make_unique<FakeFleet>(
+        std::vector<DeviceInfo>{{"cuda:0", "cuda"}, {"cpu:0", "cpu"}, {"cpu:1", "cpu"}});
+    auto server = Server::Start(options_, fleet_.get());
+    ASSERT_TRUE(server.ok()) << server.status().message();
+    server_ = std::move(*server);
+    const Status loaded = server_->LoadModels();
+    ASSERT_TRUE(loaded.ok()) << loaded.message();
+  }
+  void StartBoth() {
+    AddPlans("m", "identity", "identity");
+    StartFleet();
+  }
+  // A client that has sent one request.
+  std::unique_ptr<Client> Ask(const std::string& headers = "") {
+    auto client = std::make_unique<Client>(port());
+    client->Send(
+        fmt::format("POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n{}",
+                    kInfer.size(), headers, kInfer));
+    return client;
+  }
+  void WaitPending(uint32_t n) {
+    while (server_->service().dispatcher().pending() != n) std::this_thread::yield();
+  }
+  void ExpectServedBy(Client& client, const std::string& device) {
+    const Reply reply = client.Read();
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    EXPECT_THAT(reply.body, HasSubstr(fmt::format(R"("parameters":{{"served_by":"{}"}})", device)));
+    EXPECT_THAT(reply.body, HasSubstr(R"("data":[1.0,2.0])"));
+  }
+  uint64_t OfModel(MetricId id) { return server_->service().registry().Model("m", 1)->Value(id); }
+  uint64_t OfDevice(const std::string& name, MetricId id) {
+    return server_->service().registry().Device(name)->Value(id);
+  }
+
+  std::unique_ptr<FakeFleet> fleet_;
+};
+
+constexpr size_t kCuda = 0, kCpu0 = 1, kCpu1 = 2;
+
+TEST_F(FleetTest, TheFirstKindOfTheOrderServes) {
+  StartBoth();
+  for (size_t d : {kCpu0, kCpu1, kCuda}) fleet_->Up(d);
+  const auto client = Ask();
+  fleet_->Finish(kCuda);
+  ExpectServedBy(*client, "cuda:0");
+  EXPECT_EQ(OfDevice("cuda:0", MetricId::kDeviceRequests), 1u);
+  EXPECT_EQ(OfModel(MetricId::kFallbackRequests), 0u);
+}
+
+TEST_F(FleetTest, AnotherOrderIsTheOperatorsChoice) {
+  options_.device_order = {"cpu", "cuda"};
+  StartBoth();
+  for (size_t d : {kCpu0, kCpu1, kCuda}) fleet_->Up(d);
+  const auto client = Ask();
+  fleet_->Finish(kCpu0);
+  ExpectServedBy(*client, "cpu:0");
+}
+
+TEST_F(FleetTest, TheModelsOwnOrderComesBeforeTheServers) {
+  AddPlans("m", "identity", "identity");
+  std::ofstream(root_ / "m" / "config.pbtxt")
+      << R"(parameters { key: "device_order" value { string_value: "cpu" } })";
+  StartFleet();
+  for (size_t d : {kCuda, kCpu0}) fleet_->Up(d);
+  const auto client = Ask();
+  fleet_->Finish(kCpu0);
+  ExpectServedBy(*client, "cpu:0");
+}
+
+TEST_F(FleetTest, AModelWithOnePlanRunsWhereItCan) {
+  options_.device_order = {"cuda"};
+  AddPlans("m", "", "identity");
+  StartFleet();
+  for (size_t d : {kCuda, kCpu0}) fleet_->Up(d);
+  const auto client = Ask();
+  fleet_->Finish(kCpu0);
+  ExpectServedBy(*client, "cpu:0");
+}
+
+TEST_F(FleetTest, WithoutTheFirstKindTheNextServesAndIsCounted) {
+  StartBoth();
+  fleet_->Up(kCpu0);
+  const auto client = Ask();
+  fleet_->Finish(kCpu0);
+  ExpectServedBy(*client, "cpu:0");
+  EXPECT_EQ(OfModel(MetricId::kFallbackRequests), 1u);
+}
+
+TEST_F(FleetTest, WithoutAnyDeviceTheAnswerIsARetryAtOnce) {
+  StartBoth();
+  const Reply reply = Ask()->Read();
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.headers.at("retry-after"), "1");
+  EXPECT_THAT(reply.body, HasSubstr("no device"));
+  EXPECT_EQ(Client(port()).Get("/v2/health/ready").status, 400);
+}
+
+TEST_F(FleetTest, DevicesOfOneKindShareTheWork) {
+  AddPlans("m", "", "identity");
+  StartFleet();
+  fleet_->Up(kCpu0);
+  fleet_->Up(kCpu1);
+  const auto first = Ask(), second = Ask();
+  WaitPending(2);
+  fleet_->Finish(kCpu0);
+  fleet_->Finish(kCpu1);
+  EXPECT_EQ(first->Read().status, 200);
+  EXPECT_EQ(second->Read().status, 200);
+}
+
+TEST_F(FleetTest, ALostBatchIsRunAgainElsewhereInFreshMemory) {
+  StartBoth();
+  fleet_->Up(kCuda);
+  fleet_->Up(kCpu0);
+  const auto client = Ask();
+  fleet_->WaitForBatch(kCuda);
+  const void* old_output = fleet_->OutputOf(kCuda);
+  fleet_->Down(kCuda);
+  fleet_->WaitForBatch(kCpu0);
+  EXPECT_NE(fleet_->OutputOf(kCpu0), old_output);
+  EXPECT_EQ(fleet_->kept(), 1u) << "what the lost device may still write to";
+  fleet_->Finish(kCpu0);
+  ExpectServedBy(*client, "cpu:0");
+  EXPECT_EQ(OfModel(MetricId::kReplayedRequests), 1u);
+  EXPECT_EQ(OfModel(MetricId::kBrokenPromises), 0u);
+}
+
+TEST_F(FleetTest, ABatchIsRunAgainOnceOnly) {
+  StartBoth();
+  for (size_t d : {kCuda, kCpu0, kCpu1}) fleet_->Up(d);
+  const auto client = Ask();
+  fleet_->WaitForBatch(kCuda);
+  fleet_->Down(kCuda);
+  const size_t second = fleet_->Busy(kCpu0) ? kCpu0 : kCpu1;
+  fleet_->WaitForBatch(second);
+  fleet_->Down(second);
+  const Reply reply = client->Read();
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.headers.at("retry-after"), "1");
+  EXPECT_EQ(OfModel(MetricId::kBrokenPromises), 1u);
+}
+
+TEST_F(FleetTest, WithoutAnotherDeviceALostBatchIsARetryAtOnce) {
+  StartBoth();
+  fleet_->Up(kCuda);
+  const auto client = Ask();
+  fleet_->WaitForBatch(kCuda);
+  fleet_->Down(kCuda);
+  const Reply reply = client->Read();
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.headers.at("retry-after"), "1");
+}
+
+// The fallback's own plan says that it takes longer than the deadline allows.
+TEST_F(FleetTest, ALostBatchThatTheFallbackCannotAnswerInTimeIsARetryAtOnce) {
+  AddPlans("m", "identity", "slow");
+  StartFleet();
+  fleet_->Up(kCuda);
+  fleet_->Up(kCpu0);
+  const auto client = Ask("Fusee-Timeout-Us: 40000\r\n");
+  fleet_->WaitForBatch(kCuda);
+  fleet_->Down(kCuda);
+  const Reply reply = client->Read();
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.headers.count("retry-after"), 1u);
+  EXPECT_FALSE(fleet_->Busy(kCpu0));
+}
+
+TEST_F(FleetTest, WhatWaitsMovesWhenItsDeviceEnds) {
+  StartBoth();
+  fleet_->Up(kCuda);
+  std::vector<std::unique_ptr<Client>> clients;
+  clients.push_back(Ask());
+  fleet_->WaitForBatch(kCuda);
+  for (int i = 0; i < 3; ++i) clients.push_back(Ask());
+  WaitPending(4);
+  fleet_->Up(kCpu0);
+  fleet_->Down(kCuda);
+  while (server_->service().dispatcher().pending() > 0) {
+    if (fleet_->Busy(kCpu0)) fleet_->Finish(kCpu0);
+  }
+  for (const auto& client : clients) ExpectServedBy(*client, "cpu:0");
+  EXPECT_EQ(OfDevice("cuda:0", MetricId::kWorkerRequestsMoved), 4u);
+  EXPECT_EQ(OfModel(MetricId::kReplayedRequests), 1u) << "the others had not begun";
+}
+
+TEST_F(FleetTest, AnIdleDeviceTakesFromABusyOneOfItsKind) {
+  AddPlans("m", "", "identity");
+  StartFleet();
+  fleet_->Up(kCpu0);
+  std::vector<std::unique_ptr<Client>> clients;
+  clients.push_back(Ask());
+  fleet_->WaitForBatch(kCpu0);
+  for (int i = 0; i < 4; ++i) clients.push_back(Ask());
+  WaitPending(5);
+  fleet_->Up(kCpu1);
+  fleet_->Finish(kCpu1);
+  EXPECT_EQ(OfDevice("cpu:1", MetricId::kDeviceRequests), 2u) << "half of four";
+  while (server_->service().dispatcher().pending() > 0) {
+    for (size_t d : {kCpu0, kCpu1}) {
+      if (fleet_->Busy(d)) fleet_->Finish(d);
+    }
+  }
+  for (const auto& client : clients) EXPECT_EQ(client->Read().status, 200);
+}
+
+TEST_F(FleetTest, AnAbsentKindIsTakenInWhenItComes) {
+  AddPlans("m", "absent", "identity");
+  StartFleet();
+  fleet_->Up(kCpu0);
+  const auto before = Ask();
+  fleet_->Finish(kCpu0);
+  ExpectServedBy(*before, "cpu:0");
+  fleet_->Arrive(0, "cuda");
+  fleet_->Up(kCuda);
+  const auto after = Ask();
+  fleet_->Finish(kCuda);
+  ExpectServedBy(*after, "cuda:0");
+}
+
+TEST_F(FleetTest, AModelForAnAbsentKindOnlyBecomesReadyWhenItComes) {
+  AddPlans("m", "absent", "");
+  StartFleet();
+  EXPECT_EQ(Client(port()).Get("/v2/models/m/ready").status, 400);
+  fleet_->Arrive(0, "cuda");
+  fleet_->Up(kCuda);
+  EXPECT_EQ(Client(port()).Get("/v2/models/m/ready").status, 200);
+  EXPECT_EQ(Client(port()).Get("/v2/health/ready").status, 200);
+}
+
+TEST_F(FleetTest, PlansThatDoNotFitEachOtherAreNotMixed) {
+  AddPlans("m", "simple", "identity");
+  StartFleet();
+  fleet_->Up(kCpu0);
+  const Reply reply = Client(port()).Get("/v2/models/m");
+  EXPECT_THAT(reply.body, HasSubstr("INPUT0")) << "the first choice's";
+  EXPECT_EQ(Ask()->Read().status, 400);
+}
+
+TEST_F(FleetTest, BinaryAnswersSayWhoServedToo) {
+  StartBoth();
+  fleet_->Up(kCuda);
+  const std::string json =
+      R"({"inputs":[{"name":"INPUT","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}}],)"
+      R"("parameters":{"binary_data_output":true}})";
+  const float values[] = {1, 2};
+  Client client(port());
+  const std::string body =
+      json + std::string(reinterpret_cast<const char*>(values), sizeof(values));
+  client.Send(
+      fmt::format("POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n"
+                  "Inference-Header-Content-Length: {}\r\n\r\n{}",
+                  body.size(), json.size(), body));
+  fleet_->Finish(kCuda);
+  const Reply reply = client.Read();
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  EXPECT_THAT(reply.body, HasSubstr(R"("served_by":"cuda:0")"));
+  EXPECT_EQ(reply.body.substr(reply.body.size() - 8),
+            std::string(reinterpret_cast<const char*>(values), 8));
+}
+
+TEST_F(FleetTest, DeviceMetricsCarryTheDevice) {
+  StartBoth();
+  fleet_->Up(kCuda);
+  const auto client = Ask();
+  fleet_->Finish(kCuda);
+  client->Read();
+  EXPECT_THAT(Client(port()).Get("/metrics").body,
+              HasSubstr("fusee_device_requests_total{device=\"cuda:0\"} 1\n"));
+}
+
+}  // namespace
+}  // namespace fusee::server
