@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <iterator>
 #include <set>
 #include <string>
 
@@ -76,20 +77,35 @@ TEST_F(CudaModule, BindRefusesAbsentOperandsAndResults) {
   }
 }
 
-TEST_F(CudaModule, BindRefusesDimsThatNoOperatorHas) {
+// Every combination of operand types, with and without dims that no operator has.
+TEST_F(CudaModule, BindRefusesWhatTheReferenceRefuses) {
   const Attrs none;
-  const std::array<TensorSpec, 3> operands{
-      {{DType::kF32, {2, 3}, true}, {DType::kF32, {2, 3}, true}, {DType::kF32, {2, 3}, true}}};
+  const TensorSpec choices[] = {{DType::kF32, {2, 3}, true},
+                                {DType::kI64, {2, 3}, true},
+                                {DType::kBool, {}, true},
+                                {DType::kU16, {1, 2, 3, 4, 5, 6, 7, 8}, true},
+                                {}};
+  constexpr size_t kChoices = std::size(choices);
   for (const KernelDef* kernel : kernels_) {
-    // Views keep the dims of the shape they stand for.
-    if (kernel->op == "Copy" || kernel->op == "Reshape") continue;
-    for (size_t inputs = 1; inputs <= operands.size(); ++inputs) {
-      const StepSpec spec{.op = kernel->op,
-                          .attrs = &none,
-                          .inputs = std::span(operands).first(inputs),
-                          .outputs = std::span(operands).first(1),
-                          .dim_count = 1000};
-      EXPECT_FALSE(kernel->bind(spec).ok()) << kernel->id << " of " << inputs << " operands";
+    const KernelDef* reference = KernelsFor(kernel->op).back();
+    for (size_t pick = 0; pick < kChoices * kChoices * kChoices * kChoices; ++pick) {
+      const std::array<TensorSpec, 4> specs{
+          choices[pick % kChoices], choices[pick / kChoices % kChoices],
+          choices[pick / kChoices / kChoices % kChoices],
+          choices[pick / kChoices / kChoices / kChoices % kChoices]};
+      for (size_t inputs = 1; inputs <= 3; ++inputs) {
+        for (const size_t dims : {size_t{0}, size_t{1000}}) {
+          const StepSpec spec{.op = kernel->op,
+                              .attrs = &none,
+                              .inputs = std::span(specs).first(inputs),
+                              .outputs = std::span(specs).last(1),
+                              .dim_count = dims};
+          if (!kernel->bind(spec).ok()) continue;
+          const Status want = reference->bind(spec).status();
+          ASSERT_TRUE(want.ok()) << kernel->id << " takes " << inputs << " operands of pick "
+                                 << pick << " and " << dims << " dims: " << want.ToString();
+        }
+      }
     }
   }
 }
