@@ -1,5 +1,6 @@
 // FusedAttention of a device under test (FUSEE_TEST_DEVICE) against the CPU's reference: f16 and
 // bf16, sizes around the edges of every tile.
+#include <algorithm>
 #include <cmath>
 
 #include "ops/nn/test_support.h"
@@ -98,6 +99,24 @@ TEST(AttentionOnDevice, MaskedTilesDoNotCount) {
     call.inputs.push_back(Tensor::Of<float>(Shape{130}, mask));
     SCOPED_TRACE(masked);
     ExpectHalfAgrees(call);
+  }
+}
+
+// The first query has no key left, the others all of them.
+TEST(AttentionOnDevice, ZeroNanRowsZeroesThoseRowsOnly) {
+  FUSEE_NEEDS_DEVICE();
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    KernelCall call = HalfAttention({1, 2, 3, 70, 64, 64}, dtype);
+    call.attrs.Set("zero_nan_rows", int64_t{1});
+    std::vector<float> mask(3 * 70, 0);
+    std::fill(mask.begin(), mask.begin() + 70, -INFINITY);
+    call.inputs.push_back(Tensor::Of<float>(Shape{3, 70}, mask));
+    SCOPED_TRACE(DTypeName(dtype));
+    if (dtype == DType::kF32) {
+      ExpectTacticsAgree(call, 2);
+    } else {
+      ExpectHalfAgrees(call);
+    }
   }
 }
 

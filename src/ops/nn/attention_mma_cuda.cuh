@@ -142,7 +142,8 @@ __device__ __forceinline__ void StoreRows(const AttentionArgsCuda& args, Attenti
     sum += __shfl_xor_sync(0xFFFFFFFFu, sum, 2);
     // No keys: 0. Only keys of weight 0: 0/0, as softmax has it.
     const float inverse = args.seq_k == 0 ? 0.0f : 1.0f / sum;
-    const bool zero = args.zero_nan_rows && sum != sum;
+    // Keys of weight 0 only sum to 0, a NaN among them to NaN: NaN weights to softmax either way.
+    const bool zero = args.zero_nan_rows && !(sum > 0);
     if (row + 8 * r >= args.seq_q) continue;
     T* to = y + (row + 8 * r) * args.y_row;
 #pragma unroll

@@ -154,7 +154,8 @@ __global__ void __launch_bounds__(kSimtThreads)
     for (int mask = 16; mask > 0; mask /= 2) total += __shfl_xor_sync(0xFFFFFFFFu, total, mask);
     // No keys: 0. Only keys of weight 0: 0/0, as softmax has it.
     if (args.seq_k == 0) total = 1;
-    const bool zero = args.zero_nan_rows && total != total;
+    // Keys of weight 0 only sum to 0, a NaN among them to NaN: NaN weights to softmax either way.
+    const bool zero = args.zero_nan_rows && !(total > 0);
     if (row + r >= args.seq_q) continue;
 #pragma unroll
     for (int p = 0; p < kParts; ++p) {
