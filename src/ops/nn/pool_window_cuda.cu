@@ -129,8 +129,9 @@ __device__ __forceinline__ void FoldWindow(const InsideWindow& w, const T* from,
   }
 }
 
+// One block a multiprocessor at least: ptxas would otherwise spill for occupancy.
 template <PoolOp op, typename T, int kVec, bool kSmall>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     WindowKernel(const T* x, T* y, const __grid_constant__ PoolArgs a) {
   using Packed = cuda::Packed<T, kVec>;
   cuda::WaitForPrior();

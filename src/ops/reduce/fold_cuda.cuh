@@ -164,9 +164,10 @@ struct MinFold {
 };
 
 // A team of kBlock threads or of one warp a result; the innermost axis is reduced. kVec neighbours
-// of it lie together.
+// of it lie together. One block a multiprocessor at least: ptxas would otherwise spill for
+// occupancy.
 template <typename Fold, typename T, int kVec>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 1)
     RowFoldKernel(const T* x, T* y, const __grid_constant__ FoldShape s, bool whole_block) {
   using Acc = typename Fold::Acc;
   using Packed = cuda::Packed<T, kVec>;
