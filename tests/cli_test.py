@@ -264,6 +264,40 @@ class CommandLine(unittest.TestCase):
             self.ends(USAGE, *args, says=says)
         self.ends(1, "run", self.plan, "--input", f"image={self.image}", "--shapes", "image:1x1x8x8,nope:1", says="no effect")
 
+    # --- devices ---
+
+    def test_a_device_that_is_none_is_named(self):
+        for command in (["build", DIGITS, "-o", self.dir / "x.plan"], ["verify", self.plan], ["bench", self.plan], ["run", self.plan]):
+            self.ends(USAGE, *command, "--device", "gpu", says="expected cpu, cuda or cuda:N")
+
+    def test_options_of_a_gpu_have_no_effect_on_the_cpu(self):
+        self.ends(USAGE, "build", DIGITS, "-o", self.dir / "x.plan", "--allow-cpu-steps", says="--allow-cpu-steps")
+        self.ends(USAGE, "build", DIGITS, "-o", self.dir / "x.plan", "--tune", "--locked", f"{self.plan}.lock", says="--tune")
+        self.ends(USAGE, "bench", self.plan, "--noDataTransfers", says="no effect")
+        self.ends(USAGE, "bench", self.plan, "--useCudaGraph", says="no effect")
+        self.ends(USAGE, "check", self.plan, "--device", "cuda", says="no effect")
+
+    def test_streams_share_a_plan(self):
+        report = json.loads(fusee("bench", self.plan, "--streams=2", "--duration=0", "--iterations=50", "--json"))
+        self.assertEqual(report["streams"], 2)
+        self.assertGreater(report["other_runs"], 0)
+
+    def test_a_tuned_cpu_plan_is_rebuilt_from_its_lockfile(self):
+        first, second, timings = (self.dir / name for name in ("tuned.plan", "again.plan", "tuned.timings"))
+        shapes = ["--shape-profile", "image:1x1x8x8,2x1x8x8"]
+        fusee("build", DIGITS, *shapes, "--tune", f"--timingCacheFile={timings}", "-o", first, "--quiet")
+        self.assertTrue(timings.read_text().startswith("fusee_timings 1"))
+        self.assertIn('"tuned"', (self.dir / "tuned.plan.lock").read_text())
+        fusee("build", DIGITS, *shapes, "--locked", f"{first}.lock", "-o", second, "--quiet")
+        self.assertEqual(first.read_bytes(), second.read_bytes())
+        report = json.loads(fusee("build", DIGITS, *shapes, "--tune", f"--timingCacheFile={timings}", "-o", second, "--quiet", "--json"))
+        self.assertEqual(report["problems_timed"], 0)
+        self.ends(USAGE, "build", DIGITS, *shapes, f"--timingCacheFile={timings}", "-o", second, says="--tune")
+
+    def test_doctor_says_whether_the_cuda_module_loads(self):
+        examined = [e["name"] for e in json.loads(fusee("doctor", "--canary", "0", "--json"))["examined"]]
+        self.assertIn("cuda-module", examined)
+
     # --- doctor and serve ---
 
     def test_doctor_names_cpu_and_kernel(self):

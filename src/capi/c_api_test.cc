@@ -52,6 +52,35 @@ class CApi : public ::testing::Test {
   fusee_context* context_ = nullptr;
 };
 
+TEST_F(CApi, TheCpuNeedsNoDevice) {
+  fusee_device* device = nullptr;
+  ASSERT_FUSEE_OK(fusee_device_open("cpu", &device));
+  EXPECT_EQ(device, nullptr);
+  fusee_device_free(device);
+  fusee_plan_info info = {sizeof info};
+  ASSERT_FUSEE_OK(fusee_plan_get_info(plan_, &info));
+  EXPECT_STREQ(info.device, "cpu");
+  EXPECT_EQ(info.host_step_count, 0u);
+  double us = 0;
+  const StatusOwner timed(fusee_context_run_device_timed(context_, &us));
+  EXPECT_EQ(timed.code(), FUSEE_FAILED_PRECONDITION) << timed.message();
+}
+
+TEST(CApiDevice, NamesWhatADeviceMayBeCalled) {
+  fusee_device* device = nullptr;
+  const StatusOwner status(fusee_device_open("gpu", &device));
+  EXPECT_EQ(status.code(), FUSEE_INVALID_ARGUMENT);
+  EXPECT_NE(status.message().find("cuda:N"), std::string::npos) << status.message();
+}
+
+TEST(CApiDevice, APlanForAGpuIsRefusedOnTheCpu) {
+  const auto bytes = fusee::plan::Encode(fusee::plan::testing::GpuPlan()).value();
+  fusee_plan* plan = nullptr;
+  const StatusOwner status(fusee_plan_load_bytes(bytes.data(), bytes.size(), nullptr, &plan));
+  EXPECT_EQ(status.code(), FUSEE_FAILED_PRECONDITION) << status.message();
+  EXPECT_NE(status.message().find("'cuda'"), std::string::npos) << status.message();
+}
+
 TEST_F(CApi, TellsWhatThePlanNeeds) {
   EXPECT_EQ(fusee_abi_version(), static_cast<uint32_t>(FUSEE_ABI_VERSION));
   fusee_plan_info info = {sizeof info};

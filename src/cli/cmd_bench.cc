@@ -74,9 +74,11 @@ class BenchCommand final : public Command {
       if (!opened.ok()) return PrintPlanError(opened.status(), json_);
       session = std::move(*opened);
     }
-    if (use_graphs_ && !session->on_device()) {
+    if (!session->on_device() && (graphs_option_->count() > 0 || session_options_.no_transfers)) {
       return PrintUsageError(
-          InvalidArgument("--useCudaGraph has no effect on a plan for the CPU; leave it out"),
+          InvalidArgument(
+              fmt::format("{} has no effect on a plan for the CPU; leave it out",
+                          graphs_option_->count() > 0 ? "--useCudaGraph" : "--noDataTransfers")),
           json_);
     }
     FUSEE_TRY(SetInputs(*session));
@@ -138,9 +140,10 @@ class BenchCommand final : public Command {
   void AddDeviceOptions(CLI::App& app) {
     app.add_option("--device", session_options_.device,
                    std::string(kDeviceHelp) + "; with --onnx: what to build for, default cpu");
-    app.add_flag("--useCudaGraph,!--no-cuda-graph", use_graphs_,
-                 "of a plan on a GPU: launch one captured graph a run (the default), or with "
-                 "--no-cuda-graph step by step");
+    graphs_option_ =
+        app.add_flag("--useCudaGraph,!--no-cuda-graph", use_graphs_,
+                     "of a plan on a GPU: launch one captured graph a run (the default), or with "
+                     "--no-cuda-graph step by step");
     app.add_flag("--noDataTransfers", session_options_.no_transfers,
                  "of a plan on a GPU: leave inputs and outputs where they are, so that the time "
                  "is the steps' alone");
@@ -175,7 +178,8 @@ class BenchCommand final : public Command {
                                          dump_profile_ ? "--dumpProfile" : "--dumpLayerInfo",
                                          dump_profile_ ? "--exportProfile" : "--exportLayerInfo"));
     }
-    session_options_.no_graphs = !use_graphs_.value_or(true);
+    FUSEE_TRY(CheckDeviceName(session_options_.device));
+    session_options_.no_graphs = graphs_option_->count() > 0 && !use_graphs_;
     FUSEE_TRY(files_, ParseInputFiles(inputs_, load_inputs_));
     if (!shapes_.fixed.empty()) {
       auto named = compiler::ParseNamedShapes(shapes_.fixed);
@@ -327,7 +331,8 @@ class BenchCommand final : public Command {
   std::vector<std::string> inputs_;
   ShapeOptions shapes_;
   SessionOptions session_options_;
-  std::optional<bool> use_graphs_;
+  CLI::Option* graphs_option_ = nullptr;
+  bool use_graphs_ = true;
   int streams_ = 1;
   size_t iterations_ = 10, average_runs_ = 0;
   double warm_up_ms_ = 200, duration_s_ = 3, canary_every_ms_ = 20;

@@ -14,6 +14,7 @@
 #include "compiler/build.h"
 #include "compiler/report.h"
 #include "device/thread_pool.h"
+#include "ops/module.h"
 
 namespace fusee::cli {
 namespace {
@@ -120,6 +121,12 @@ class BuildCommand final : public Command {
     }
     if (precision_ == "fp16") options_.precision = DType::kF16;
     if (precision_ == "bf16") options_.precision = DType::kBF16;
+    FUSEE_TRY(const ops::DeviceName device, ops::ParseDeviceName(options_.device));
+    if (device.kind == DeviceKind::kCpu && options_.allow_cpu_steps) {
+      return InvalidArgument(
+          "--allow-cpu-steps has no effect on a plan for the CPU; leave it out, or add --device "
+          "cuda");
+    }
     options_.tune = tune_;
     if (!locked_.empty() && tune_.value_or(false))
       return InvalidArgument("--tune has no effect beside --locked, which says what was chosen");

@@ -53,6 +53,8 @@ class RunCommand final : public Command {
   }
 
   Result<ExitCode> Run() override {
+    if (const Status status = CheckDeviceName(session_.device); !status.ok())
+      return PrintUsageError(status, json_);
     auto files = ParseInputFiles(inputs_, load_inputs_);
     if (!files.ok()) return PrintUsageError(files.status(), json_);
     NamedShapes shapes;

@@ -4,6 +4,10 @@
 
 namespace fusee::cli {
 
+Status CheckDeviceName(const std::string& name) {
+  return name.empty() ? OkStatus() : ops::ParseDeviceName(name).status();
+}
+
 Result<DeviceChoice> OpenDevice(const std::string& name) {
   FUSEE_TRY(const ops::DeviceName parsed, ops::ParseDeviceName(name));
   DeviceChoice choice;

@@ -16,6 +16,9 @@ namespace fusee::cli {
 inline constexpr char kDeviceHelp[] =
     "cpu, cuda or cuda:N (for example --device cuda:1); default: what the plan is for";
 
+// ok for an empty name. Errors: kInvalidArgument naming what is allowed.
+Status CheckDeviceName(const std::string& name);
+
 struct DeviceChoice {
   std::unique_ptr<Device> device;  // null: the CPU
   const ops::KernelLibrary* kernels = &ops::CpuKernels();

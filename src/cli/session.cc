@@ -164,11 +164,6 @@ Result<std::unique_ptr<Session>> Session::Finish(std::unique_ptr<Session> sessio
   session->info_ = Sized<fusee_plan_info>();
   FUSEE_TRY(FromC(fusee_plan_get_info(session->plan_, &session->info_)));
   FUSEE_TRY(session->ReadInterface());
-  if (session->device_ == nullptr && (options.no_graphs || options.no_transfers)) {
-    return InvalidArgument(
-        "graphs and transfers are a device's; a plan on the CPU has neither, so --useCudaGraph and "
-        "--noDataTransfers have no effect");
-  }
   const TimePoint start = SteadyClock().Now();
   FUSEE_TRY(session->MakeContext(options, session->plan_));
   session->context_ms_ =

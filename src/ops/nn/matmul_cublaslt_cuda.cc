@@ -128,12 +128,14 @@ extern const KernelDef matmul_cublaslt_cuda = {.id = "matmul_cublaslt_cuda.1",
                                                .device = DeviceKind::kCuda,
                                                .batch_invariant = false,
                                                .bind = &Bind,
-                                               .configurations = &Configurations};
+                                               .configurations = &Configurations,
+                                               .library = "cublaslt"};
 extern const KernelDef gemm_cublaslt_cuda = {.id = "gemm_cublaslt_cuda.1",
                                              .op = "Gemm",
                                              .device = DeviceKind::kCuda,
                                              .batch_invariant = false,
                                              .bind = &Bind,
-                                             .configurations = &Configurations};
+                                             .configurations = &Configurations,
+                                             .library = "cublaslt"};
 
 }  // namespace fusee::ops
