@@ -386,6 +386,7 @@ void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, T
   if (result.status.ok()) {
     model_metrics.Add(MetricId::kInferenceCount, running.batch.rows);
     model_metrics.Add(MetricId::kExecCount);
+    model_metrics.Set(MetricId::kLastInferenceSeconds, UnixMicroseconds());
     model_metrics.ObserveSize(MetricId::kBatchRows, running.batch.rows);
   }
   for (size_t i = 0; i < running.calls.size(); ++i) {

@@ -51,6 +51,17 @@ std::string_view ReasonPhrase(int status) {
 
 std::string_view View(beast::string_view s) { return {s.data(), s.size()}; }
 
+// The path and query of a request target. A client that takes this server for a proxy sends the
+// whole URL (RFC 9112, 3.2.2: servers must accept that).
+std::string_view OriginForm(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!target.starts_with(scheme)) continue;
+    const size_t path = target.find('/', scheme.size());
+    return path == target.npos ? "/" : target.substr(path);
+  }
+  return target;
+}
+
 }  // namespace
 
 class Connection;
@@ -170,7 +181,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
                       : message.method() == http::verb::post ? HttpMethod::kPost
                       : message.method() == http::verb::head ? HttpMethod::kHead
                                                              : HttpMethod::kOther;
-    const std::string_view target = View(message.target());
+    const std::string_view target = OriginForm(View(message.target()));
     const size_t question = target.find('?');
     request_.path = target.substr(0, question);
     if (question != target.npos) request_.query = target.substr(question + 1);

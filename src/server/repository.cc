@@ -343,11 +343,11 @@ Result<std::shared_ptr<const ServedModel>> Catalogue::Find(std::string_view name
   int64_t version = 0;
   const auto read =
       std::from_chars(version_text.data(), version_text.data() + version_text.size(), version);
-  if (read.ec != std::errc() || version <= 0) {
-    return InvalidArgument(fmt::format(
-        "failed to get model version from specified version string '{}' (details: it does not "
-        "fit), version should be an integral value > 0",
-        version_text.substr(0, 32)));
+  if (read.ec != std::errc()) {  // digits, by the route: too many of them
+    return InvalidArgument(
+        fmt::format("failed to get model version from specified version string '{}' (details: "
+                    "stol), version should be an integral value > 0",
+                    version_text.substr(0, 32)));
   }
   const auto at = versions.find(version);
   if (at == versions.end()) {
