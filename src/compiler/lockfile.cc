@@ -63,6 +63,7 @@ void WriteCertificate(Writer& w, const plan::Certificate& c) {
     Integer(w, "elements", corner.elements);
     Number(w, "max_abs_error", corner.max_abs_error);
     Number(w, "max_rel_error", corner.max_rel_error);
+    Number(w, "max_abs_value", corner.max_abs_value);
     w.EndObject();
   }
   w.EndArray();
@@ -341,6 +342,7 @@ Result<plan::VerifiedCorner> ReadCorner(Object o) {
   FUSEE_TRY(c.elements, Get<int64_t>(o, "elements", "an integer"));
   FUSEE_TRY(c.max_abs_error, Get<double>(o, "max_abs_error", "a number"));
   FUSEE_TRY(c.max_rel_error, Get<double>(o, "max_rel_error", "a number"));
+  FUSEE_TRY(c.max_abs_value, Get<double>(o, "max_abs_value", "a number"));
   return c;
 }
 
