@@ -542,6 +542,7 @@ TEST_F(HttpTest, RefusesUnverifiedPlansUnlessTold) {
   Listen();
   const Status status = server_->LoadModels();
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(), testing::StartsWith("model 'loose' version 1: the plan is "));
   EXPECT_THAT(status.message(), HasSubstr("--allow-unverified"));
   options_.allow_unverified = true;
   Start();
@@ -577,8 +578,8 @@ TEST_F(HttpTest, ABadModelFolderIsUnavailableWhenTheServerGoesOn) {
   Client client(port());
   EXPECT_EQ(client.Get("/v2/health/ready").status, 400) << "strict readiness";
   const std::string index = client.Post("/v2/repository/index", "").body;
-  EXPECT_THAT(index, HasSubstr(R"({"name":"empty","state":"UNAVAILABLE","reason":"model folder)"));
-  EXPECT_THAT(index, HasSubstr(R"({"name":"has space","state":"UNAVAILABLE","reason":"model f)"));
+  EXPECT_THAT(index, HasSubstr(R"({"name":"empty","state":"UNAVAILABLE","reason":"folder)"));
+  EXPECT_THAT(index, HasSubstr(R"({"name":"has space","state":"UNAVAILABLE","reason":"folder)"));
   EXPECT_THAT(index, HasSubstr(R"({"name":"planless","version":"3","state":"UNAVAILABLE")"));
   EXPECT_EQ(client.Post("/v2/models/planless/infer", "{}").status, 503);
   EXPECT_EQ(client.Post("/v2/models/identity/infer", kIdentity).status, 200);
