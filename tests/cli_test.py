@@ -68,6 +68,60 @@ class CommandLine(unittest.TestCase):
         for command in ["build", "run", "bench", "verify", "inspect", "check", "serve"]:
             self.ends(USAGE, command)
 
+    def test_an_unknown_option_is_named_with_the_nearest(self):
+        nearest = {"build": ("--shape-profil", "--shape-profile"), "run": ("--lodEngine", "--loadEngine"), "bench": ("--iteration", "--iterations"),
+                   "serve": ("--http-prot", "--http-port"), "doctor": ("--canery", "--canary")}
+        for command in COMMANDS:
+            typed, meant = nearest.get(command, ("--jsno", "--json"))
+            self.ends(USAGE, command, typed, "1", says=rf"^error: fusee {command}: there is no option '{typed}'; did you mean {meant}\? See: fusee {command} --help\n$")
+        self.ends(USAGE, "biuld", says=r"no command 'biuld'; did you mean build\?")
+
+    def test_usage_errors_are_in_our_words(self):
+        self.ends(USAGE, "serve", says="--model-repository is missing: folder of models")
+        self.ends(USAGE, "build", says="MODEL is missing: the ONNX model")
+        self.ends(USAGE, "serve", "--model-repository", ".", "--http-port", "x", says="--http-port: cannot take 'x'; expected 0 to 65535")
+        self.ends(USAGE, "serve", "--model-repository", ".", "--max-connections", "-1", says="expected a number above 0")
+        self.ends(USAGE, "build", DIGITS, "--no-verify", "--verify-budget", "1", says="contradict each other")
+        error = json.loads(self.ends(USAGE, "build", "--json", "--nope"))["error"]
+        self.assertEqual(error["code"], "INVALID_ARGUMENT")
+
+    def test_a_file_that_is_no_model_is_named_as_what_it_is(self):
+        for name, content, kind in [("a.txt", b"hello world\n" * 99, "text"), ("a.pt", b"PK\3\4" + b"\0" * 99, "a ZIP archive"), ("a.plan", self.plan.read_bytes(), "a plan already"),
+                                    ("a.bin", b"\xf3" * 99, None), ("empty", b"", "empty")]:
+            path = self.dir / name
+            path.write_bytes(content)
+            for args in (["build"], ["inspect", "model"]):
+                self.ends(1, *args, path, says=f"this is not an ONNX model: {'it is ' + kind if kind else 'no known format'}")
+
+    def test_profile_errors_show_their_values(self):
+        for profile, says in [("image:1x1x8", "shape 1x1x8 of rank 3, the model declares batchx1x8x8 of rank 4"), ("image:1x1x8x9", "axis 3 the size 9, but the model fixes 8"),
+                              ("image:8x1x8x8,1x1x8x8", "lists 8, 1 for axis 0, which is not ascending"), ("picture:1x1x8x8", "'picture'.*its inputs are: image")]:
+            self.ends(1, "build", DIGITS, "--quiet", "--shape-profile", profile, says=says)
+        self.ends(USAGE, "build", DIGITS, "--shape-profile", "image:", says="--shape-profile: 'image:' names no shape after the colon")
+
+    def test_a_repository_with_stray_files_names_them(self):
+        repository = self.dir / "strays"
+        (repository / "hollow/1").mkdir(parents=True)
+        (repository / "digits.plan").write_bytes(b"x")
+        (repository / "hollow/1/digits.onnx").write_bytes(b"x")
+        status, _, err = outcome("serve", "--model-repository", repository, "--http-port", "0", "--metrics-port", "0")
+        self.assertEqual(status, 1)
+        self.assertRegex(err, r"strays/digits\.plan: ignored; a plan is served from ")
+        self.assertRegex(err, r"error: model 'hollow' version 1: no file '.*model\.plan', though its folder has 'digits\.onnx'")
+
+    def test_a_refused_model_is_named_once(self):
+        plan = self.dir / "loose/unchecked/1/model.plan"
+        plan.parent.mkdir(parents=True)
+        fusee("build", DIGITS, "--shape-profile", "image:1x1x8x8", "-o", plan, "--no-verify", "--quiet")
+        status, _, err = outcome("serve", "--model-repository", self.dir / "loose", "--http-port", "0", "--metrics-port", "0")
+        self.assertEqual(status, INCOMPATIBLE)
+        self.assertRegex(err, r"error: model 'unchecked' version 1: the plan is not verified: built with --no-verify; build it")
+        self.assertEqual(err.count("model 'unchecked'"), 1)
+
+    def test_the_report_shows_errors_beside_their_scale(self):
+        text = fusee("build", DIGITS, "--shape-profile", "image:1x1x8x8", "-o", self.dir / "scale.plan", "--quiet")
+        self.assertRegex(text, r"max abs error [0-9.e-]+ beside values up to [0-9.e+]+;")
+
     def test_a_missing_file_is_1_and_named(self):
         for args in (["run"], ["bench"], ["verify"], ["check"], ["inspect"], ["inspect", "plan"], ["inspect", "model"],
                      ["inspect", "capability"], ["build"], ["bench", "--onnx"]):
@@ -251,7 +305,7 @@ class CommandLine(unittest.TestCase):
             "--saveEngine|--save-plan": ["bench", self.plan, "--saveEngine=x"],
             "--minShapes": ["bench", self.plan, "--minShapes=image:1x1x8x8"],
             "--dumpProfile": ["bench", self.plan, "--json", "--dumpProfile"],
-            "excludes": ["bench", self.plan, "--onnx", DIGITS],
+            "--plan and --onnx contradict each other": ["bench", self.plan, "--onnx", DIGITS],
             "--tensors": ["inspect", "model", DIGITS, "--tensors"],
             "--header": ["inspect", "capability", DIGITS, "--header"],
             "--steps": ["inspect", self.plan, "--header", "--steps"],

@@ -13,4 +13,10 @@ const Clock& SteadyClock() {
   return clock;
 }
 
+uint64_t UnixMicroseconds() {
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count());
+}
+
 }  // namespace fusee

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 namespace fusee {
 
@@ -17,6 +18,10 @@ class Clock {
 
 // The machine's monotonic clock (CLOCK_MONOTONIC); one instance for the process.
 const Clock& SteadyClock();
+
+// Microseconds since 1970 by the machine's calendar clock, which may jump: for stamps that people
+// and other programs read, never for measuring.
+uint64_t UnixMicroseconds();
 
 // A clock that moves only when told to. Not thread-safe against Advance.
 class FakeClock final : public Clock {

@@ -269,21 +269,9 @@ TEST(TensorIo, SummaryCountsNansApart) {
   EXPECT_EQ(empty.mean, 0);
 }
 
-TEST(Host, Parsing) {
-  EXPECT_EQ(ParseCpuMax("200000 100000"), 2.0);
-  EXPECT_EQ(ParseCpuMax("150000 100000\n"), 1.5);
-  for (const char* none : {"", "max 100000", "200000", "1 0", "x y"})
-    EXPECT_EQ(ParseCpuMax(none), std::nullopt) << none;
-  EXPECT_EQ(ParseLimit("1048576"), uint64_t{1} << 20);
-  EXPECT_EQ(ParseLimit("max"), std::nullopt);
-  EXPECT_EQ(ParseLimit("9223372036854771712"), std::nullopt);
-  EXPECT_EQ(MeminfoBytes("MemTotal:  16 kB\nMemAvailable:   8 kB\n", "MemAvailable"), 8192U);
-  EXPECT_EQ(MeminfoBytes("XMemTotal: 1 kB\n", "MemTotal"), 0U);
-  EXPECT_EQ(MeminfoBytes("MemTotal: 99999999999999999999 kB", "MemTotal"), 0U);
+TEST(Host, TheSelectedWordIsTheOneInBrackets) {
   EXPECT_EQ(SelectedWord("always [madvise] never"), "madvise");
   EXPECT_EQ(SelectedWord("always madvise"), "");
-  EXPECT_EQ(CgroupV2Path("4:memory:/x\n0::/a/b\n"), "/a/b");
-  EXPECT_EQ(CgroupV2Path("0::/../../a\n"), "");
 }
 
 // A tree of /proc and /sys files under a temporary root.
@@ -308,7 +296,7 @@ TEST_F(HostTree, TheLowestLimitAboveTheProcessHolds) {
   const Host host = ReadHost(root_);
   EXPECT_EQ(host.cgroup_cores, 1.5);
   EXPECT_LE(host.usable_cores(), 1.5);
-  EXPECT_EQ(host.usable_memory_bytes(), 600'000U);
+  EXPECT_EQ(host.memory.usable_bytes(), 600'000U);
   EXPECT_EQ(host.reserved_huge_pages, 4U);
   EXPECT_EQ(host.free_huge_pages, 3U);
 }
@@ -316,8 +304,8 @@ TEST_F(HostTree, TheLowestLimitAboveTheProcessHolds) {
 TEST_F(HostTree, AnEmptyTreeIsUnknownAndNoError) {
   const Host host = ReadHost(root_);
   EXPECT_EQ(host.cgroup_cores, std::nullopt);
-  EXPECT_EQ(host.cgroup_memory_bytes, std::nullopt);
-  EXPECT_EQ(host.memory_total_bytes, 0U);
+  EXPECT_EQ(host.memory.cgroup_limit_bytes, std::nullopt);
+  EXPECT_EQ(host.memory.total_bytes, 0U);
   EXPECT_EQ(host.governor, "");
 }
 
@@ -333,7 +321,7 @@ TEST(Host, ExamineNamesWhatIsBad) {
   Host good;
   good.cpu_supported = true;
   good.cores_online = good.cores_allowed = 4;
-  good.memory_available_bytes = uint64_t{8} << 30;
+  good.memory.available_bytes = uint64_t{8} << 30;
   good.huge_pages = "madvise";
   good.governor = "performance";
   good.open_files_limit = 65536;

@@ -41,7 +41,7 @@ class CheckCommand final : public Command {
     plan::HostFacts facts;
     facts.cpu_supported = host.cpu_supported;
     facts.isa = static_cast<uint8_t>(host.isa);
-    facts.memory_bytes = host.usable_memory_bytes();
+    facts.memory_bytes = host.memory.usable_bytes();
     facts.format_version = plan::kFormatVersion;
     if (header->device != "cpu") {
       auto opened = OpenDevice(device_.empty() ? header->device : device_);

@@ -15,6 +15,7 @@
 #include "compiler/reference.h"
 #include "compiler/verify.h"
 #include "device/thread_pool.h"
+#include "plan/print.h"
 #include "runtime/golden.h"
 #include "runtime/runtime.h"
 
@@ -94,16 +95,10 @@ class VerifyCommand final : public Command {
     return OkStatus();
   }
 
-  static double WorstAbsError(const std::vector<plan::VerifiedCorner>& corners) {
-    double worst = 0;
-    for (const plan::VerifiedCorner& c : corners) worst = std::max(worst, c.max_abs_error);
-    return worst;
-  }
-
   static std::string ReferenceText(const compiler::VerifyOutcome& outcome) {
     if (!outcome.passed) return outcome.failure;
-    std::string text = fmt::format("{} comparisons, max abs error {:.3g}", outcome.corners.size(),
-                                   WorstAbsError(outcome.corners));
+    std::string text = fmt::format("{} comparisons, {}", outcome.corners.size(),
+                                   plan::WorstErrorText(outcome.corners));
     if (outcome.skipped > 0)
       text += fmt::format(", {} not started within the budget", outcome.skipped);
     text += outcome.batch_checked ? "; a row's bits do not depend on the batch"
@@ -154,7 +149,7 @@ class VerifyCommand final : public Command {
   static void PutOutcome(const compiler::VerifyOutcome& outcome, JsonText* json) {
     json->Object("reference").Field("passed", outcome.passed).Field("skipped", outcome.skipped);
     if (!outcome.passed) json->Field("difference", outcome.failure);
-    json->Field("max_abs_error", WorstAbsError(outcome.corners));
+    json->Field("max_abs_error", plan::WorstAbsError(outcome.corners));
     json->Field("batch_checked", outcome.batch_checked)
         .Field("batch_invariant", outcome.batch_invariant);
     json->Array("comparisons");
@@ -166,6 +161,7 @@ class VerifyCommand final : public Command {
       json->Field("elements", c.elements).Field("sampled", c.sampled);
       json->Field("max_abs_error", c.max_abs_error)
           .Field("max_rel_error", c.max_rel_error)
+          .Field("max_abs_value", c.max_abs_value)
           .EndObject();
     }
     json->EndArray().EndObject();

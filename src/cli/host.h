@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "device/cpu_features.h"
+#include "device/memory_limits.h"
 
 namespace fusee::cli {
 
@@ -21,9 +22,7 @@ struct Host {
   int cores_allowed = 0;               // by affinity
   std::optional<double> cgroup_cores;  // CPU time per wall time; none: no quota
   int threads_per_core = 0;            // 0: unknown
-  uint64_t memory_total_bytes = 0, memory_available_bytes = 0;
-  std::optional<uint64_t> cgroup_memory_bytes;  // none: no limit
-  uint64_t cgroup_memory_used_bytes = 0;
+  MemoryLimits memory;
   uint64_t swap_total_bytes = 0, swap_used_bytes = 0;
   std::string huge_pages;  // transparent ones: "always", "madvise", "never", or "" for unknown
   uint64_t reserved_huge_pages = 0, free_huge_pages = 0;
@@ -36,21 +35,14 @@ struct Host {
 
   // Cores this process can really use at once.
   double usable_cores() const;
-  // Bytes it can still take; 0 when unknown.
-  uint64_t usable_memory_bytes() const;
 };
 
 // Reads everything. root stands before every path and is for tests; affinity, limits, CPUID and
 // uname are always this process's own.
 Host ReadHost(const std::string& root = "");
 
-// The pieces, pure, for any text.
-std::optional<double> ParseCpuMax(
-    std::string_view text);  // cgroup v2 cpu.max: "200000 100000" is 2
-std::optional<uint64_t> ParseLimit(std::string_view text);  // a number; "max" and nonsense: none
-uint64_t MeminfoBytes(std::string_view text, std::string_view key);  // "MemTotal"; 0 when absent
-std::string SelectedWord(std::string_view text);  // "always [madvise] never" is "madvise"
-std::string CgroupV2Path(std::string_view proc_self_cgroup);  // "0::/a/b" is "/a/b"; "" when absent
+// The word chosen of a list, pure: "always [madvise] never" is "madvise"; "" when there is none.
+std::string SelectedWord(std::string_view text);
 
 // One thing doctor looked at.
 enum class Health { kOk, kWarning, kBad };

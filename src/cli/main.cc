@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/usage.h"
 #include "compiler/build.h"
 
 namespace fusee::cli {
@@ -50,18 +51,15 @@ int Main(int argc, char** argv) {
   if (argc > 1 && argv[1][0] != '-' &&
       std::none_of(std::begin(kCommands), std::end(kCommands),
                    [&](const Entry& e) { return std::strcmp(e.name, argv[1]) == 0; })) {
-    std::string names;
-    for (const Entry& e : kCommands) names += std::string(names.empty() ? "" : ", ") + e.name;
-    PrintError(
-        InvalidArgument(std::string("no command '") + argv[1] + "'; the commands are: " + names),
-        WantsJson(argc, argv));
+    PrintError(NoSuchCommand(argv[1], app), WantsJson(argc, argv));
     return static_cast<int>(ExitCode::kUsage);
   }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return error.get_exit_code() == 0 ? app.exit(error)
-                                      : (app.exit(error), static_cast<int>(ExitCode::kUsage));
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    PrintError(UsageError(error, app), WantsJson(argc, argv));
+    return static_cast<int>(ExitCode::kUsage);
   }
   SetArguments({argv + std::min(argc, 2), argv + argc});
   for (size_t i = 0; i < apps.size(); ++i) {

@@ -36,9 +36,12 @@ void ShapeOptions::Add(CLI::App& app) {
 
 Status ShapeOptions::Apply(compiler::BuildOptions* options) const {
   for (const std::string& text : profiles) {
-    FUSEE_TRY(compiler::NamedProfile named, compiler::ParseShapeProfile(text));
-    if (!options->profiles.emplace(named.name, named.profile).second) {
-      return InvalidArgument(fmt::format("--shape-profile names input '{}' twice", named.name));
+    auto named = compiler::ParseShapeProfile(text);
+    if (!named.ok()) return std::move(named).status().Annotate("--shape-profile");
+    if (!options->profiles.emplace(named->name, named->profile).second) {
+      return InvalidArgument(fmt::format(
+          "--shape-profile names input '{0}' twice; give all its shapes in one: {0}:MIN,OPT,MAX",
+          named->name));
     }
   }
   const auto add = [&](const std::string& text, std::string_view option, auto&& place) -> Status {

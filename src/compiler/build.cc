@@ -21,6 +21,7 @@
 #include "onnx/model.h"
 #include "passes/pass_manager.h"
 #include "plan/encode.h"
+#include "plan/print.h"
 #include "quant/convert_precision.h"
 #include "runtime/runtime.h"
 
@@ -309,13 +310,10 @@ class Builder {
   }
 
   void WordVerdict(const VerifyOutcome& outcome) {
-    double worst = 0;
-    for (const plan::VerifiedCorner& corner : plan_.certificate.corners)
-      worst = std::max(worst, corner.max_abs_error);
     const plan::Certificate& c = plan_.certificate;
     result_.report.verdict =
-        fmt::format("verified: {} comparisons with the reference kernels, max abs error {:.3g}; {}",
-                    c.corners.size(), worst,
+        fmt::format("verified: {} comparisons with the reference kernels, {}; {}", c.corners.size(),
+                    plan::WorstErrorText(c.corners),
                     c.batch_checked ? "a row's bits do not depend on the batch"
                                     : "batch rows not checked: " + outcome.batch_note);
   }

@@ -83,6 +83,7 @@ Difference CompareWithReference(const ConstTensorView& got, const ConstTensorVie
       error_squares += error * error;
       want_squares += w * w;
       d.max_abs = std::max(d.max_abs, error);
+      d.max_abs_want = std::max(d.max_abs_want, std::abs(w));
       if (std::abs(w) > allowed.norm * norm) d.max_rel = std::max(d.max_rel, error / std::abs(w));
     }
     const bool ok = exact ? IntAt(got, i) == IntAt(want, i) : Passes(g, w, norm, allowed);

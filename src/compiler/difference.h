@@ -42,6 +42,7 @@ struct Difference {
   int64_t first = -1;        // flat index of the first mismatch
   double got = 0, want = 0;  // there
   double max_abs = 0;        // over finite pairs
+  double max_abs_want = 0;   // the same; what max_abs is to be seen beside
   double max_rel = 0;        // over those that are not tiny beside the largest
 };
 

@@ -63,6 +63,7 @@ void WriteCertificate(Writer& w, const plan::Certificate& c) {
     Integer(w, "elements", corner.elements);
     Number(w, "max_abs_error", corner.max_abs_error);
     Number(w, "max_rel_error", corner.max_rel_error);
+    Number(w, "max_abs_value", corner.max_abs_value);
     w.EndObject();
   }
   w.EndArray();
@@ -194,15 +195,23 @@ Result<std::string> GetText(Object object, std::string_view key) {
   FUSEE_TRY(std::string_view text, Get<std::string_view>(object, key, "a string"));
   return std::string(text);
 }
-Result<std::vector<int64_t>> GetPoint(Object object) {
-  FUSEE_TRY(Array array, Get<Array>(object, "at", "a list"));
-  std::vector<int64_t> values;
-  for (auto element : array) {
-    int64_t v = 0;
-    if (element.get(v) != simdjson::SUCCESS) return Missing("at", "a list of integers");
-    values.push_back(v);
+// A list whose elements are of JSON type Element, each read by `read`; type names both.
+template <typename Element, typename T>
+Result<std::vector<T>> GetList(Object object, std::string_view key, const char* type,
+                               Result<T> (*read)(Element)) {
+  FUSEE_TRY(Array array, Get<Array>(object, key, type));
+  std::vector<T> list;
+  for (auto entry : array) {
+    Element element;
+    if (entry.get(element) != simdjson::SUCCESS) return Missing(key, type);
+    FUSEE_TRY(T value, read(element));
+    list.push_back(std::move(value));
   }
-  return values;
+  return list;
+}
+Result<std::vector<int64_t>> GetPoint(Object object) {
+  return GetList<int64_t>(
+      object, "at", "a list of integers", +[](int64_t value) -> Result<int64_t> { return value; });
 }
 Result<Fill> GetFill(Object object) {
   FUSEE_TRY(int64_t fill, Get<int64_t>(object, "fill", "an integer"));
@@ -341,6 +350,7 @@ Result<plan::VerifiedCorner> ReadCorner(Object o) {
   FUSEE_TRY(c.elements, Get<int64_t>(o, "elements", "an integer"));
   FUSEE_TRY(c.max_abs_error, Get<double>(o, "max_abs_error", "a number"));
   FUSEE_TRY(c.max_rel_error, Get<double>(o, "max_rel_error", "a number"));
+  FUSEE_TRY(c.max_abs_value, Get<double>(o, "max_abs_value", "a number"));
   return c;
 }
 
@@ -350,13 +360,7 @@ Result<plan::Golden> ReadGolden(Object o) {
   FUSEE_TRY(g.fill, GetFill(o));
   FUSEE_TRY(int64_t seed, Get<int64_t>(o, "seed", "an integer"));
   g.seed = static_cast<uint64_t>(seed);
-  FUSEE_TRY(Array outputs, Get<Array>(o, "outputs", "a list"));
-  for (auto element : outputs) {
-    std::string_view hex;
-    if (element.get(hex) != simdjson::SUCCESS) return Missing("outputs", "a list of strings");
-    FUSEE_TRY(Sha256Digest digest, ParseHex(hex));
-    g.output_digests.push_back(digest);
-  }
+  FUSEE_TRY(g.output_digests, GetList(o, "outputs", "a list of strings", ParseHex));
   return g;
 }
 
@@ -368,20 +372,8 @@ Result<plan::Certificate> ReadCertificate(Object o) {
   FUSEE_TRY(c.atol, Get<double>(o, "atol", "a number"));
   FUSEE_TRY(c.batch_checked, Get<bool>(o, "batch_checked", "a bool"));
   FUSEE_TRY(c.batch_invariant, Get<bool>(o, "batch_invariant", "a bool"));
-  FUSEE_TRY(Array corners, Get<Array>(o, "corners", "a list"));
-  for (auto element : corners) {
-    Object object;
-    if (element.get(object) != simdjson::SUCCESS) return Missing("corners", "a list of objects");
-    FUSEE_TRY(plan::VerifiedCorner corner, ReadCorner(object));
-    c.corners.push_back(std::move(corner));
-  }
-  FUSEE_TRY(Array golden, Get<Array>(o, "golden", "a list"));
-  for (auto element : golden) {
-    Object object;
-    if (element.get(object) != simdjson::SUCCESS) return Missing("golden", "a list of objects");
-    FUSEE_TRY(plan::Golden g, ReadGolden(object));
-    c.golden.push_back(std::move(g));
-  }
+  FUSEE_TRY(c.corners, GetList(o, "corners", "a list of objects", ReadCorner));
+  FUSEE_TRY(c.golden, GetList(o, "golden", "a list of objects", ReadGolden));
   return c;
 }
 
@@ -457,13 +449,7 @@ Result<Lockfile> ReadLockfile(std::string_view text) {
     if (value.get(kernel) != simdjson::SUCCESS) return Missing(key, "a kernel id");
     lock.tactics.emplace(key, kernel);
   }
-  FUSEE_TRY(Array latencies, Get<Array>(root, "latency", "a list"));
-  for (auto element : latencies) {
-    Object object;
-    if (element.get(object) != simdjson::SUCCESS) return Missing("latency", "a list of objects");
-    FUSEE_TRY(plan::Latency latency, ReadLatency(object));
-    lock.latencies.push_back(latency);
-  }
+  FUSEE_TRY(lock.latencies, GetList(root, "latency", "a list of objects", ReadLatency));
   FUSEE_TRY(Object certificate, Get<Object>(root, "certificate", "an object"));
   FUSEE_TRY(lock.certificate, ReadCertificate(certificate));
   return lock;

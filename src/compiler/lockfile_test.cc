@@ -16,7 +16,7 @@ Lockfile Sample() {
   lock.latencies = {{1000, 1.5, 2.25, 3.125, 4, 0.1 + 0.2}};
   lock.certificate.verified = true;
   lock.certificate.rtol = 1e-3;
-  lock.certificate.corners = {{{1}, Fill::kTiny, "y", false, 30, 1.0 / 3, 1e-300}};
+  lock.certificate.corners = {{{1}, Fill::kTiny, "y", false, 30, 1.0 / 3, 1e-300, 7.25}};
   Sha256Digest digest{};
   digest[0] = std::byte{0xfe};
   digest[31] = std::byte{0x01};
@@ -32,6 +32,7 @@ TEST(Lockfile, ReadsBackExactlyWhatItWrote) {
   EXPECT_EQ(lock->tactics, Sample().tactics);
   EXPECT_EQ(lock->latencies[0].max_us, 0.1 + 0.2);
   EXPECT_EQ(lock->certificate.corners[0].max_abs_error, 1.0 / 3);
+  EXPECT_EQ(lock->certificate.corners[0].max_abs_value, 7.25);
   EXPECT_EQ(lock->certificate.golden[0].output_digests,
             Sample().certificate.golden[0].output_digests);
 }

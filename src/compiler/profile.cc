@@ -21,7 +21,8 @@ Result<std::vector<int64_t>> ParseShape(std::string_view text) {
     const auto [stop, error] = std::from_chars(text.data() + start, text.data() + end, value);
     if (error != std::errc() || stop != text.data() + end || value < 0 || value > INT32_MAX) {
       return InvalidArgument(fmt::format(
-          "'{}' is not a shape; expected numbers joined by x, as in 1x3x224x224", text));
+          "'{}' is not a shape; expected numbers of 0 to {} joined by x, as in 1x3x224x224", text,
+          INT32_MAX));
     }
     dims.push_back(value);
     if (end == text.size()) break;
@@ -45,6 +46,20 @@ std::vector<std::string_view> SplitAt(std::string_view text, char separator) {
 
 std::string ShapeText(std::span<const int64_t> dims) {
   return dims.empty() ? "[]" : fmt::format("{}", fmt::join(dims, "x"));
+}
+
+// As the model declares it: "Nx1x8x8", with ? for a dimension without a name.
+std::string ShapeText(const onnx::ValueDecl& decl) {
+  std::vector<std::string> dims;
+  for (const onnx::DimDecl& d : decl.shape) {
+    dims.push_back(d.value ? std::to_string(*d.value) : d.name.empty() ? "?" : std::string(d.name));
+  }
+  return dims.empty() ? "[]" : fmt::format("{}", fmt::join(dims, "x"));
+}
+
+// "1, 8, 32".
+std::string ValuesText(std::span<const int64_t> values) {
+  return fmt::format("{}", fmt::join(values, ", "));
 }
 
 // Dimension names become identifiers of the IR's text form; ONNX allows any string.
@@ -107,9 +122,11 @@ class Resolver {
     const size_t rank = decl.has_shape ? decl.shape.size() : shapes[0].size();
     for (const auto& shape : shapes) {
       if (shape.size() != rank) {
-        return InvalidArgument(
-            fmt::format("the profile of '{}' has shape {} of rank {}, the model says rank {}",
-                        decl.name, ShapeText(shape), shape.size(), rank));
+        return InvalidArgument(fmt::format(
+            "the profile of '{}' has shape {} of rank {}, {}", decl.name, ShapeText(shape),
+            shape.size(),
+            decl.has_shape ? fmt::format("the model declares {} of rank {}", ShapeText(decl), rank)
+                           : fmt::format("its first shape has rank {}", rank)));
       }
     }
     for (size_t axis = 0; axis < rank; ++axis) FUSEE_TRY(ReadAxis(decl, *profile, axis));
@@ -122,20 +139,25 @@ class Resolver {
     for (const auto& shape : profile.shapes) points.values.push_back(shape[axis]);
     if (!std::ranges::is_sorted(points.values)) {
       return InvalidArgument(
-          fmt::format("the profile of '{}' is not ascending in axis {}", decl.name, axis));
+          fmt::format("the profile of '{}' lists {} for axis {}, which is not ascending; list its "
+                      "shapes from the smallest to the largest",
+                      decl.name, ValuesText(points.values), axis));
     }
     points.opt = profile.opt ? (*profile.opt)[axis] : points.values[points.values.size() / 2];
     if (points.opt < points.values.front() || points.opt > points.values.back()) {
       return InvalidArgument(
-          fmt::format("the profile of '{}': opt {} of axis {} is outside {} to {}", decl.name,
-                      points.opt, axis, points.values.front(), points.values.back()));
+          fmt::format("the profile of '{}': opt {} of axis {} is outside its minimum and maximum, "
+                      "{} to {}",
+                      decl.name, points.opt, axis, points.values.front(), points.values.back()));
     }
     const std::optional<int64_t> fixed = decl.has_shape ? decl.shape[axis].value : std::nullopt;
     if (fixed) {
-      if (points.values.front() != *fixed || points.values.back() != *fixed) {
-        return InvalidArgument(fmt::format(
-            "the profile of '{}' gives axis {} the size {} to {}, but the model fixes {}",
-            decl.name, axis, points.values.front(), points.values.back(), *fixed));
+      const auto other =
+          std::ranges::find_if(points.values, [&](int64_t v) { return v != *fixed; });
+      if (other != points.values.end()) {
+        return InvalidArgument(
+            fmt::format("the profile of '{}' gives axis {} the size {}, but the model fixes {}: {}",
+                        decl.name, axis, *other, *fixed, ShapeText(decl)));
       }
       return OkStatus();
     }
@@ -143,8 +165,11 @@ class Resolver {
         SymbolName(decl.has_shape ? decl.shape[axis].name : "", decl.name, axis);
     const auto [it, fresh] = points_.emplace(symbol, points);
     if (!fresh && it->second.values != points.values) {
-      return InvalidArgument(fmt::format("the profiles of '{}' and '{}' disagree on dimension '{}'",
-                                         it->second.said_by, decl.name, symbol));
+      return InvalidArgument(
+          fmt::format("the profiles of '{}' and '{}' disagree on dimension '{}': {} and {}; both "
+                      "must list the same",
+                      it->second.said_by, decl.name, symbol, ValuesText(it->second.values),
+                      ValuesText(points.values)));
     }
     return OkStatus();
   }
@@ -152,14 +177,16 @@ class Resolver {
   // Profiles are lists of tuples: entry i of every input belongs together.
   Status CountPoints() {
     point_count_ = 1;
+    const SymbolPoints* first = nullptr;
     for (const auto& [symbol, points] : points_) {
       const size_t n = points.values.size();
       if (n == 1) continue;
-      if (point_count_ != 1 && n != point_count_) {
+      if (first != nullptr && n != point_count_) {
         return InvalidArgument(
-            fmt::format("profiles must list equally many shapes; '{}' lists {}, another {}",
-                        points.said_by, n, point_count_));
+            fmt::format("profiles must list equally many shapes, or one; '{}' lists {}, '{}' {}",
+                        first->said_by, point_count_, points.said_by, n));
       }
+      first = &points;
       point_count_ = n;
     }
     return OkStatus();
@@ -280,10 +307,17 @@ Result<NamedProfile> ParseShapeProfile(std::string_view text) {
     return InvalidArgument(fmt::format(
         "'{}' is not a profile; expected NAME:SHAPE[,SHAPE...], as in x:1x8,4x8,16x8", text));
   }
+  if (colon + 1 == text.size()) {
+    return InvalidArgument(
+        fmt::format("'{}' names no shape after the colon; expected NAME:SHAPE[,SHAPE...], as in "
+                    "x:1x8,4x8,16x8",
+                    text));
+  }
   NamedProfile named{std::string(text.substr(0, colon)), {}};
   for (std::string_view part : SplitAt(text.substr(colon + 1), ',')) {
-    FUSEE_TRY(std::vector<int64_t> shape, ParseShape(part));
-    named.profile.shapes.push_back(std::move(shape));
+    auto shape = ParseShape(part);
+    if (!shape.ok()) return std::move(shape).status().Annotate(fmt::format("in '{}'", text));
+    named.profile.shapes.push_back(std::move(shape).value());
   }
   return named;
 }

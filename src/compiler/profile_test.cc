@@ -114,18 +114,37 @@ TEST(ResolveProfile, RefusesContradictions) {
     const char* says;
   };
   const std::vector<Case> cases = {
-      {{Input("x", {Fixed(3)})}, {"x:4"}, "fixes 3"},
+      {{Input("x", {Named("n"), Fixed(3)})},
+       {"x:1x3,2x4"},
+       "gives axis 1 the size 4, but the model fixes 3: nx3"},
       {{Input("x", {Named("n")})}, {"y:4"}, "inputs are: x"},
-      {{Input("x", {Named("n")})}, {"x:4x4"}, "rank"},
-      {{Input("x", {Named("n")})}, {"x:4,2"}, "not ascending"},
-      {{Input("a", {Named("n")}), Input("b", {Named("n")})}, {"a:1,2", "b:1,4"}, "disagree"},
-      {{Input("a", {Named("n")}), Input("b", {Named("m")})}, {"a:1,2", "b:1,2,4"}, "equally many"},
+      {{Input("x", {Named("n")})},
+       {"x:4x4"},
+       "shape 4x4 of rank 2, the model declares n of rank 1"},
+      {{Input("x", {Named("n")})}, {"x:4,2"}, "lists 4, 2 for axis 0, which is not ascending"},
+      {{Input("a", {Named("n")}), Input("b", {Named("n")})},
+       {"a:1,2", "b:1,4"},
+       "'a' and 'b' disagree on dimension 'n': 1, 2 and 1, 4"},
+      {{Input("a", {Named("n")}), Input("b", {Named("m")})},
+       {"a:1,2", "b:1,2,4"},
+       "equally many shapes, or one; 'b' lists 3, 'a' 2"},
   };
   for (const Case& c : cases) {
     auto p = Resolve(c.inputs, c.profiles);
     ASSERT_FALSE(p.ok()) << c.says;
     EXPECT_THAT(p.status().message(), HasSubstr(c.says));
   }
+}
+
+TEST(ParseShapeProfile, ShowsWhatItCannotRead) {
+  const auto says = [](std::string_view text) {
+    return ParseShapeProfile(text).status().message();
+  };
+  EXPECT_THAT(says("x"), HasSubstr("'x' is not a profile; expected NAME:SHAPE"));
+  EXPECT_THAT(says("x:"), HasSubstr("'x:' names no shape after the colon"));
+  EXPECT_THAT(says("x:1x8,axb"), HasSubstr("in 'x:1x8,axb': 'axb' is not a shape"));
+  EXPECT_THAT(says("x:-1"), HasSubstr("'-1' is not a shape; expected numbers of 0 to 2147483647"));
+  EXPECT_THAT(says("x:1,,2"), HasSubstr("in 'x:1,,2': '' is not a shape"));
 }
 
 TEST(ResolveProfile, RefusesTypesByName) {

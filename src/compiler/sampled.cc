@@ -247,6 +247,7 @@ class StepChecker final : public runtime::StepHook {
     outcome_.corner.elements += got.elements();
     outcome_.corner.max_abs_error = std::max(outcome_.corner.max_abs_error, d.max_abs);
     outcome_.corner.max_rel_error = std::max(outcome_.corner.max_rel_error, d.max_rel);
+    outcome_.corner.max_abs_value = std::max(outcome_.corner.max_abs_value, d.max_abs_want);
     if (d.mismatches > 0) {
       const plan::Step& step = plan_.steps[event.step];
       outcome_.failure = fmt::format(

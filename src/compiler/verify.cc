@@ -174,8 +174,8 @@ class Verifier {
                                 fusee::Describe(b.dtype, b.shape)));
       }
       const Difference d = CompareWithReference(a, b, outcome_.reduced);
-      outcome_.corners.push_back(
-          {corner.values, corner.fill, name, false, b.elements(), d.max_abs, d.max_rel});
+      outcome_.corners.push_back({corner.values, corner.fill, name, false, b.elements(), d.max_abs,
+                                  d.max_rel, d.max_abs_want});
       if (d.mismatches > 0) {
         const std::string where = fmt::format(
             "{}: output '{}' differs in {} of {} elements, first at flat index {}: "

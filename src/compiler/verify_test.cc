@@ -161,6 +161,13 @@ TEST(CompareWithReference, AllowsRoundingBesideLargeElementsOnly) {
   EXPECT_EQ(CompareWithReference(nan.view(), want.view()).first, 2);
 }
 
+TEST(CompareWithReference, TellsTheScaleOfItsErrors) {
+  const Tensor want = Tensor::Of<float>({4}, {-1000.f, 0.f, 1.f, INFINITY});
+  const Tensor got = Tensor::Of<float>({4}, {-1000.5f, 0.f, 1.f, INFINITY});
+  EXPECT_EQ(CompareWithReference(got.view(), want.view()).max_abs, 0.5);
+  EXPECT_EQ(CompareWithReference(got.view(), want.view()).max_abs_want, 1000);
+}
+
 TEST(CompareWithReference, InfinitiesKeepTheirSign) {
   const Tensor want = Tensor::Of<float>({1}, {INFINITY});
   const Tensor near = Tensor::Of<float>({1}, {3e38f});

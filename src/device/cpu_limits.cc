@@ -4,91 +4,61 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
+#include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <optional>
 #include <string_view>
 
 #include "base/system_file.h"
+#include "device/control_groups.h"
 
 namespace fusee {
 namespace {
 
-std::optional<int64_t> ParseInt(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+constexpr double kCpusMax = 1 << 20;
+
+// quota: "max", -1 or a number; anything but a number above 0 is no limit.
+std::optional<double> Ratio(std::string_view quota_us, std::string_view period_us) {
+  const auto quota = LeadingNumber(quota_us);
+  const auto period = LeadingNumber(period_us);
+  if (!quota || !period || *quota == 0 || *period == 0) return std::nullopt;
+  return static_cast<double>(*quota) / static_cast<double>(*period);
 }
 
-int CeilCpus(int64_t quota_us, int64_t period_us) {
-  if (quota_us <= 0 || period_us <= 0) return 0;
-  return static_cast<int>(std::clamp<int64_t>((quota_us - 1) / period_us + 1, 1, 1 << 20));
-}
-
-int LimitOfFolder(const std::string& folder) {
-  const std::string v2 = ReadSystemFile(folder + "/cpu.max");  // "max 100000" or "150000 100000"
-  if (const size_t space = v2.find(' '); space != std::string::npos) {
-    const auto quota = ParseInt(std::string_view(v2).substr(0, space));
-    const auto period = ParseInt(std::string_view(v2).substr(space + 1));
-    return quota && period ? CeilCpus(*quota, *period) : 0;
+std::optional<double> QuotaOfFolder(const std::string& folder, GroupVersion version) {
+  if (version == GroupVersion::kV1) {
+    return Ratio(ReadSystemFile(folder + "/cpu.cfs_quota_us"),
+                 ReadSystemFile(folder + "/cpu.cfs_period_us"));
   }
-  const auto quota = ParseInt(ReadSystemFile(folder + "/cpu.cfs_quota_us"));
-  const auto period = ParseInt(ReadSystemFile(folder + "/cpu.cfs_period_us"));
-  return quota && period ? CeilCpus(*quota, *period) : 0;
-}
-
-// Limits of a group and all its ancestors below root.
-int LimitOfPath(const std::string& root, std::string path) {
-  int limit = 0;
-  for (int depth = 0; depth < 64; ++depth) {
-    if (const int here = LimitOfFolder(root + path); here > 0)
-      limit = limit == 0 ? here : std::min(limit, here);
-    const size_t slash = path.find_last_of('/');
-    if (slash == std::string::npos || path.empty()) break;
-    path.erase(slash);
-  }
-  return limit;
+  const std::string text = ReadSystemFile(folder + "/cpu.max");  // "150000 100000"
+  const size_t blank = std::min(text.find(' '), text.size());
+  const std::string_view period = std::string_view(text).substr(std::min(blank + 1, text.size()));
+  return Ratio(text, period);
 }
 
 }  // namespace
 
-int CgroupCpuLimit(const std::string& mount, const std::string& self_cgroup) {
-  int limit = 0;
-  std::string_view rest = self_cgroup;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line =
-        rest.substr(0, end);  // "0::/user.slice", or "4:cpu,cpuacct:/docker/abc"
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const size_t first = line.find(':');
-    const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
-    if (second == std::string_view::npos) continue;
-    const std::string controllers =
-        "," + std::string(line.substr(first + 1, second - first - 1)) + ",";
-    std::string path(line.substr(second + 1));
-    if (path == "/") path.clear();
-    int here = 0;
-    if (controllers == ",,")
-      here = LimitOfPath(mount, path);
-    else if (controllers.find(",cpu,") != std::string::npos)
-      here = LimitOfPath(mount + "/cpu", path);
-    if (here > 0) limit = limit == 0 ? here : std::min(limit, here);
-  }
-  return limit;
+std::optional<double> CgroupCpuQuota(const std::string& root) {
+  std::optional<double> tightest;
+  ForEachControlGroup(root, "cpu", [&](const std::string& folder, GroupVersion version) {
+    const auto quota = QuotaOfFolder(folder, version);
+    if (quota && (!tightest || *quota < *tightest)) tightest = quota;
+  });
+  return tightest;
 }
 
-int UsableCpus() {
+int AllowedCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
   // More than 1024 CPUs make the call fail; then the online count stands in.
-  const int by_affinity = ::sched_getaffinity(0, sizeof(set), &set) == 0
-                              ? CPU_COUNT(&set)
-                              : static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
-  const int by_quota = CgroupCpuLimit("/sys/fs/cgroup", ReadSystemFile("/proc/self/cgroup"));
-  return std::max(1, by_quota > 0 ? std::min(by_affinity, by_quota) : by_affinity);
+  return ::sched_getaffinity(0, sizeof(set), &set) == 0
+             ? CPU_COUNT(&set)
+             : static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+int UsableCpus() {
+  const double quota = CgroupCpuQuota().value_or(kCpusMax);
+  const auto by_quota = static_cast<int>(std::ceil(std::min(quota, kCpusMax)));
+  return std::max(1, std::min(AllowedCpus(), by_quota));
 }
 
 }  // namespace fusee

@@ -1,17 +1,20 @@
 // How many CPUs this process may really use.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace fusee {
 
-// The affinity mask's size, lowered to the control group's CPU quota (cpu.max, or
-// cpu.cfs_quota_us), at least 1. Reads files: call at start, not in a run.
+// The affinity mask's size, lowered to the control groups' CPU quota (rounded up), at least 1.
+// Reads files: call at start, not in a run.
 int UsableCpus();
 
-// The quota alone, in CPUs rounded up; 0 when unlimited or unknown. The arguments are for tests:
-// where control groups are mounted, and the content of /proc/self/cgroup. A group's ancestors limit
-// it too, so all of them are looked at.
-int CgroupCpuLimit(const std::string& mount, const std::string& self_cgroup);
+// CPUs of the affinity mask; of the machine where there are too many for a mask.
+int AllowedCpus();
+
+// The quota alone: CPU time per wall time of the tightest group (cpu.max, or cpu.cfs_quota_us);
+// none: unlimited or unknown. root stands before every path and is for tests.
+std::optional<double> CgroupCpuQuota(const std::string& root = "");
 
 }  // namespace fusee

@@ -23,40 +23,54 @@ TEST(CpuFeatures, AgreesWithTheCompilersDetection) {
   EXPECT_EQ(IsaName(Isa::kVnni), "vnni");
 }
 
-class CgroupLimit : public ::testing::Test {
+class CpuQuota : public ::testing::Test {
  protected:
   void Write(const std::string& path, const std::string& text) {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
+  std::optional<double> Read() { return CgroupCpuQuota(root_.string()); }
   TestFolder folder_;
   const std::filesystem::path& root_ = folder_.path();
 };
 
-TEST_F(CgroupLimit, UnlimitedOrUnknownIsZero) {
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), ""), 0);
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "0::/a\n"), 0);
-  Write("a/cpu.max", "max 100000\n");
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "0::/a\n"), 0);
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "nonsense\n::\n"), 0);
+TEST_F(CpuQuota, IsNoneWhereUnlimitedOrUnreadable) {
+  EXPECT_EQ(Read(), std::nullopt);
+  Write("proc/self/cgroup", "0::/a\n");
+  EXPECT_EQ(Read(), std::nullopt);
+  for (const char* text : {"", "max 100000", "200000", "1 0", "0 1", "x y"}) {
+    Write("sys/fs/cgroup/a/cpu.max", text);
+    EXPECT_EQ(Read(), std::nullopt) << text;
+  }
+  Write("sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+  Write("proc/self/cgroup", "nonsense\n::\n");
+  EXPECT_EQ(Read(), std::nullopt);
 }
 
-TEST_F(CgroupLimit, RoundsUpAndTakesTheTightestAncestor) {
-  Write("a/b/cpu.max", "350000 100000\n");
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "0::/a/b\n"), 4);
-  Write("a/cpu.max", "150000 100000\n");
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "0::/a/b\n"), 2);
-  Write("cpu.max", "10000 100000\n");
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "0::/a/b\n"), 1);
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "0::/\n"), 1);
+TEST_F(CpuQuota, IsThatOfTheTightestAncestor) {
+  Write("proc/self/cgroup", "0::/a/b\n");
+  Write("sys/fs/cgroup/a/b/cpu.max", "350000 100000\n");
+  EXPECT_EQ(Read(), 3.5);
+  Write("sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+  EXPECT_EQ(Read(), 1.5);
+  Write("sys/fs/cgroup/cpu.max", "10000 100000\n");
+  EXPECT_EQ(Read(), 0.1);
 }
 
-TEST_F(CgroupLimit, ReadsVersionOne) {
-  Write("cpu/c/cpu.cfs_quota_us", "200000\n");
-  Write("cpu/c/cpu.cfs_period_us", "100000\n");
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "5:memory:/c\n4:cpu,cpuacct:/c\n"), 2);
-  Write("cpu/c/cpu.cfs_quota_us", "-1\n");
-  EXPECT_EQ(CgroupCpuLimit(root_.string(), "4:cpu,cpuacct:/c\n"), 0);
+TEST_F(CpuQuota, IsReadFromTheMountWhereTheGroupIsHidden) {
+  Write("sys/fs/cgroup/cpu.max", "200000 100000\n");
+  EXPECT_EQ(Read(), 2.0);
+  Write("proc/self/cgroup", "0::/../../elsewhere\n");
+  EXPECT_EQ(Read(), 2.0);
+}
+
+TEST_F(CpuQuota, ReadsVersionOne) {
+  Write("proc/self/cgroup", "5:memory:/m\n4:cpu,cpuacct:/c\n");
+  Write("sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "200000\n");
+  Write("sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(Read(), 2.0);
+  Write("sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(Read(), std::nullopt);
 }
 
 TEST(UsableCpus, IsAtLeastOne) { EXPECT_GE(UsableCpus(), 1); }

@@ -3,11 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <limits>
 
 #include "base/system_file.h"
+#include "device/control_groups.h"
 
 namespace fusee {
 namespace {
@@ -15,19 +14,12 @@ namespace {
 // cgroup v1 writes "no limit" as a number near 2^63.
 constexpr uint64_t kNoLimitBytes = uint64_t{1} << 60;
 
-std::optional<uint64_t> Number(std::string_view text) {
-  uint64_t value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop == text.data()) return std::nullopt;
-  return value;
-}
-
 // The number after "key" at the start of a line; 0 when absent.
 uint64_t ValueOf(std::string_view text, std::string_view key) {
   for (size_t at = text.find(key); at != std::string_view::npos; at = text.find(key, at + 1)) {
     if (at != 0 && text[at - 1] != '\n') continue;
     const size_t digit = text.find_first_not_of(' ', at + key.size());
-    return digit == std::string_view::npos ? 0 : Number(text.substr(digit)).value_or(0);
+    return digit == std::string_view::npos ? 0 : LeadingNumber(text.substr(digit)).value_or(0);
   }
   return 0;
 }
@@ -49,7 +41,7 @@ void LookAtFolder(const std::string& folder, const Dialect& names, MemoryLimits*
   const std::optional<uint64_t> limit = ParseMemoryLimit(ReadSystemFile(folder + names.limit));
   if (!limit) return;
   const std::string stat = ReadSystemFile(folder + "/memory.stat");
-  uint64_t used = Number(ReadSystemFile(folder + names.used)).value_or(0);
+  uint64_t used = LeadingNumber(ReadSystemFile(folder + names.used)).value_or(0);
   for (const char* key : names.cache) used = LeftOf(used, ValueOf(stat, key));
   if (!limits->cgroup_limit_bytes ||
       LeftOf(*limit, used) < LeftOf(*limits->cgroup_limit_bytes, limits->cgroup_used_bytes)) {
@@ -58,26 +50,19 @@ void LookAtFolder(const std::string& folder, const Dialect& names, MemoryLimits*
   }
 }
 
-// A group and all its ancestors up to the mount.
-void LookAtPath(const std::string& mount, std::string path, const Dialect& names,
-                MemoryLimits* limits) {
-  for (int depth = 0; depth < 64; ++depth) {
-    LookAtFolder(mount + path, names, limits);
-    const size_t slash = path.find_last_of('/');
-    if (slash == std::string::npos) return;
-    path.erase(slash);
-  }
-}
-
 }  // namespace
 
+uint64_t MeminfoCount(std::string_view text, std::string_view key) {
+  return ValueOf(text, std::string(key) + ":");
+}
+
 uint64_t MeminfoBytes(std::string_view text, std::string_view key) {
-  const uint64_t kib = ValueOf(text, std::string(key) + ":");
+  const uint64_t kib = MeminfoCount(text, key);
   return kib > std::numeric_limits<uint64_t>::max() / 1024 ? 0 : kib * 1024;
 }
 
 std::optional<uint64_t> ParseMemoryLimit(std::string_view text) {
-  const auto limit = Number(text);
+  const auto limit = LeadingNumber(text);
   return limit && *limit < kNoLimitBytes ? limit : std::nullopt;
 }
 
@@ -92,32 +77,9 @@ MemoryLimits ReadMemoryLimits(const std::string& root) {
   const std::string meminfo = ReadSystemFile(root + "/proc/meminfo");
   limits.total_bytes = MeminfoBytes(meminfo, "MemTotal");
   limits.available_bytes = MeminfoBytes(meminfo, "MemAvailable");
-  const std::string mount = root + "/sys/fs/cgroup";
-  const std::string groups = ReadSystemFile(root + "/proc/self/cgroup");
-  bool seen_v1 = false, seen_v2 = false;
-  for (std::string_view rest = groups; !rest.empty();) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);  // "0::/user.slice", or "4:memory:/docker/a"
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const size_t first = line.find(':');
-    const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
-    if (second == std::string_view::npos) continue;
-    const std::string controllers =
-        "," + std::string(line.substr(first + 1, second - first - 1)) + ",";
-    std::string path(line.substr(second + 1));
-    // A path with ".." lies outside this process's view of the tree: its mount stands for it.
-    if (path == "/" || path.find("..") != std::string::npos) path.clear();
-    if (controllers == ",,") {
-      LookAtPath(mount, path, kV2, &limits);
-      seen_v2 = true;
-    } else if (controllers.find(",memory,") != std::string::npos) {
-      LookAtPath(mount + "/memory", path, kV1, &limits);
-      seen_v1 = true;
-    }
-  }
-  // A sandbox may show the limits and hide the list of groups.
-  if (!seen_v2) LookAtFolder(mount, kV2, &limits);
-  if (!seen_v1) LookAtFolder(mount + "/memory", kV1, &limits);
+  ForEachControlGroup(root, "memory", [&](const std::string& folder, GroupVersion version) {
+    LookAtFolder(folder, version == GroupVersion::kV2 ? kV2 : kV1, &limits);
+  });
   return limits;
 }
 

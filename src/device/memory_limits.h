@@ -32,6 +32,7 @@ uint64_t UsableMemoryBytes();
 
 // The pieces, pure, for any text.
 uint64_t MeminfoBytes(std::string_view text, std::string_view key);  // "MemTotal"; 0 when absent
+uint64_t MeminfoCount(std::string_view text, std::string_view key);  // "HugePages_Free"; the same
 std::optional<uint64_t> ParseMemoryLimit(std::string_view text);     // "max" and nonsense: none
 
 }  // namespace fusee

@@ -15,6 +15,7 @@ TEST(MemoryLimitTexts, AreReadOrLeftAlone) {
   EXPECT_EQ(MeminfoBytes("XMemTotal: 1 kB\n", "MemTotal"), 0u);
   EXPECT_EQ(MeminfoBytes("MemTotal:", "MemTotal"), 0u);
   EXPECT_EQ(MeminfoBytes("MemTotal: 99999999999999999999 kB", "MemTotal"), 0u);
+  EXPECT_EQ(MeminfoCount("HugePages_Total:  4\nHugePages_Free:  3\n", "HugePages_Free"), 3u);
   EXPECT_EQ(ParseMemoryLimit("1048576\n"), uint64_t{1} << 20);
   EXPECT_EQ(ParseMemoryLimit("max\n"), std::nullopt);
   EXPECT_EQ(ParseMemoryLimit("9223372036854771712"), std::nullopt);

@@ -2,32 +2,36 @@
 
 #include <fmt/format.h>
 
+#include "onnx/foreign.h"
 #include "onnx/reader.h"
 #include "tensor/tensor_file.h"
 
 namespace fusee::onnx {
 namespace {
 
-// What a clone without Git LFS leaves in place of a large file.
-constexpr std::string_view kLfsPointer = "version https://git-lfs";
+// Why a file could not be read, told by what it seems to be.
+Status NotAModel(Status read, std::span<const std::byte> bytes) {
+  const std::string_view kind = DescribeForeign(bytes);
+  if (!kind.empty())
+    return InvalidArgument(fmt::format("this is not an ONNX model: it is {}", kind));
+  if (BeginsAsModel(bytes)) return std::move(read).Annotate("not a readable ONNX model");
+  return InvalidArgument(fmt::format(
+      "this is not an ONNX model: no known format begins like this ({})", read.message()));
+}
 
 Result<std::shared_ptr<Model>> ReadModel(std::span<const std::byte> bytes, const Limits& limits,
                                          std::shared_ptr<const void> owner,
                                          ExternalData* external) {
-  if (bytes.empty()) return InvalidArgument("not an ONNX model: it is empty");
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with(kLfsPointer)) {
-    return InvalidArgument("a Git LFS pointer, not the model; fetch it with 'git lfs pull'");
-  }
+  if (bytes.empty()) return NotAModel(OkStatus(), bytes);
   const uint64_t budget_bytes = bytes.size() / 5 + limits.memory_slack_bytes;
   wire::Budget budget{budget_bytes, budget_bytes};
   auto model = std::make_shared<Model>();
   Status read = ModelReader(limits, std::move(owner), external)
                     .ReadModel(wire::Reader(bytes, &budget), model.get());
   if (!read.ok()) {
-    const bool not_onnx = read.code() == StatusCode::kInvalidArgument;
-    return std::move(read).Annotate(not_onnx ? "not a readable ONNX model"
-                                             : "the model exceeds what is read");
+    const bool a_model = BeginsAsModel(bytes) && read.code() != StatusCode::kInvalidArgument;
+    return a_model ? std::move(read).Annotate("the model exceeds what is read")
+                   : NotAModel(std::move(read), bytes);
   }
   return model;
 }

@@ -287,7 +287,7 @@ TEST(Model, RefusesWithOffsetAndPath) {
   } cases[] = {
       {"", "it is empty"},
       {"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"},
-      {"\x93NUMPY", "byte 0: "},
+      {"\x93NUMPZ", "byte 0: "},
       {Make([](Writer& m) { m.Varint(1, 8); }), "there is no graph"},
       {Make([](Writer& m) { m.Bytes(7, ""); }), "ir_version is 0, expected 1 to 99"},
       {ModelOf("", [](Writer& m) { m.Varint(1, 100); }), "ir_version is 100"},

@@ -161,16 +161,22 @@ std::vector<std::string> ImportContext::UnreadAttrs() const {
 
 // --- results ---
 
-Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op,
-                                                         std::vector<ir::ValueId> inputs,
-                                                         size_t results, Attrs attrs,
-                                                         std::vector<ir::Dim> dims) {
+ir::Node ImportContext::MakeNode(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
+                                 std::vector<ir::Dim> dims) const {
   ir::Node node;
   node.op = std::string(op);
   node.inputs = std::move(inputs);
   node.attrs = std::move(attrs);
   node.dims = std::move(dims);
   node.sources = {node_.DisplayName()};
+  return node;
+}
+
+Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op,
+                                                         std::vector<ir::ValueId> inputs,
+                                                         size_t results, Attrs attrs,
+                                                         std::vector<ir::Dim> dims) {
+  ir::Node node = MakeNode(op, std::move(inputs), std::move(attrs), std::move(dims));
   std::vector<std::string> names(results);
   // Intermediate results of a decomposition are named after the node; SetOutput's values get ONNX's
   // names in the importer, which knows them.
@@ -204,12 +210,7 @@ Status ImportContext::EmitAs(std::string_view op, Attrs attrs, std::vector<ir::D
 
 Status ImportContext::EmitAs(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
                              std::vector<ir::Dim> dims) {
-  ir::Node node;
-  node.op = std::string(op);
-  node.inputs = std::move(inputs);
-  node.attrs = std::move(attrs);
-  node.dims = std::move(dims);
-  node.sources = {node_.DisplayName()};
+  ir::Node node = MakeNode(op, std::move(inputs), std::move(attrs), std::move(dims));
   std::vector<std::string> names;
   for (std::string_view name : node_.outputs) names.emplace_back(name);
   FUSEE_TRY(std::vector<ir::ValueId> ids, AddInferredNode(graph_, std::move(node), names));

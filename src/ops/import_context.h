@@ -104,6 +104,8 @@ class ImportContext {
 
  private:
   const onnx::Attribute* Find(std::string_view name);
+  ir::Node MakeNode(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
+                    std::vector<ir::Dim> dims) const;
 
   ir::Graph& graph_;
   const onnx::Node& node_;

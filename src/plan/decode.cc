@@ -301,7 +301,8 @@ Status DecodeCertificate(std::span<const std::byte> section, Certificate* out) {
                           v.sampled(),
                           v.elements(),
                           v.max_abs_error(),
-                          v.max_rel_error()};
+                          v.max_rel_error(),
+                          v.max_abs_value()};
   });
   out->golden = r.Tables<Golden>(c->golden(), [&](const fb::Golden& g) {
     return Golden{r.Numbers(g.symbol_values()), static_cast<Fill>(g.fill()), g.seed(),

@@ -186,7 +186,8 @@ void BuildCertificate(FlatBufferBuilder& b, const Certificate& c) {
     const auto values = b.CreateVector(corner.symbol_values);
     const auto output = b.CreateString(corner.output);
     return fb::CreateCorner(b, values, static_cast<uint8_t>(corner.fill), output, corner.sampled,
-                            corner.elements, corner.max_abs_error, corner.max_rel_error);
+                            corner.elements, corner.max_abs_error, corner.max_rel_error,
+                            corner.max_abs_value);
   });
   const auto golden = Tables<fb::Golden>(b, c.golden, [&](const Golden& g) {
     const auto values = b.CreateVector(g.symbol_values);

@@ -150,6 +150,7 @@ struct VerifiedCorner {
   int64_t elements = 0;
   double max_abs_error = 0;
   double max_rel_error = 0;
+  double max_abs_value = 0;  // the reference's largest finite magnitude: the errors' scale
 };
 
 // Replayed at load: inputs made from (fill, seed) at these symbol values give outputs with these

@@ -51,7 +51,7 @@ inline Plan SmallPlan(int64_t max_batch = 8) {
   plan.certificate.rtol = 1e-3;
   plan.certificate.atol = 1e-5;
   plan.certificate.batch_invariant = plan.certificate.batch_checked = true;
-  plan.certificate.corners = {{{max_batch}, Fill::kTiny, "y", false, max_batch * 4, 0.0, 0.0}};
+  plan.certificate.corners = {{{max_batch}, Fill::kTiny, "y", false, max_batch * 4, 0.0, 0.0, 5.5}};
   plan.fusions = {{"fuse_bias", true, "add_1 + bias_2", ""},
                   {"fuse_relu", false, "neg_3", "not a Relu"}};
   const Tensor weights = Tensor::Of<float>({16}, {1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});

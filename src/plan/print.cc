@@ -288,10 +288,10 @@ void PrintCertificate(const Plan& plan, Out out) {
                  c.figures_from_lockfile ? ", figures from the lockfile" : "");
   const auto names = SymbolNames(plan);
   for (const VerifiedCorner& v : c.corners) {
-    fmt::format_to(out,
-                   "             {} fill {} '{}': {} elements{}, max abs {:.3g}, max rel {:.3g}\n",
+    fmt::format_to(out, "             {} fill {} '{}': {} elements{}, {}, max rel {:.3g}\n",
                    PointText(names, v.symbol_values), static_cast<int>(v.fill), Safe(v.output),
-                   v.elements, v.sampled ? " (sampled)" : "", v.max_abs_error, v.max_rel_error);
+                   v.elements, v.sampled ? " (sampled)" : "", WorstErrorText({&v, 1}),
+                   v.max_rel_error);
   }
 }
 
@@ -313,6 +313,26 @@ std::string ShapeText(const Plan& plan, const TensorDef& tensor) {
   for (size_t i = 0; i < tensor.shape.size(); ++i)
     text += (i == 0 ? "" : ",") + DimText(plan, tensor.shape[i]);
   return text + "]";
+}
+
+std::string WorstErrorText(std::span<const VerifiedCorner> corners) {
+  VerifiedCorner worst;
+  for (const VerifiedCorner& c : corners) {
+    const bool worse = c.max_abs_error > worst.max_abs_error;
+    const bool alike = c.max_abs_error == worst.max_abs_error;
+    if (worse || (alike && c.max_abs_value > worst.max_abs_value)) worst = c;
+  }
+  std::string text = fmt::format("max abs error {:.3g}", worst.max_abs_error);
+  // Absent from plans of builders that did not record it.
+  if (worst.max_abs_value > 0)
+    text += fmt::format(" beside values up to {:.3g}", worst.max_abs_value);
+  return text;
+}
+
+double WorstAbsError(std::span<const VerifiedCorner> corners) {
+  double worst = 0;
+  for (const VerifiedCorner& c : corners) worst = std::max(worst, c.max_abs_error);
+  return worst;
 }
 
 std::string HeaderText(const Header& h) {
@@ -550,6 +570,7 @@ std::string PlanJson(const Plan& plan, const PrintOptions& options) {
     PutInt(json, "elements", v.elements);
     PutDouble(json, "max_abs_error", v.max_abs_error);
     PutDouble(json, "max_rel_error", v.max_rel_error);
+    PutDouble(json, "max_abs_value", v.max_abs_value);
   });
   if (options.steps)
     PutObjects(json, "steps", plan.steps, [&](const Step& s) { PutStep(json, s, options); });

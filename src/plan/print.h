@@ -1,6 +1,7 @@
 // Plans and headers for people (text) and programs (JSON): what `fusee inspect` shows.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "plan/header.h"
@@ -19,6 +20,11 @@ struct PrintOptions {
 // "[batch,1,8,8]": dimensions in the symbols' names. Precondition: verified plan.
 std::string ShapeText(const Plan& plan, const TensorDef& tensor);
 std::string DimText(const Plan& plan, uint32_t dim);
+
+// "max abs error 0.0002 beside values up to 1.2e+03", of the comparison with the largest error; a
+// number alone says nothing. corners: Certificate::corners, or some like them.
+std::string WorstErrorText(std::span<const VerifiedCorner> corners);
+double WorstAbsError(std::span<const VerifiedCorner> corners);
 
 std::string HeaderText(const Header& header);
 std::string HeaderJson(const Header& header);

@@ -118,7 +118,7 @@ Result<std::string> Decompress(std::string_view bytes, ContentEncoding encoding,
   if (code != Z_STREAM_END || left) {
     return InvalidArgument(fmt::format("request body is not valid {} data: {}",
                                        EncodingName(encoding),
-                                       left                  ? "bytes follow its end"
+                                       code == Z_STREAM_END  ? "bytes follow its end"
                                        : code == Z_BUF_ERROR ? "it ends too early"
                                                              : "damaged"));
   }

@@ -93,6 +93,12 @@ bool Dispatcher::Lane::Holds(const ServedModel& model, size_t kind) const {
          std::binary_search(models.begin(), models.end(), on_kind.model.get());
 }
 
+void Dispatcher::Lane::Keep(sched::Ticket ticket, std::unique_ptr<InferCall> call) {
+  call->ticket = ticket;
+  call->waits = true;
+  calls[ticket.slot] = std::move(call);
+}
+
 Dispatcher::Dispatcher(const sched::Limits& limits, Fleet* fleet, obs::Registry* registry,
                        const Clock* clock)
     : fleet_(fleet), clock_(clock), limits_(limits), memory_(fleet->request_memory()) {
@@ -159,7 +165,8 @@ std::vector<Dispatcher::Lane*> Dispatcher::CandidatesLocked(const InferCall& cal
 }
 
 std::optional<Dispatcher::Refused> Dispatcher::PlaceLocked(std::unique_ptr<InferCall>* call,
-                                                           TimePoint now, const Lane* except) {
+                                                           TimePoint now, const Lane* except,
+                                                           Handle* placed) {
   std::optional<sched::Refusal> refusal;
   for (size_t kind = 0; kind < (*call)->model->kinds.size(); ++kind) {
     for (Lane* lane : CandidatesLocked(**call, kind, except)) {
@@ -174,7 +181,8 @@ std::optional<Dispatcher::Refused> Dispatcher::PlaceLocked(std::unique_ptr<Infer
                                  .latency_class = shape.latency_class},
                                 now);
       if (const auto* ticket = std::get_if<sched::Ticket>(&admission)) {
-        lane->calls[ticket->slot] = std::move(*call);
+        if (placed != nullptr) *placed = {(*call)->id, lane->index, ticket->slot};
+        lane->Keep(*ticket, std::move(*call));
         return std::nullopt;
       }
       // Of several refusals the one that soonest is none any more; "never" counts last.
@@ -192,10 +200,13 @@ std::optional<Dispatcher::Refused> Dispatcher::PlaceLocked(std::unique_ptr<Infer
                  kNoDeviceRetry, Reason::kNoDevice};
 }
 
-std::optional<Dispatcher::Refused> Dispatcher::Submit(std::unique_ptr<InferCall> call) {
+std::variant<Dispatcher::Admitted, Dispatcher::Refused> Dispatcher::Submit(
+    std::unique_ptr<InferCall> call) {
   obs::Metrics& metrics = *call->model->metrics;
   Todo todo;
   std::optional<Refused> refused;
+  Admitted admitted;
+  const InferCall* const placed = call.get();  // whoever takes it keeps it until Proceed
   {
     const std::lock_guard lock(mutex_);
     const TimePoint now = clock_->Now();
@@ -206,22 +217,57 @@ std::optional<Dispatcher::Refused> Dispatcher::Submit(std::unique_ptr<InferCall>
     } else if (call->bytes > limits_.bytes - std::min(limits_.bytes, BytesLocked())) {
       refused = MakeRefusal({.reason = sched::RefusalReason::kQueueBytes}, *call);
     } else {
-      refused = PlaceLocked(&call, now, nullptr);
+      call->id = ++calls_named_;
+      refused = PlaceLocked(&call, now, nullptr, &admitted.handle);
     }
     if (refused) {
       metrics.Add(MetricId::kRejections, refused->reason);
       metrics.Add(MetricId::kRequestFailure, Reason::kRejected);
-      return refused;
+      return std::move(*refused);
     }
     metrics.Add(MetricId::kPendingRequests);
     pending_.fetch_add(1, std::memory_order_relaxed);
     StartLocked(now, &todo);
+    admitted.waits = placed->waits;
     // The watcher sleeps towards the earliest expiry; wake it only when that moved forward.
     const auto expiry = NextExpiryLocked();
     if (expiry && (!watched_ || *expiry < *watched_)) changed_.notify_one();
   }
   Proceed(&todo);
-  return std::nullopt;
+  return admitted;
+}
+
+Dispatcher::Lane* Dispatcher::FindLocked(const Handle& handle, uint32_t* slot) const {
+  const auto is_there = [&](const Lane& lane, uint32_t at) {
+    return lane.calls[at] != nullptr && lane.calls[at]->id == handle.id;
+  };
+  *slot = handle.slot;
+  if (is_there(*lanes_[handle.device], handle.slot)) return lanes_[handle.device].get();
+  for (const auto& lane : lanes_) {
+    if (lane->scheduler.queued() == 0) continue;
+    for (*slot = 0; *slot < lane->calls.size(); ++*slot) {
+      if (is_there(*lane, *slot)) return lane.get();
+    }
+  }
+  return nullptr;
+}
+
+bool Dispatcher::Cancel(const Handle& handle) {
+  Todo todo;
+  {
+    const std::lock_guard lock(mutex_);
+    uint32_t slot = 0;
+    Lane* lane = FindLocked(handle, &slot);
+    if (lane == nullptr || !lane->scheduler.Cancel(lane->calls[slot]->ticket)) return false;
+    auto call = std::move(lane->calls[slot]);
+    // Not a broken promise: the client broke it off.
+    call->model->metrics->Add(MetricId::kRequestFailure, Reason::kCanceled);
+    todo.finished.push_back(
+        {std::move(call), Status(StatusCode::kCancelled,
+                                 "the client closed the connection while its request waited")});
+  }
+  Proceed(&todo);
+  return true;
 }
 
 bool Dispatcher::Full() const {
@@ -274,6 +320,7 @@ void Dispatcher::StartLaneLocked(Lane& lane, TimePoint now, Todo* todo) {
   running.batch = *planned;
   for (const sched::Ticket& ticket : planned->requests()) {
     auto call = std::move(lane.calls[ticket.slot]);
+    call->waits = false;
     running.items.push_back({.inputs = call->inputs, .outputs = call->outputs});
     running.stamps.push_back(lane.scheduler.stamps(ticket));
     running.calls.push_back(std::move(call));
@@ -306,7 +353,7 @@ void Dispatcher::StealLocked(Lane& lane, TimePoint now) {
     const sched::Admission admission = lane.scheduler.Admit(meta, now);
     const auto* moved = std::get_if<sched::Ticket>(&admission);
     if (moved == nullptr) return;
-    lane.calls[moved->slot] = std::move(call);
+    lane.Keep(*moved, std::move(call));
     victim->scheduler.Cancel(ticket);
   }
 }
@@ -339,6 +386,7 @@ void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, T
   if (result.status.ok()) {
     model_metrics.Add(MetricId::kInferenceCount, running.batch.rows);
     model_metrics.Add(MetricId::kExecCount);
+    model_metrics.Set(MetricId::kLastInferenceSeconds, UnixMicroseconds());
     model_metrics.ObserveSize(MetricId::kBatchRows, running.batch.rows);
   }
   for (size_t i = 0; i < running.calls.size(); ++i) {

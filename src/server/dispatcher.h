@@ -22,6 +22,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "base/clock.h"
@@ -47,11 +48,14 @@ struct InferCall {
   uint64_t bytes = 0;                  // of the inputs and outputs
   TimePoint arrival, deadline;
   // Called once, on a thread of the fleet's or the dispatcher's; must not block and takes the call
-  // over. kDeadlineExceeded: the deadline passed in the queue or while running. kUnavailable:
-  // shutting down, or the device ended and no other could take over in time.
+  // over. kDeadlineExceeded: the deadline passed in the queue or while running. kCancelled: by
+  // Cancel. kUnavailable: shutting down, or the device ended and no other could take over in time.
   std::function<void(std::unique_ptr<InferCall>, Status)> done;
 
   // Set by the dispatcher.
+  uint64_t id = 0;
+  sched::Ticket ticket;  // in the scheduler of the device where it waits
+  bool waits = false;
   uint32_t replays = 0;
   std::string served_by;   // the device that answered
   Duration retry_after{};  // with an error: when to try again; zero: nothing is known
@@ -85,8 +89,23 @@ class Dispatcher final {
     Duration retry_after{};  // zero: retrying does not help
     obs::Reason reason = obs::Reason::kOther;
   };
+  // Names an admitted call for Cancel, wherever it has moved since.
+  struct Handle {
+    uint64_t id = 0;
+    size_t device = 0;  // where it was put first, and in which slot: where to look first
+    uint32_t slot = 0;
+  };
+  struct Admitted {
+    Handle handle;
+    bool waits = false;  // false: it runs already, or is answered; there is nothing to Cancel
+  };
   // Takes the call when it is admitted; otherwise says why, and the call is gone. Thread-safe.
-  std::optional<Refused> Submit(std::unique_ptr<InferCall> call);
+  std::variant<Admitted, Refused> Submit(std::unique_ptr<InferCall> call);
+
+  // Ends a call that still waits, with kCancelled: nobody wants its answer. False when it does not
+  // wait (any more): what runs is not interrupted, because it shares its batch. Thread-safe. Cost:
+  // one look, or a look at every slot when the call has moved to another device.
+  bool Cancel(const Handle& handle);
 
   // Whether a request would be refused whatever it asks for: worth knowing before its body is read.
   bool Full() const;
@@ -131,6 +150,8 @@ class Dispatcher final {
       owner->OnBatchDone(*this, std::move(result));
     }
     bool Holds(const ServedModel& model, size_t kind) const;
+    // Keeps a call that its scheduler has admitted.
+    void Keep(sched::Ticket ticket, std::unique_ptr<InferCall> call);
 
     Dispatcher* const owner;
     const size_t index;
@@ -147,7 +168,8 @@ class Dispatcher final {
   // All of these need mutex_ held. Place puts a call into the queue of a device that can answer it
   // in time, or leaves it and says why not.
   std::optional<Refused> PlaceLocked(std::unique_ptr<InferCall>* call, TimePoint now,
-                                     const Lane* except);
+                                     const Lane* except, Handle* placed = nullptr);
+  Lane* FindLocked(const Handle& handle, uint32_t* slot) const;
   std::vector<Lane*> CandidatesLocked(const InferCall& call, size_t kind, const Lane* except);
   void FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, TimePoint now, Todo* todo);
   void LoseBatchLocked(Lane& lane, TimePoint now, Todo* todo);
@@ -173,6 +195,7 @@ class Dispatcher final {
   std::condition_variable changed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // by device; what they hold is guarded by mutex_
   bool stopping_ = false;                     // guarded by mutex_
+  uint64_t calls_named_ = 0;                  // guarded by mutex_
   int answering_ = 0;                 // OnBatchDone calls past their lock; guarded by mutex_
   std::optional<TimePoint> watched_;  // what the watcher sleeps until; guarded by mutex_
   std::atomic<uint32_t> pending_{0};

@@ -79,14 +79,24 @@ int HttpStatusOf(StatusCode code);
 class Responder {
  public:
   using Make = std::function<HttpResponse()>;
-  explicit Responder(std::function<void(Make)> send) : send_(std::move(send)) {}
+  using Leave = std::function<void()>;
+  // watch may be null: for listeners that do not notice a peer that leaves.
+  explicit Responder(std::function<void(Make)> send, std::function<void(Leave)> watch = {})
+      : send_(std::move(send)), watch_(std::move(watch)) {}
   void operator()(HttpResponse response) const;
   // The same, with the response made on the connection's own thread: keeps encoding off the thread
   // that runs models.
   void Later(Make make) const { send_(std::move(make)); }
+  // leave is called, at most once and on the connection's own thread, when the peer ends the
+  // connection before the response is sent; a response is still due. Only within
+  // HttpHandler::OnRequest.
+  void WhenPeerLeaves(Leave leave) const {
+    if (watch_) watch_(std::move(leave));
+  }
 
  private:
   std::function<void(Make)> send_;
+  std::function<void(Leave)> watch_;
 };
 
 // What a listener does with requests. Called on the listener's threads, for different connections

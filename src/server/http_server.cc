@@ -2,6 +2,7 @@
 #include "server/http_server.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -19,6 +20,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -48,6 +50,17 @@ std::string_view ReasonPhrase(int status) {
 }
 
 std::string_view View(beast::string_view s) { return {s.data(), s.size()}; }
+
+// The path and query of a request target. A client that takes this server for a proxy sends the
+// whole URL (RFC 9112, 3.2.2: servers must accept that).
+std::string_view OriginForm(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!target.starts_with(scheme)) continue;
+    const size_t path = target.find('/', scheme.size());
+    return path == target.npos ? "/" : target.substr(path);
+  }
+  return target;
+}
 
 }  // namespace
 
@@ -168,7 +181,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
                       : message.method() == http::verb::post ? HttpMethod::kPost
                       : message.method() == http::verb::head ? HttpMethod::kHead
                                                              : HttpMethod::kOther;
-    const std::string_view target = View(message.target());
+    const std::string_view target = OriginForm(View(message.target()));
     const size_t question = target.find('?');
     request_.path = target.substr(0, question);
     if (question != target.npos) request_.query = target.substr(question + 1);
@@ -302,15 +315,50 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!request_.placed.block) request_.body = std::move(parser_->get().body());
     auto answered =
         std::make_shared<std::atomic<bool>>(false);  // shared with copies of the responder
-    server_->handler->OnRequest(
-        std::move(request_), Responder([self = shared_from_this(), answered](Responder::Make make) {
-          if (answered->exchange(true) || self->server_->stopped) return;
-          asio::post(self->stream_.get_executor(),
-                     [self, make = std::move(make)] { self->Write(make()); });
-        }));
+    const auto send = [self = shared_from_this(), answered](Responder::Make make) {
+      if (answered->exchange(true) || self->server_->stopped) return;
+      asio::post(self->stream_.get_executor(),
+                 [self, make = std::move(make)] { self->Write(make()); });
+    };
+    // OnRequest runs on the strand, and so does this within it; Write comes after it.
+    const auto watch = [this](Responder::Leave leave) {
+      leave_ = std::move(leave);
+      Watch();
+    };
+    server_->handler->OnRequest(std::move(request_), Responder(send, watch));
+  }
+
+  // Waits for the peer to leave while its request is handled. A peer that only ends its sending
+  // side looks the same, and counts as gone too.
+  void Watch() {
+    stream_.socket().async_wait(tcp::socket::wait_read,
+                                [self = shared_from_this(), watch = ++watch_](error_code error) {
+                                  if (!error && watch == self->watch_) self->OnReadable();
+                                });
+  }
+
+  void OnReadable() {
+    // What is pipelined has to be taken out of the way to see what comes after it. Once the buffer
+    // is full, a peer that leaves is noticed when the answer is written.
+    const size_t room = std::min(buffer_.max_size() - buffer_.size(), kReadBlockBytes);
+    if (room == 0) return;
+    const auto block = buffer_.prepare(room);
+    const ssize_t n =
+        ::recv(stream_.socket().native_handle(), block.data(), block.size(), MSG_DONTWAIT);
+    if (n > 0) buffer_.commit(static_cast<size_t>(n));
+    if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) return Watch();
+    if (const auto leave = std::exchange(leave_, {})) leave();
+  }
+
+  void EndWatch() {
+    if (!std::exchange(leave_, {})) return;
+    ++watch_;  // a completion that is on its way already is of no interest
+    error_code ignored;
+    stream_.socket().cancel(ignored);
   }
 
   void Write(HttpResponse response) {
+    EndWatch();
     response_ = std::move(response);
     const bool head =
         parser_ && parser_->is_header_done() && parser_->get().method() == http::verb::head;
@@ -361,6 +409,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     server_->metrics->Add(obs::MetricId::kHttpRequests);
   }
   void EndRequest() {
+    leave_ = {};
     parser_.reset();  // with the body of a request that was refused
     request_ = {};
     if (std::exchange(in_request_, false)) --server_->in_flight;
@@ -379,6 +428,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<HttpResponse> refusal_;
   std::string head_;
   std::vector<asio::const_buffer> buffers_;
+  Responder::Leave leave_;  // of the request being handled; empty when its peer has left
+  uint64_t watch_ = 0;      // names the newest Watch
   uint64_t chunks_ = 0, chunked_bytes_ = 0;
   bool keep_alive_ = false;
   bool waiting_ = false;

@@ -316,21 +316,19 @@ Status Decoder::Input(const dom::element& input) {
     if (!value.ok()) return Unable("shape", value.status());
     dims.push_back(static_cast<int64_t>(*value));  // above 2^63: negative, refused below
   }
-  if (datatype == "BYTES") {
-    return InvalidArgument(
-        fmt::format("input '{}' has datatype BYTES: string tensors are not supported", name));
-  }
   const DType dtype = ParseKserveName(datatype).value_or(DType::kInvalid);
   const auto found = std::find_if(model_.inputs.begin(), model_.inputs.end(),
                                   [&](const auto& i) { return i.name == full_name; });
   if (found == model_.inputs.end()) {
-    return InvalidArgument(fmt::format("{}unexpected inference input '{}' for model '{}'", Prefix(),
-                                       name, model_.name));
+    return InvalidArgument(
+        fmt::format("unexpected inference input '{}' for model '{}'", name, model_.name));
   }
   const size_t index = static_cast<size_t>(found - model_.inputs.begin());
   if (seen_[index])
     return InvalidArgument(fmt::format("{}input '{}' already exists in request", Prefix(), name));
   seen_[index] = true;
+  // Strings: no plan takes them, so this refuses.
+  if (datatype == "BYTES") return CheckAgainstModel(*found, dtype, datatype, dims);
 
   ConstTensorView view{.dtype = dtype};
   dom::element parameters, value;
@@ -486,6 +484,10 @@ Status Decoder::Parameters(const dom::element& root) {
       return InvalidArgument(
           "parameter keys starting with 'triton_' are reserved for Triton usage and should not be "
           "specified.");
+    } else if (value.is_null() || value.is_object() || value.is_array()) {
+      return InvalidArgument(fmt::format(
+          "parameter '{}' has invalid type. It should be either 'int', 'bool', or 'string'.",
+          Shown(key)));
     }
   }
   return OkStatus();
@@ -503,13 +505,11 @@ Status Decoder::Outputs(const dom::element& root) {
       const auto found = std::find_if(model_.outputs.begin(), model_.outputs.end(),
                                       [&](const auto& o) { return o.name == full_name; });
       if (found == model_.outputs.end()) {
-        return InvalidArgument(fmt::format("{}unexpected inference output '{}' for model '{}'",
-                                           Prefix(), name, model_.name));
+        return InvalidArgument(
+            fmt::format("unexpected inference output '{}' for model '{}'", name, model_.name));
       }
       const auto index = static_cast<uint32_t>(found - model_.outputs.begin());
-      if (wanted[index])
-        return InvalidArgument(
-            fmt::format("{}output '{}' already exists in request", Prefix(), name));
+      const bool repeated = wanted[index];
       wanted[index] = true;
       RequestedOutput requested{.index = index};
       dom::element parameters, value;
@@ -528,9 +528,11 @@ Status Decoder::Outputs(const dom::element& root) {
           requested.binary = *binary;
         }
       }
-      out_->outputs.push_back(requested);
+      if (!repeated) out_->outputs.push_back(requested);  // as Triton: the first one counts
     }
   }
+  // Whatever the order they were asked for in, outputs come in the model's, as from Triton.
+  std::ranges::sort(out_->outputs, {}, &RequestedOutput::index);
   if (out_->outputs.empty()) {
     for (uint32_t i = 0; i < model_.outputs.size(); ++i)
       out_->outputs.push_back({i, binary_by_default_});
@@ -620,6 +622,11 @@ Status DecodeInferRequest(const ipc::ModelInfo& model, std::string_view body,
                           std::optional<std::string_view> header_length, const DecodeLimits& limits,
                           ipc::BlockSource& memory, InferRequest* out) {
   *out = {};
+  if (!header_length && body.empty()) {
+    return InvalidArgument(
+        "the request has no body; expected JSON with \"inputs\", or one tensor's bytes with "
+        "Inference-Header-Content-Length: 0");
+  }
   Decoder decoder(model, limits, memory, out);
   if (!header_length) return decoder.Run(body, {}, false);
   FUSEE_TRY(const uint64_t json_bytes, JsonLength(*header_length, body.size()));

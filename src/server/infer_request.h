@@ -31,7 +31,7 @@ struct RequestedOutput {
 struct InferRequest {
   std::string id;                        // empty: none was given
   std::vector<ConstTensorView> inputs;   // in the model's order; into the body or into `converted`
-  std::vector<RequestedOutput> outputs;  // in the order of the answer
+  std::vector<RequestedOutput> outputs;  // in the order of the answer: the model's
   uint64_t timeout_us = 0;               // 0: none was given
   std::vector<ipc::Block> converted;     // JSON numbers as tensor bytes
 };

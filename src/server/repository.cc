@@ -97,12 +97,32 @@ Result<std::vector<std::string>> OrderOf(const fs::path& folder,
   return std::vector<std::string>(device_order.begin(), device_order.end());
 }
 
+// In a fixed order, and not more than a log can bear.
+void BoundWarnings(std::vector<std::string>* warnings) {
+  std::ranges::sort(*warnings);
+  if (warnings->size() <= kWarningsMax) return;
+  const size_t more = warnings->size() - kWarningsMax;
+  warnings->resize(kWarningsMax);
+  warnings->push_back(fmt::format("... and {} more files or folders that are ignored", more));
+}
+
+// ", though its folder has 'a.onnx'", of the first file by name; empty when there is none.
+std::string FirstFileOf(const fs::path& folder) {
+  std::string first;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with('.') && (first.empty() || name < first)) first = name;
+  }
+  return first.empty() ? "" : fmt::format(", though its folder has '{}'", first);
+}
+
 Status ScanModel(const fs::path& folder, std::span<const std::string> device_order,
                  ModelFolder* out, std::vector<std::string>* warnings) {
   ModelFolder& model = *out;
   if (!IsValidModelName(model.name)) {
     return InvalidArgument(
-        fmt::format("model folder '{}': a model's name has letters, digits, '.', '_' and '-' "
+        fmt::format("folder '{}': a model's name has letters, digits, '.', '_' and '-' "
                     "only, and at most {} of them; rename it",
                     folder.string(), kModelNameMax));
   }
@@ -112,11 +132,18 @@ Status ScanModel(const fs::path& folder, std::span<const std::string> device_ord
     const std::string name = entry.path().filename().string();
     if (name.starts_with('.')) continue;
     std::error_code ignored;
-    if (!entry.is_directory(ignored)) continue;
+    const std::string path = entry.path().string();
+    if (!entry.is_directory(ignored)) {
+      if (name != kConfigFile) {
+        warnings->push_back(fmt::format("{}: ignored; plans lie in version folders: {}/1/{}", path,
+                                        folder.string(), kPlanFile));
+      }
+      continue;
+    }
     const auto version = ParseVersion(name);
     if (!version) {
-      warnings->push_back(fmt::format("{}: ignored; a version folder's name is a positive integer",
-                                      entry.path().string()));
+      warnings->push_back(
+          fmt::format("{}: ignored; a version folder's name is a positive integer", path));
       continue;
     }
     if (*version > model.version) {
@@ -125,18 +152,18 @@ Status ScanModel(const fs::path& folder, std::span<const std::string> device_ord
     }
   }
   if (error)
-    return InvalidArgument(fmt::format("model folder '{}': {}", folder.string(), error.message()));
+    return InvalidArgument(fmt::format("folder '{}': {}", folder.string(), error.message()));
   if (model.version == 0) {
-    return InvalidArgument(fmt::format("model folder '{}' has no version folder; expected {}/1/{}",
+    return InvalidArgument(fmt::format("folder '{}' has no version folder; expected {}/1/{}",
                                        folder.string(), folder.string(), kPlanFile));
   }
   FUSEE_TRY(const auto order, OrderOf(folder, device_order, warnings));
   model.plans = FindPlans(version_folder, model.name, order, warnings);
   if (model.plans.empty()) {
     const std::string path = (version_folder / kPlanFile).string();
-    return InvalidArgument(fmt::format(
-        "model '{}' version {}: no file '{}'; write it with: fusee build MODEL.onnx --save-plan {}",
-        model.name, model.version, path, path));
+    return InvalidArgument(
+        fmt::format("no file '{}'{}; write it with: fusee build MODEL.onnx --save-plan {}", path,
+                    FirstFileOf(version_folder), path));
   }
   return OkStatus();
 }
@@ -173,11 +200,17 @@ Result<RepositoryScan> ScanRepository(const std::string& path,
                     path, kPlanFile));
   }
   if (device_order.empty()) device_order = kDefaultOrder;
+  RepositoryScan scan;
   std::vector<fs::path> folders;
   for (const auto& entry : fs::directory_iterator(path, error)) {
     std::error_code ignored;
-    if (!entry.path().filename().string().starts_with('.') && entry.is_directory(ignored))
+    if (entry.path().filename().string().starts_with('.')) continue;
+    if (entry.is_directory(ignored)) {
       folders.push_back(entry.path());
+    } else {
+      scan.warnings.push_back(fmt::format("{}: ignored; a plan is served from {}/<model>/1/{}",
+                                          entry.path().string(), path, kPlanFile));
+    }
     if (folders.size() > kModelsMax) {
       return ResourceExhausted(fmt::format(
           "model repository '{}' has more than {} models, the limit", path, kModelsMax));
@@ -186,12 +219,12 @@ Result<RepositoryScan> ScanRepository(const std::string& path,
   if (error)
     return InvalidArgument(fmt::format("model repository '{}': {}", path, error.message()));
   std::sort(folders.begin(), folders.end());
-  RepositoryScan scan;
   for (const fs::path& folder : folders) {
     ModelFolder model{.name = folder.filename().string()};
     model.fault = ScanModel(folder, device_order, &model, &scan.warnings);
     scan.models.push_back(std::move(model));
   }
+  BoundWarnings(&scan.warnings);
   return scan;
 }
 
@@ -343,11 +376,11 @@ Result<std::shared_ptr<const ServedModel>> Catalogue::Find(std::string_view name
   int64_t version = 0;
   const auto read =
       std::from_chars(version_text.data(), version_text.data() + version_text.size(), version);
-  if (read.ec != std::errc() || version <= 0) {
-    return InvalidArgument(fmt::format(
-        "failed to get model version from specified version string '{}' (details: it does not "
-        "fit), version should be an integral value > 0",
-        version_text.substr(0, 32)));
+  if (read.ec != std::errc()) {  // digits, by the route: too many of them
+    return InvalidArgument(
+        fmt::format("failed to get model version from specified version string '{}' (details: "
+                    "stol), version should be an integral value > 0",
+                    version_text.substr(0, 32)));
   }
   const auto at = versions.find(version);
   if (at == versions.end()) {

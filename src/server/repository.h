@@ -6,6 +6,7 @@
 //   REPO/<model>/config.pbtxt                only its parameter device_order is read: a plan says
 //                                            the rest itself
 //   REPO/.anything                           ignored
+//   anything else                            ignored with a warning that names it
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,7 @@ namespace fusee::server {
 
 inline constexpr size_t kModelNameMax = 128;
 inline constexpr size_t kModelsMax = 256;
+inline constexpr size_t kWarningsMax = 50;
 
 struct ModelFolder {
   std::string name;
@@ -46,9 +48,9 @@ bool IsValidModelName(std::string_view name);
 
 // device_order: kinds of devices, first choice first, for models whose config.pbtxt names none;
 // empty: cuda, cpu. Plans for kinds that the order leaves out are not used, unless there is no
-// other. A model's own fault (its name, no version, no plan) is in its ModelFolder and hides no
-// other model. Errors: kNotFound, kInvalidArgument: the repository itself; kResourceExhausted
-// beyond kModelsMax. Each message names the path and what belongs there.
+// other. A model's own fault (its name, no version, no plan) is in its ModelFolder, without the
+// model's name, and hides no other model. Errors: kNotFound, kInvalidArgument: the repository
+// itself; kResourceExhausted beyond kModelsMax. Each message names the path and what belongs there.
 Result<RepositoryScan> ScanRepository(const std::string& path,
                                       std::span<const std::string> device_order = {});
 

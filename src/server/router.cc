@@ -28,6 +28,8 @@ bool MatchPattern(std::string_view pattern, std::string_view path, RouteParams* 
     if (!TakeSegment(&pattern, &want) || !TakeSegment(&path, &have)) return false;
     if (want == "{model}") {
       if (have.empty() || !PercentDecode(have, &params->model)) return false;
+    } else if (want == "{repository}") {
+      if (have.empty()) return false;
     } else if (want == "{version}") {
       if (have.empty() || !std::ranges::all_of(have, [](char c) { return c >= '0' && c <= '9'; }))
         return false;

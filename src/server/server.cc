@@ -54,6 +54,12 @@ Status WritePort(const std::string& path, uint16_t port) {
   return WriteFileAtomically(path, fmt::format("{}\n", port));
 }
 
+// "model 'a' version 3"; without a version when its folder has none.
+std::string NameOf(const ModelFolder& folder) {
+  return folder.version > 0 ? fmt::format("model '{}' version {}", folder.name, folder.version)
+                            : fmt::format("model '{}'", folder.name);
+}
+
 }  // namespace
 
 // Also what the fleet talks to.
@@ -78,7 +84,7 @@ struct Server::Impl final : FleetListener {
 
   // What has become of one model of the repository. Errors: no kind of device can serve it.
   Status Settle(size_t model, std::vector<KindModel> kinds);
-  Status Usable(const ModelFolder& folder, const ipc::ModelInfo& info) const;
+  Status Usable(const ipc::ModelInfo& info) const;
 
   const ServeOptions options;
   std::unique_ptr<SingleDevice> own_fleet;  // around a test's executor
@@ -134,12 +140,12 @@ Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options, Fleet
   return server;
 }
 
-Status Server::Impl::Usable(const ModelFolder& folder, const ipc::ModelInfo& info) const {
+Status Server::Impl::Usable(const ipc::ModelInfo& info) const {
   if (info.verified || options.allow_unverified) return OkStatus();
-  return FailedPrecondition(fmt::format(
-      "model '{}' version {}: the plan was not verified when it was built ({}); build it "
-      "without --no-verify, or serve it with --allow-unverified",
-      folder.name, folder.version, info.verification));
+  return FailedPrecondition(
+      fmt::format("the plan is {}; build it without --no-verify, or serve it with "
+                  "--allow-unverified",
+                  info.verification));
 }
 
 Status Server::Impl::Settle(size_t model, std::vector<KindModel> kinds) {
@@ -150,7 +156,7 @@ Status Server::Impl::Settle(size_t model, std::vector<KindModel> kinds) {
   bool first = true;
   for (KindModel& kind : kinds) {
     Status status = kind.model.status();
-    if (status.ok()) status = Usable(folder, (*kind.model)->info());
+    if (status.ok()) status = Usable((*kind.model)->info());
     if (status.ok() && !good.empty())
       status = CheckSameInterface(good[0].second->info(), (*kind.model)->info());
     if (status.ok()) {
@@ -158,8 +164,7 @@ Status Server::Impl::Settle(size_t model, std::vector<KindModel> kinds) {
       continue;
     }
     if (kinds.size() > 1) {
-      spdlog::warn("model '{}' version {}: not on {}: {}", folder.name, folder.version, kind.kind,
-                   status.message());
+      spdlog::warn("{}: not on {}: {}", NameOf(folder), kind.kind, status.message());
     }
     if (std::exchange(first, false)) why = std::move(status);
   }
@@ -173,9 +178,8 @@ Status Server::Impl::Settle(size_t model, std::vector<KindModel> kinds) {
   const Duration took = SteadyClock().Now() - load_start;
   metrics->Set(obs::MetricId::kLoadDurationSeconds, static_cast<uint64_t>(took.count() / 1000));
   service->catalogue().SetReady(served[model]);
-  spdlog::info("model '{}' version {} is ready on {}: {} ms, {} bytes, {}, {}", folder.name,
-               folder.version, now.kinds[0].kind, took.count() / 1000000, info.memory_bytes,
-               info.verification,
+  spdlog::info("{} is ready on {}: {} ms, {} bytes, {}, {}", NameOf(folder), now.kinds[0].kind,
+               took.count() / 1000000, info.memory_bytes, info.verification,
                info.batch_symbol >= 0 ? fmt::format("batches of up to {}", now.kinds[0].rows_max)
                                       : fmt::format("not batched: {}", info.not_batched_because));
   return OkStatus();
@@ -183,8 +187,8 @@ Status Server::Impl::Settle(size_t model, std::vector<KindModel> kinds) {
 
 void Server::Impl::OnModelArrived(size_t model, KindModel on_kind) {
   const ModelFolder& folder = folders[model];
-  if (Status usable = Usable(folder, (*on_kind.model)->info()); !usable.ok()) {
-    spdlog::warn("{}", usable.message());
+  if (Status usable = Usable((*on_kind.model)->info()); !usable.ok()) {
+    spdlog::warn("{}: not on {}: {}", NameOf(folder), on_kind.kind, usable.message());
     return;
   }
   const auto rank = [&](std::string_view kind) {
@@ -195,7 +199,7 @@ void Server::Impl::OnModelArrived(size_t model, KindModel on_kind) {
   if (!before) {
     lock.unlock();
     if (Status status = Settle(model, {std::move(on_kind)}); !status.ok())
-      spdlog::error("model '{}': {}", folder.name, status.message());
+      spdlog::error("{}: {}", NameOf(folder), status.message());
   } else {
     const auto& kinds = before->kinds;
     const auto at = std::ranges::find_if(
@@ -209,12 +213,11 @@ void Server::Impl::OnModelArrived(size_t model, KindModel on_kind) {
       if (extended.ok()) {
         served[model] = *extended;
         service->catalogue().SetReady(served[model]);
-        spdlog::info("model '{}' version {} is now also on {}", folder.name, folder.version,
-                     on_kind.kind);
+        spdlog::info("{} is now also on {}", NameOf(folder), on_kind.kind);
       }
     }
     if (!status.ok())
-      spdlog::warn("model '{}': not on {}: {}", folder.name, on_kind.kind, status.message());
+      spdlog::warn("{}: not on {}: {}", NameOf(folder), on_kind.kind, status.message());
     lock.unlock();
   }
   service->RefreshReady();
@@ -229,7 +232,7 @@ Status Server::LoadModels() {
     spdlog::warn("model repository '{}' holds no model", impl.options.model_repository);
   // A fault that is seen at once ends the process before any model is loaded.
   for (const ModelFolder& folder : scan.models) {
-    if (impl.options.exit_on_error) FUSEE_TRY(Status(folder.fault));
+    if (impl.options.exit_on_error) FUSEE_TRY(Status(folder.fault).Annotate(NameOf(folder)));
   }
   Catalogue& catalogue = impl.service->catalogue();
   // All are known before the first is loaded, so that the index shows what is still to come.
@@ -241,8 +244,7 @@ Status Server::LoadModels() {
       sources.push_back({folder.name, folder.version, folder.plans});
     } else {
       catalogue.SetUnavailable(folder.name, folder.version, folder.fault.message());
-      spdlog::error("model '{}' version {}: {}", folder.name, folder.version,
-                    folder.fault.message());
+      spdlog::error("{}: {}", NameOf(folder), folder.fault.message());
     }
   }
   impl.served.resize(sources.size());
@@ -258,11 +260,10 @@ Status Server::LoadModels() {
     const bool may_come =
         status.code() == StatusCode::kUnavailable && folder.plans[0].kind != "cpu";
     if (impl.options.exit_on_error && !may_come) {
-      failed = std::move(status).Annotate(
-          fmt::format("model '{}' version {}", folder.name, folder.version));
+      failed = std::move(status).Annotate(NameOf(folder));
       return false;
     }
-    spdlog::error("model '{}' version {}: {}", folder.name, folder.version, status.message());
+    spdlog::error("{}: {}", NameOf(folder), status.message());
     return true;
   });
   FUSEE_TRY(std::move(failed));

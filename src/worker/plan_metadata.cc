@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "plan/print.h"
+
 namespace fusee::worker {
 namespace {
 
@@ -79,10 +81,8 @@ ipc::TensorInfo Describe(const Plan& plan, const plan::IoDef& io) {
 std::string Verification(const plan::Certificate& certificate) {
   if (!certificate.verified)
     return certificate.reason.empty() ? "not verified" : "not verified: " + certificate.reason;
-  double worst = 0;
-  for (const auto& corner : certificate.corners) worst = std::max(worst, corner.max_abs_error);
-  return fmt::format("verified against the reference at {} points, largest difference {:.2g}",
-                     certificate.corners.size(), worst);
+  return fmt::format("verified against the reference at {} points, {}", certificate.corners.size(),
+                     plan::WorstErrorText(certificate.corners));
 }
 
 }  // namespace

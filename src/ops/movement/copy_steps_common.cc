@@ -206,8 +206,7 @@ Result<JoinParams> ReadConcat(const StepSpec& spec) {
   }
   JoinParams params;
   params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
+  FUSEE_TRY(params.axis, ReadAxis(spec, 0, params.rank));
   return params;
 }
 
@@ -233,8 +232,7 @@ Result<JoinParams> ReadSplit(const StepSpec& spec) {
   }
   JoinParams params;
   params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
+  FUSEE_TRY(params.axis, ReadAxis(spec, 0, params.rank));
   return params;
 }
 

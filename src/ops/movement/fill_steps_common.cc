@@ -90,8 +90,7 @@ Result<OneHotParams> ReadOneHot(const StepSpec& spec) {
   FUSEE_TRY(CheckSameDType(spec, spec.inputs[1], spec.outputs[0], "values and result"));
   OneHotParams params;
   params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank + 1));
+  FUSEE_TRY(params.axis, ReadAxis(spec, 0, params.rank + 1));
   if (params.rank + 1 > kMaxRank) return BadStep(spec, "the result's rank is too high");
   return params;
 }

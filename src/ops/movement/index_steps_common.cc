@@ -9,8 +9,7 @@ Result<GatherParams> ReadGather(const StepSpec& spec) {
   GatherParams params;
   params.data_rank = spec.inputs[0].max_shape.rank();
   params.index_rank = spec.inputs[1].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.data_rank));
+  FUSEE_TRY(params.axis, ReadAxis(spec, 0, params.data_rank));
   if (params.data_rank - 1 + params.index_rank > kMaxRank)
     return BadStep(spec, "the result's rank is too high");
   return params;
@@ -44,8 +43,7 @@ Result<int> ReadIndexed(const StepSpec& spec) {
 Result<GatherElementsParams> ReadGatherElements(const StepSpec& spec) {
   GatherElementsParams params;
   FUSEE_TRY(params.rank, ReadIndexed(spec));
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
+  FUSEE_TRY(params.axis, ReadAxis(spec, 0, params.rank));
   return params;
 }
 
@@ -98,8 +96,7 @@ Result<ScatterParams> ReadScatter(const StepSpec& spec, bool nd) {
   params.dtype = spec.inputs[0].dtype;
   params.rank = spec.inputs[0].max_shape.rank();
   if (!nd) {
-    FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
-    FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
+    FUSEE_TRY(params.axis, ReadAxis(spec, 0, params.rank));
   }
   FUSEE_TRY(const std::string name, spec.attrs->Str("reduction", "none"));
   if (name == "add")

@@ -39,6 +39,36 @@ Result<std::unique_ptr<BoundKernel>> MakeKernel(Params params,
       std::make_unique<FunctionKernel<Params>>(std::move(params), check, body, workspace_bytes));
 }
 
+// Calls fn.operator()<T>() with the C++ type of the dtype: any but bool. Precondition: neither bool
+// nor kInvalid.
+template <typename Fn>
+decltype(auto) VisitNumber(DType dtype, Fn&& fn) {
+  switch (dtype) {
+    case DType::kF64: return fn.template operator()<double>();
+    case DType::kF16: return fn.template operator()<Half>();
+    case DType::kBF16: return fn.template operator()<BFloat16>();
+    case DType::kI8: return fn.template operator()<int8_t>();
+    case DType::kI16: return fn.template operator()<int16_t>();
+    case DType::kI32: return fn.template operator()<int32_t>();
+    case DType::kI64: return fn.template operator()<int64_t>();
+    case DType::kU8: return fn.template operator()<uint8_t>();
+    case DType::kU16: return fn.template operator()<uint16_t>();
+    case DType::kU32: return fn.template operator()<uint32_t>();
+    case DType::kU64: return fn.template operator()<uint64_t>();
+    case DType::kF32:
+    case DType::kBool:
+    case DType::kInvalid: break;
+  }
+  return fn.template operator()<float>();
+}
+// The same with bool. Precondition: not kInvalid.
+template <typename Fn>
+decltype(auto) VisitType(DType dtype, Fn&& fn) {
+  if (dtype == DType::kBool) return fn.template operator()<bool>();
+  return VisitNumber(dtype, std::forward<Fn>(fn));
+}
+inline bool IsNumber(DType dtype) { return dtype != DType::kBool && dtype != DType::kInvalid; }
+
 // How many operands, results and run-time dims a step must have. Operands below min_inputs and
 // every result below min_outputs must be present.
 struct Signature {
@@ -58,6 +88,9 @@ Status CheckSameDType(const StepSpec& spec, const TensorSpec& a, const TensorSpe
 
 // Normalises a possibly negative axis into [0, limit). Errors: kInvalidArgument.
 Result<int> StepAxis(const StepSpec& spec, int64_t axis, int limit);
+
+// The step's attribute "axis", normalised. Errors: kInvalidArgument.
+Result<int> ReadAxis(const StepSpec& spec, int64_t fallback, int limit);
 
 // An attribute of integers that must have this many entries, none missing.
 Result<std::vector<int64_t>> StepInts(const StepSpec& spec, std::string_view name, size_t count);

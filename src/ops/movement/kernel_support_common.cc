@@ -40,6 +40,11 @@ Result<int> StepAxis(const StepSpec& spec, int64_t axis, int limit) {
   return static_cast<int>(axis < 0 ? axis + limit : axis);
 }
 
+Result<int> ReadAxis(const StepSpec& spec, int64_t fallback, int limit) {
+  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", fallback));
+  return StepAxis(spec, axis, limit);
+}
+
 Result<std::vector<int64_t>> StepInts(const StepSpec& spec, std::string_view name, size_t count) {
   FUSEE_TRY(std::vector<int64_t> values, spec.attrs->Ints(name));
   if (values.size() != count) {

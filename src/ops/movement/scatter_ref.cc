@@ -91,23 +91,9 @@ Result<std::unique_ptr<BoundKernel>> BindTyped(const ScatterParams& params, bool
 template <bool nd>
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(const ScatterParams params, nd ? ReadScatterNd(spec) : ReadScatterElements(spec));
-  switch (params.dtype) {
-    case DType::kF32: return BindTyped<float>(params, nd);
-    case DType::kF64: return BindTyped<double>(params, nd);
-    case DType::kF16: return BindTyped<Half>(params, nd);
-    case DType::kBF16: return BindTyped<BFloat16>(params, nd);
-    case DType::kI8: return BindTyped<int8_t>(params, nd);
-    case DType::kI16: return BindTyped<int16_t>(params, nd);
-    case DType::kI32: return BindTyped<int32_t>(params, nd);
-    case DType::kI64: return BindTyped<int64_t>(params, nd);
-    case DType::kU8:
-    case DType::kBool: return BindTyped<uint8_t>(params, nd);
-    case DType::kU16: return BindTyped<uint16_t>(params, nd);
-    case DType::kU32: return BindTyped<uint32_t>(params, nd);
-    case DType::kU64: return BindTyped<uint64_t>(params, nd);
-    case DType::kInvalid: break;
-  }
-  return BadStep(spec, "has no type");
+  if (params.dtype == DType::kInvalid) return BadStep(spec, "has no type");
+  if (params.dtype == DType::kBool) return BindTyped<uint8_t>(params, nd);
+  return VisitNumber(params.dtype, [&]<typename T>() { return BindTyped<T>(params, nd); });
 }
 
 }  // namespace

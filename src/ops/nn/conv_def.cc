@@ -67,11 +67,7 @@ Status InferConv(InferContext& c) {
     FUSEE_TRY(
         c.RequireEqual(w[first + i], window->kernel[axis], "kernel_shape and the shape of w"));
   }
-  if (c.has_input(2)) {
-    if (c.rank(2) != 1 || c.dtype(2) != c.dtype(0))
-      return c.Error("the bias should be 1-D and of x's type");
-    FUSEE_TRY(c.RequireEqual(c.shape(2)[0], w[0], "the bias and the output channels"));
-  }
+  FUSEE_TRY(CheckBias(c, w[0]));
   if (auto a = ParseActivation(c.attrs()); !a.ok()) return c.Error(a.status().message());
   FUSEE_TRY(ir::SymShape out, InferWindow(c, *window, w[0]));
   FUSEE_TRY(CheckResidual(c, out));

@@ -130,11 +130,7 @@ Status InferConvTranspose(InferContext& c) {
       return c.Error(fmt::format("spatial axis {} of the result is empty", i));
     out.push_back(size);
   }
-  if (c.has_input(2)) {
-    if (c.rank(2) != 1 || c.dtype(2) != c.dtype(0))
-      return c.Error("the bias should be 1-D and of x's type");
-    FUSEE_TRY(c.RequireEqual(c.shape(2)[0], channels, "the bias and the output channels"));
-  }
+  FUSEE_TRY(CheckBias(c, channels));
   c.SetOutput(0, c.dtype(0), std::move(out));
   return OkStatus();
 }

@@ -109,4 +109,11 @@ Result<ir::SymShape> InferWindow(InferContext& c, const WindowAttrs& w, const ir
   return out;
 }
 
+Status CheckBias(InferContext& c, const ir::Dim& channels) {
+  if (!c.has_input(2)) return OkStatus();
+  if (c.rank(2) != 1 || c.dtype(2) != c.dtype(0))
+    return c.Error("the bias should be 1-D and of x's type");
+  return c.RequireEqual(c.shape(2)[0], channels, "the bias and the output channels");
+}
+
 }  // namespace fusee::ops

@@ -19,4 +19,8 @@ Result<Attrs> ImportWindow(ImportContext& c, std::vector<int64_t> kernel, bool w
 Result<ir::SymShape> InferWindow(InferContext& c, const WindowAttrs& attrs,
                                  const ir::Dim& channels);
 
+// That operand 2, where present, is a bias [channels] of operand 0's type. Errors:
+// kInvalidArgument.
+Status CheckBias(InferContext& c, const ir::Dim& channels);
+
 }  // namespace fusee::ops

@@ -13,28 +13,6 @@
 
 namespace fusee::ops::pointwise {
 
-// Calls fn.operator()<T>() with the C++ type of the dtype. Precondition: dtype is not kInvalid.
-template <typename Fn>
-decltype(auto) VisitType(DType dtype, Fn&& fn) {
-  switch (dtype) {
-    case DType::kF64: return fn.template operator()<double>();
-    case DType::kF16: return fn.template operator()<Half>();
-    case DType::kBF16: return fn.template operator()<BFloat16>();
-    case DType::kI8: return fn.template operator()<int8_t>();
-    case DType::kI16: return fn.template operator()<int16_t>();
-    case DType::kI32: return fn.template operator()<int32_t>();
-    case DType::kI64: return fn.template operator()<int64_t>();
-    case DType::kU8: return fn.template operator()<uint8_t>();
-    case DType::kU16: return fn.template operator()<uint16_t>();
-    case DType::kU32: return fn.template operator()<uint32_t>();
-    case DType::kU64: return fn.template operator()<uint64_t>();
-    case DType::kBool: return fn.template operator()<bool>();
-    case DType::kF32:
-    case DType::kInvalid: break;
-  }
-  return fn.template operator()<float>();
-}
-
 // The type in which a reference kernel computes: exact for integers, double for every float.
 template <typename T>
 using Wide = std::conditional_t<

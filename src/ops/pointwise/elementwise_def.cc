@@ -110,6 +110,18 @@ Status InferBinaryOf(InferContext& context, TypeSet types, DType result, TrackBi
   return OkStatus();
 }
 
+TrackedDim TrackLess(const InferContext& context, const ir::Dim& a, const ir::Dim& b) {
+  const ir::DimRange ra = a.Range(context.symbols());
+  const ir::DimRange rb = b.Range(context.symbols());
+  if (a == b || ra.min >= rb.max) return ir::Dim(0);
+  if (ra.max < rb.min) return ir::Dim(1);
+  return std::nullopt;
+}
+
+TrackedDim TrackNot(TrackedDim truth) {
+  return truth ? TrackedDim(ir::Dim(1) - *truth) : std::nullopt;
+}
+
 Status ImportAsIs(ImportContext& context) { return context.EmitAs(context.node().op_type); }
 
 Status ImportWithFloats(ImportContext& context,

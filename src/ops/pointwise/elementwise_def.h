@@ -54,6 +54,11 @@ void TrackElements(InferContext& context, size_t operands,
 // values count as fitting: they stand for dimensions.
 TrackedDim IfFits(const InferContext& context, const ir::Dim& dim, DType dtype);
 
+// a < b of tracked elements: 0 or 1 where their ranges are apart or meet in one point only.
+TrackedDim TrackLess(const InferContext& context, const ir::Dim& a, const ir::Dim& b);
+// 1 for 0 and 0 for 1.
+TrackedDim TrackNot(TrackedDim truth);
+
 // --- import rules ---
 
 // One node of the ONNX operator's own name, all operands.

@@ -5,19 +5,6 @@ namespace fusee::ops {
 
 using namespace pointwise;  // NOLINT: the family's helpers
 
-namespace {
-
-// Decided where the ranges are apart or meet in one point only.
-TrackedDim Track(const InferContext& context, const ir::Dim& a, const ir::Dim& b) {
-  const ir::DimRange ra = a.Range(context.symbols());
-  const ir::DimRange rb = b.Range(context.symbols());
-  if (a == b || ra.min >= rb.max) return ir::Dim(0);
-  if (ra.max < rb.min) return ir::Dim(1);
-  return std::nullopt;
-}
-
-}  // namespace
-
-OpDef DefineLess() { return Simple("Less", InferBinary<kNumbers, Track, DType::kBool>); }
+OpDef DefineLess() { return Simple("Less", InferBinary<kNumbers, TrackLess, DType::kBool>); }
 
 }  // namespace fusee::ops

@@ -7,10 +7,9 @@ Result<ArgParams> ReadArg(const StepSpec& spec) {
   if (spec.outputs[0].dtype != DType::kI64) return BadStep(spec, "the result should be i64");
   ArgParams params;
   params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", 0));
   FUSEE_TRY(const int64_t keepdims, spec.attrs->Int("keepdims", 1));
   FUSEE_TRY(const int64_t last, spec.attrs->Int("select_last_index", 0));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
+  FUSEE_TRY(params.axis, ReadAxis(spec, 0, params.rank));
   params.keepdims = keepdims != 0;
   params.last = last != 0;
   return params;
@@ -35,9 +34,8 @@ Result<TopKParams> ReadTopK(const StepSpec& spec) {
   if (spec.outputs[1].dtype != DType::kI64) return BadStep(spec, "indices should be i64");
   TopKParams params;
   params.rank = spec.inputs[0].max_shape.rank();
-  FUSEE_TRY(const int64_t axis, spec.attrs->Int("axis", -1));
   FUSEE_TRY(const int64_t largest, spec.attrs->Int("largest", 1));
-  FUSEE_TRY(params.axis, StepAxis(spec, axis, params.rank));
+  FUSEE_TRY(params.axis, ReadAxis(spec, -1, params.rank));
   params.largest = largest != 0;
   return params;
 }

@@ -80,24 +80,26 @@ enum class Op : uint8_t {
   kSumSquare
 };
 
-// The elements that one result reduces: sizes and strides of the reduced axes.
+// Some axes of a tensor, in row-major order: the reduced ones, or the ones that are kept.
 struct Walk {
   int axes = 0;
   std::array<int64_t, kMaxRank> size{};
   std::array<int64_t, kMaxRank> stride{};
   int64_t count = 1;
 
+  // Of the k-th element, from the first.
+  int64_t Offset(int64_t k) const {
+    int64_t at = 0;
+    for (int a = axes - 1; a >= 0; --a) {
+      const auto i = static_cast<size_t>(a);
+      at += k % size[i] * stride[i];
+      k /= size[i];
+    }
+    return at;
+  }
   template <typename Visit>
   void ForEach(int64_t base, Visit&& visit) const {
-    for (int64_t k = 0; k < count; ++k) {
-      int64_t at = base, rest = k;
-      for (int a = axes - 1; a >= 0; --a) {
-        const auto i = static_cast<size_t>(a);
-        at += rest % size[i] * stride[i];
-        rest /= size[i];
-      }
-      visit(at);
-    }
+    for (int64_t k = 0; k < count; ++k) visit(base + Offset(k));
   }
 };
 
@@ -164,15 +166,7 @@ Status RunTyped(const ReduceParams& params, const RunArgs& args) {
   T* out = args.outputs[0].as<T>();
   const int64_t grain = kElementsPerTask / std::max<int64_t>(reduced.count, 1);
   ParallelBlocks(args.parallel, kept.count, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      int64_t base = 0, rest = k;
-      for (int a = kept.axes - 1; a >= 0; --a) {
-        const auto i = static_cast<size_t>(a);
-        base += rest % kept.size[i] * kept.stride[i];
-        rest /= kept.size[i];
-      }
-      out[k] = ReduceOne<op, T>(data, base, reduced);
-    }
+    for (int64_t k = begin; k < end; ++k) out[k] = ReduceOne<op, T>(data, kept.Offset(k), reduced);
   });
   return OkStatus();
 }
@@ -182,28 +176,13 @@ Status RunTyped(const ReduceParams& params, const RunArgs& args) {
 template <Op op>
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(const ReduceParams params, ReadReduce(spec));
-  const auto make = [&](auto zero) {
-    return MakeKernel(params, CheckReduce, RunTyped<op, decltype(zero)>);
-  };
-  switch (spec.inputs[0].dtype) {
-    case DType::kF32: return make(float{});
-    case DType::kF64: return make(double{});
-    case DType::kF16: return make(Half{});
-    case DType::kBF16: return make(BFloat16{});
-    case DType::kI8: return make(int8_t{});
-    case DType::kI16: return make(int16_t{});
-    case DType::kI32: return make(int32_t{});
-    case DType::kI64: return make(int64_t{});
-    case DType::kU8: return make(uint8_t{});
-    case DType::kU16: return make(uint16_t{});
-    case DType::kU32: return make(uint32_t{});
-    case DType::kU64: return make(uint64_t{});
-    case DType::kBool:
-      if constexpr (op == Op::kMax || op == Op::kMin) return make(bool{});
-      break;
-    case DType::kInvalid: break;
+  const auto make = [&]<typename T>() { return MakeKernel(params, CheckReduce, RunTyped<op, T>); };
+  const DType dtype = spec.inputs[0].dtype;
+  if constexpr (op == Op::kMax || op == Op::kMin) {
+    if (dtype == DType::kBool) return make.template operator()<bool>();
   }
-  return BadStep(spec, "is not defined for " + std::string(DTypeName(spec.inputs[0].dtype)));
+  if (!IsNumber(dtype)) return BadStep(spec, "is not defined for " + std::string(DTypeName(dtype)));
+  return VisitNumber(dtype, make);
 }
 
 }  // namespace

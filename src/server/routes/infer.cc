@@ -253,8 +253,14 @@ void Infer(Service& service, const RouteParams& params, HttpRequest http, Respon
       return response;
     });
   };
-  if (auto refused = service.dispatcher().Submit(std::move(call)))
-    respond(FromStatus(refused->status, refused->retry_after));
+  Dispatcher& dispatcher = service.dispatcher();
+  const auto admission = dispatcher.Submit(std::move(call));
+  if (const auto* refused = std::get_if<Dispatcher::Refused>(&admission))
+    return respond(FromStatus(refused->status, refused->retry_after));
+  // Whoever hangs up gives its place in the queue away. What runs already has none to give.
+  const auto& admitted = std::get<Dispatcher::Admitted>(admission);
+  if (!admitted.waits) return;
+  respond.WhenPeerLeaves([&dispatcher, handle = admitted.handle] { dispatcher.Cancel(handle); });
 }
 
 }  // namespace fusee::server::routes

@@ -10,6 +10,16 @@ namespace {
 using obs::MetricId;
 using obs::Reason;
 
+// Unlike every other endpoint, Triton's statistics answer 400 where there is no such model.
+HttpResponse NotAvailable(Service& service, const RouteParams& params, const Status& status) {
+  if (status.code() == StatusCode::kInvalidArgument) return HttpResponse::Error(status);
+  const std::string_view name = std::string_view(params.model).substr(0, kModelNameMax);
+  return HttpResponse::Error(
+      400, service.catalogue().Find(params.model, {}).ok()
+               ? fmt::format("requested model version is not available for model '{}'", name)
+               : fmt::format("requested model '{}' is not available", name));
+}
+
 void WriteDuration(JsonWriter& json, const char* key, uint64_t count, uint64_t us) {
   json.Key(key);
   json.StartObject();
@@ -32,7 +42,7 @@ void WriteModel(JsonWriter& json, const Catalogue::Entry& entry, const obs::Metr
   json.Key("version");
   json.String(fmt::format_int(entry.version).str());
   json.Key("last_inference");
-  json.Uint(0);
+  json.Uint(metrics.Value(MetricId::kLastInferenceSeconds) / 1000);
   json.Key("inference_count");
   json.Uint(metrics.Value(MetricId::kInferenceCount));
   json.Key("execution_count");
@@ -48,8 +58,22 @@ void WriteModel(JsonWriter& json, const Catalogue::Entry& entry, const obs::Metr
   WriteDuration(json, "cache_hit", 0, 0);
   WriteDuration(json, "cache_miss", 0, 0);
   json.EndObject();
+  json.Key("response_stats");
+  json.StartObject();
+  json.EndObject();
   json.Key("batch_stats");
   json.StartArray();
+  json.EndArray();
+  json.Key("memory_usage");
+  json.StartArray();
+  json.StartObject();
+  json.Key("type");
+  json.String("CPU");
+  json.Key("id");
+  json.Uint(0);
+  json.Key("byte_size");
+  json.Uint(entry.model->info().memory_bytes);
+  json.EndObject();
   json.EndArray();
   json.EndObject();
 }
@@ -60,7 +84,7 @@ void ModelStatistics(Service& service, const RouteParams& params, HttpRequest, R
   int64_t version = 0;
   if (!params.model.empty()) {
     const auto model = service.catalogue().Find(params.model, params.version);
-    if (!model.ok()) return respond(HttpResponse::Error(model.status()));
+    if (!model.ok()) return respond(NotAvailable(service, params, model.status()));
     version = (*model)->info().version;
   }
   JsonWriter json;

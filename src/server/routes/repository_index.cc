@@ -7,7 +7,8 @@
 
 namespace fusee::server::routes {
 
-// Body: empty, or {"ready": true} for ready models only.
+// Body: empty, or {"ready": true} for ready models only. There is one repository, so a name in the
+// path changes nothing.
 void RepositoryIndex(Service& service, const RouteParams&, HttpRequest request, Responder respond) {
   bool ready_only = false;
   if (!request.body.empty()) {
@@ -20,7 +21,7 @@ void RepositoryIndex(Service& service, const RouteParams&, HttpRequest request, 
     }
     if (root.is_object() && root["ready"].get(ready) == simdjson::SUCCESS &&
         ready.get(ready_only) != simdjson::SUCCESS) {
-      return respond(HttpResponse::Error(400, "Invalid value for 'ready': expected a boolean"));
+      return respond(HttpResponse::Error(500, "attempt to access JSON non-boolean as boolean"));
     }
   }
   JsonWriter json;
