@@ -14,10 +14,11 @@ namespace {
 // A plan on the device with one context.
 class ModuleModel final : public WorkerModel {
  public:
-  ModuleModel(std::shared_ptr<const runtime::LoadedPlan> plan,
+  ModuleModel(Device* device, std::shared_ptr<const runtime::LoadedPlan> plan,
               std::unique_ptr<runtime::Context> context, const std::string& name, int64_t version)
       : info_(DescribePlan(plan->plan(), name, version)),
         shapes_(DescribeShapes(plan->plan())),
+        device_(device),
         plan_(std::move(plan)),
         context_(std::move(context)) {
     info_.memory_bytes = plan_->context_bytes() + plan_->plan().weights.size();
@@ -35,6 +36,7 @@ class ModuleModel final : public WorkerModel {
 
   ipc::ModelInfo info_;
   ipc::ShapeProgram shapes_;
+  Device* const device_;
   std::shared_ptr<const runtime::LoadedPlan> plan_;
   std::unique_ptr<runtime::Context> context_;
   std::vector<runtime::InputPiece> inputs_;  // of one tensor while it is bound
@@ -83,6 +85,10 @@ Status ModuleModel::Bind(std::span<ipc::BatchItem> items) {
 Status ModuleModel::Run(std::span<ipc::BatchItem> items, const Clock& clock,
                         ipc::BatchResult* times) {
   const TimePoint start = clock.Now();
+  if (fault::Hit(fault::Point::kDevice) == fault::Effect::kSticky) {
+    FUSEE_TRY(const auto queue, device_->CreateQueue());
+    FUSEE_TRY(device_->InjectStickyFault(*queue));
+  }
   FUSEE_TRY(Bind(items));
   const TimePoint bound = clock.Now();
   FUSEE_TRY(context_->Run());
@@ -145,7 +151,7 @@ Result<std::unique_ptr<WorkerModel>> ModuleDevice::Load(const std::string& path,
   if (Status status = runtime::ReplayGolden(*context); !status.ok())
     return std::move(status).Annotate("'" + path + "'");
   return std::unique_ptr<WorkerModel>(
-      std::make_unique<ModuleModel>(std::move(plan), std::move(context), name, version));
+      std::make_unique<ModuleModel>(device_, std::move(plan), std::move(context), name, version));
 }
 
 }  // namespace fusee::worker

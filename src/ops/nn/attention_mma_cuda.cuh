@@ -66,6 +66,30 @@ struct AttentionRows {
   float result[kDim / 8][4] = {};
 };
 
+// What a bias that is the same for every row adds to one key, times log2(e): -infinity behind the
+// last key. Read a tile ahead and passed on in shared memory, because a load for each score,
+// between the two products, takes longer than both.
+template <typename Bias>
+__device__ __forceinline__ float KeyBias(const AttentionArgsCuda& args, const Bias* bias, int key) {
+  if (key >= args.seq_k) return -INFINITY;
+  return cuda::ToFloat(bias[key * args.bias_strides[3]]) * kLog2E;
+}
+
+// Scales scores and adds the bias of their keys, as KeyBias gave it.
+__device__ __forceinline__ void AddKeyBias(const AttentionArgsCuda& args, const float* key_bias,
+                                           float (&s)[kAttentionKeys / 8][4]) {
+  const float scale = args.scale * kLog2E;
+  const int first = static_cast<int>(threadIdx.x) % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < kAttentionKeys / 8; ++j) {
+    const float2 add = *reinterpret_cast<const float2*>(key_bias + first + j * 8);
+    s[j][0] = s[j][0] * scale + add.x;
+    s[j][1] = s[j][1] * scale + add.y;
+    s[j][2] = s[j][2] * scale + add.x;
+    s[j][3] = s[j][3] * scale + add.y;
+  }
+}
+
 // Scales scores and adds the bias, both times log2(e); -infinity behind the last key. Kept small in
 // registers: the last stride of a bias is 0 or 1, so that offsets in a row are constants.
 template <typename Bias>
@@ -237,11 +261,26 @@ __global__ void __launch_bounds__(kAttentionThreads)
     cuda::CopyCommit();
   };
 
+  // A mask over keys, the same for every query and head: the common bias.
+  __shared__ __align__(8) float key_bias[2][kAttentionKeys];
+  const bool by_key = !std::is_void_v<Bias> && args.bias_strides[2] == 0;
+  const auto stage_bias = [&](int t) {
+    if constexpr (!std::is_void_v<Bias>) {
+      const int at = static_cast<int>(threadIdx.x);
+      if (by_key && t < tiles && at < kAttentionKeys) {
+        const Bias* bias = static_cast<const Bias*>(args.bias) + item * args.bias_strides[0] +
+                           head * args.bias_strides[1];
+        key_bias[t % 2][at] = KeyBias(args, bias, t * kAttentionKeys + at);
+      }
+    }
+  };
+
   cuda::WaitForPrior();
   CopyHead<kDim>(shared_q, q, args.q_row, first_row, args.seq_q, args.dim, args.aligned);
   copy_keys(0);
   copy_values(0);
   cuda::AllowNext();
+  stage_bias(0);
 
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -254,6 +293,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
     __syncthreads();  // the keys are there for all, and nobody reads the stage to be filled next
     copy_keys(t + 1);
     copy_values(t + 1);
+    stage_bias(t + 1);
     if (t == 0) {
       const uint32_t from =
           cuda::SharedAddress(shared_q) +
@@ -266,6 +306,8 @@ __global__ void __launch_bounds__(kAttentionThreads)
     Scores<kDim, T>(fragments, cuda::SharedAddress(shared_k + t % 2 * kTile), s);
     if constexpr (std::is_void_v<Bias>) {
       BiasScores<float>(args, nullptr, row, t * kAttentionKeys, s);
+    } else if (by_key) {
+      AddKeyBias(args, key_bias[t % 2], s);
     } else {
       const Bias* bias = static_cast<const Bias*>(args.bias) + item * args.bias_strides[0] +
                          head * args.bias_strides[1];

@@ -89,6 +89,12 @@ TEST(ConvOnDevice, WindowsAgree) {
     ExpectAgrees({dtype, 1, 5, 5, 16, 8, 5, 1, 1, 4}, tactics);
     ExpectAgrees({dtype, 2, 7, 7, 16, 8, 1, 2, 1, 0}, tactics);
     ExpectAgrees({dtype, 0, 7, 7, 16, 8, 3, 1, 1, 1}, tactics);
+    // Patches: rows of windows are contiguous, in pieces of 8 or not.
+    ExpectAgrees({dtype, 2, 32, 48, 3, 72, 16, 16, 1, 0}, tactics);
+    ExpectAgrees({dtype, 1, 33, 47, 3, 40, 8, 8, 1, 0}, tactics);
+    ExpectAgrees({dtype, 1, 20, 24, 3, 8, 4, 4, 1, 0}, tactics);
+    ExpectAgrees({dtype, 1, 9, 16, 4, 8, 3, 2, 1, 0}, tactics);
+    ExpectAgrees({dtype, 1, 9, 10, 16, 8, 3, 1, 1, 0}, tactics);
   }
 }
 

@@ -26,12 +26,12 @@ namespace {
 using cuda::CudnnApi;
 using cuda::CudnnDescriptor;
 
-constexpr size_t kPlansMax = 32;       // tried for one step; most compile for 0.3 to 2 s
-constexpr int64_t kHeuristicsMax = 5;  // of them from each heuristic
+constexpr size_t kPlansMax = 16;       // tried for one step; most compile for 0.3 to 2 s
+constexpr int64_t kHeuristicsMax = 4;  // of them from each heuristic
 constexpr int64_t kEnginesMax = 128;
 constexpr int64_t kKernelCfgMax = 32;
 constexpr uint64_t kWorkspaceMax = uint64_t{64} << 20;
-constexpr unsigned kBuildThreadsMax = 8;
+constexpr unsigned kBuildThreadsMax = 16;
 
 constexpr uint32_t kConfigMagic = 0x314E4446;  // "FDN1"
 struct ConfigHeader {
