@@ -108,6 +108,7 @@ Status RunNearest(const ResizeParams& params, const RunArgs& args) {
 struct WeightedPlan {
   AxesPlan axes;
   std::array<ResizeLine, kMovedMax> lines{};
+  std::array<int32_t, kMovedMax> half{};  // taps on either side of a position
   bool cubic = false;
   bool exclude_outside = false;
   bool antialias = false;
@@ -141,15 +142,11 @@ struct Taps {
   }
 
   __device__ __forceinline__ void Make(const WeightedPlan& plan, const ResizeLine& line,
-                                       uint32_t position) {
+                                       int32_t half, uint32_t position) {
     source = line.Source(position);
     outside = line.Outside(source);
     if (outside) return;
-    int32_t half = plan.cubic ? 2 : 1;
-    if (plan.antialias && line.scale < 1) {
-      stretch = line.scale;
-      half = static_cast<int32_t>(ceil(static_cast<double>(half) / static_cast<double>(stretch)));
-    }
+    if (plan.antialias && line.scale < 1) stretch = line.scale;
     // An exact hit counts as the right end of the interval on its left.
     first = static_cast<int32_t>(ceilf(source)) - half;
     count = 2 * half;
@@ -181,8 +178,10 @@ __device__ __forceinline__ float Sample(const WeightedPlan& plan, const Taps (&t
   }
 }
 
+// Two blocks a multiprocessor are enough: more would leave too few registers for three axes of
+// taps.
 template <int moved, typename T>
-__global__ void __launch_bounds__(cuda::kElementThreads)
+__global__ void __launch_bounds__(cuda::kElementThreads, 2)
     WeightedKernel(const T* src, T* dst, const __grid_constant__ WeightedPlan plan) {
   cuda::WaitForPrior();
   cuda::AllowNext();
@@ -201,7 +200,7 @@ __global__ void __launch_bounds__(cuda::kElementThreads)
 #pragma unroll
     for (int m = 0; m < moved; ++m) {
       if (own != m) continue;
-      taps[m].Make(plan, plan.lines[m], position);
+      taps[m].Make(plan, plan.lines[m], plan.half[m], position);
       stride[m] = plan.axes.stride[a];
     }
   }
@@ -213,6 +212,17 @@ __global__ void __launch_bounds__(cuda::kElementThreads)
   dst[i] = cuda::FromFloat<T>(value);
 }
 
+// Taps on either side of a position, as the reference counts them.
+double HalfTaps(const ResizeParams& params, float scale) {
+  const double radius = params.mode == ResizeMode::kLinear ? 1 : 2;
+  return params.antialias && scale < 1 ? std::ceil(radius / static_cast<double>(scale)) : radius;
+}
+
+// Can an axis be interpolated?
+bool IsShort(const ResizeParams& params, int64_t in, float scale) {
+  return in <= kAxisMax && 2 * HalfTaps(params, scale) <= static_cast<double>(kTapsMax);
+}
+
 template <typename T>
 Status LaunchWeighted(const ResizeParams& params, const RunArgs& args) {
   WeightedPlan plan;
@@ -222,6 +232,8 @@ Status LaunchWeighted(const ResizeParams& params, const RunArgs& args) {
   plan.cubic_coeff_a = static_cast<float>(params.cubic_coeff_a);
   plan.extrapolation = static_cast<float>(params.extrapolation);
   const int moved = MakeAxes(params, args, plan.axes, plan.lines);
+  for (size_t m = 0; m < plan.half.size(); ++m)
+    plan.half[m] = static_cast<int32_t>(HalfTaps(params, plan.lines[m].scale));
   const auto launch = [&](auto kernel) {
     return cuda::Launch(kernel, cuda::BlocksFor(plan.axes.count), dim3(cuda::kElementThreads), 0,
                         args.queue, static_cast<const T*>(args.inputs[0].data),
@@ -242,14 +254,6 @@ Status RunWeighted(const ResizeParams& params, const RunArgs& args) {
   return cuda::VisitComputeFloat(args.inputs[0].dtype, [&]<typename T>() -> Status {
     return LaunchWeighted<T>(params, args);
   });
-}
-
-// Can an axis be interpolated? Its taps as Taps::Make counts them.
-bool IsShort(const ResizeParams& params, int64_t in, float scale) {
-  if (in > kAxisMax) return false;
-  if (!params.antialias || scale >= 1) return true;
-  const double radius = params.mode == ResizeMode::kLinear ? 1 : 2;
-  return 2 * std::ceil(radius / static_cast<double>(scale)) <= static_cast<double>(kTapsMax);
 }
 
 // Few enough axes move, none of them too far.
