@@ -33,7 +33,7 @@ GPU = "cuda:0"
 ANSWERED_MIN = 0.999
 FALLBACK_S_MAX = 0.05
 READY_AGAIN_S_MAX = 3.0
-FAULT_EVERY_S = 4.0
+FAULT_EVERY_S = 2.5
 LOGIT_DIFF_MAX = 2e-2  # of the FP16 plan
 
 
@@ -168,7 +168,7 @@ def main():
         fusee("build", model, "--shape-profile", PROFILE, "--save-plan", version / "model.cpu.plan", "--quiet")
         fusee("build", model, "--device", "cuda", "--precision", "fp16", "--shape-profile", PROFILE, "--save-plan", version / "model.cuda.plan", "--quiet")
         for kind in args.only.split(","):
-            armed = ["--worker-faults", "device:sticky@3000"] if kind == "trap" else []
+            armed = ["--worker-faults", "device:sticky@2000"] if kind == "trap" else []
             with serving(folder / "models", *armed) as (front, port):
                 wait_for("the GPU worker", lambda: is_ready(port, GPU))
                 load = Load(port, args.rate, args.clients)

@@ -96,6 +96,7 @@ TEST(FusedAttention, MaskedKeysDoNotCount) {
     if (kernel->isa > HostCpu().isa) continue;
     auto a = RunKernel(kernel->id, masked);
     auto b = RunKernel(kernel->id, shorter);
+    if (a.status().code() == StatusCode::kUnimplemented) continue;
     ASSERT_TRUE(a.ok() && b.ok()) << kernel->id;
     EXPECT_THAT(Floats((*a)[0]), Pointwise(FloatNear(1e-6f), Floats((*b)[0]))) << kernel->id;
   }
@@ -107,7 +108,8 @@ TEST(FusedAttention, ARowWithoutAnyKeyLeftIsNan) {
   for (const KernelDef* kernel : TacticsUnderTest("FusedAttention")) {
     if (kernel->isa > HostCpu().isa) continue;
     auto y = RunKernel(kernel->id, call);
-    ASSERT_TRUE(y.ok());
+    if (y.status().code() == StatusCode::kUnimplemented) continue;  // a device's, for other types
+    ASSERT_TRUE(y.ok()) << y.status().ToString();
     EXPECT_TRUE(std::isnan(Floats((*y)[0])[0])) << kernel->id;
   }
 }
@@ -119,7 +121,8 @@ TEST(FusedAttention, ZeroNanRowsZeroesThoseRowsOnly) {
   for (const KernelDef* kernel : TacticsUnderTest("FusedAttention")) {
     if (kernel->isa > HostCpu().isa) continue;
     auto y = RunKernel(kernel->id, call);
-    ASSERT_TRUE(y.ok());
+    if (y.status().code() == StatusCode::kUnimplemented) continue;  // a device's, for other types
+    ASSERT_TRUE(y.ok()) << y.status().ToString();
     EXPECT_THAT(Floats((*y)[0]), ElementsAre(0, Floats(call.inputs[2])[0])) << kernel->id;
   }
 }
