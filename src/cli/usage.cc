@@ -178,7 +178,8 @@ Status UsageError(const CLI::ParseError& error, const CLI::App& app) {
   const std::string name = parsed.empty() ? "fusee" : "fusee " + command.get_name();
   // A mistyped option also looks like a missing one: name what was typed.
   std::vector<std::string> rest = command.remaining();
-  std::ranges::stable_partition(rest, [](const std::string& w) { return w.starts_with('-'); });
+  std::stable_partition(rest.begin(), rest.end(),
+                        [](const std::string& w) { return w.starts_with('-'); });
   const std::string what = rest.empty() ? Explain(error, command) : Unexpected(command, rest[0]);
   return InvalidArgument(fmt::format("{}: {}{} {} --help", name, what,
                                      what.ends_with('?') ? " See:" : "; see:", name));

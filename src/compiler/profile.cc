@@ -87,7 +87,8 @@ class Resolver {
   explicit Resolver(const BuildOptions& options) : options_(options) {}
 
   Result<ResolvedProfile> Resolve(std::span<const onnx::ValueDecl* const> inputs) {
-    for (const auto& [name, profile] : options_.profiles) {
+    for (const auto& profile : options_.profiles) {
+      const std::string& name = profile.first;
       const bool known =
           std::ranges::any_of(inputs, [&](const onnx::ValueDecl* d) { return d->name == name; });
       if (!known) {

@@ -240,6 +240,33 @@ TEST_F(FleetTest, DevicesOfOneKindShareTheWork) {
   EXPECT_EQ(second->Read().status, 200);
 }
 
+TEST_F(FleetTest, AClientThatHangsUpIsFoundWhereItsRequestHasMoved) {
+  AddPlans("m", "", "identity");
+  StartFleet();
+  fleet_->Up(kCpu0);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int length = 1; length <= 5; ++length) {  // so that none shares a batch
+    const std::string body = fmt::format(
+        R"({{"inputs":[{{"name":"INPUT","datatype":"FP32","shape":[1,{}],"data":[{}]}}]}})", length,
+        fmt::join(std::vector<int>(static_cast<size_t>(length), 7), ","));
+    clients.push_back(std::make_unique<Client>(port()));
+    clients.back()->Send(
+        fmt::format("POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{}",
+                    body.size(), body));
+    WaitPending(static_cast<uint32_t>(length));
+  }
+  // One runs and four wait; the new device takes two of them, runs one, and the other waits there.
+  fleet_->Up(kCpu1);
+  fleet_->WaitForBatch(kCpu1);
+  clients[2].reset();
+  WaitPending(4);
+  EXPECT_EQ(server_->service().registry().Model("m", 1)->Value(MetricId::kRequestFailure,
+                                                               obs::Reason::kCanceled),
+            1u);
+  for (size_t device : {kCpu0, kCpu1, kCpu0, kCpu1}) fleet_->Finish(device);
+  for (size_t i : {0u, 1u, 3u, 4u}) EXPECT_EQ(clients[i]->Read().status, 200) << i;
+}
+
 TEST_F(FleetTest, ALostBatchIsRunAgainElsewhereInFreshMemory) {
   StartBoth();
   fleet_->Up(kCuda);
