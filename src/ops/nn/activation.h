@@ -42,7 +42,8 @@ struct Activation {
   double beta = 0;
 };
 
-// Header only, and without fmt: definitions check it too, and CUDA kernels see this file. Errors: kInvalidArgument for an unknown name.
+// Header only, and without fmt: definitions check it too, and CUDA kernels see this file. Errors:
+// kInvalidArgument for an unknown name.
 inline Result<Activation> ParseActivation(const Attrs& attrs) {
   struct Entry {
     std::string_view name;

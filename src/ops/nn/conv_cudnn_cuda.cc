@@ -26,7 +26,7 @@ namespace {
 using cuda::CudnnApi;
 using cuda::CudnnDescriptor;
 
-constexpr size_t kPlansMax = 8;       // tried for one step; most compile for 0.3 to 2 s
+constexpr size_t kPlansMax = 8;        // tried for one step; most compile for 0.3 to 2 s
 constexpr int64_t kHeuristicsMax = 2;  // of them from each heuristic
 constexpr int64_t kEnginesMax = 128;
 constexpr int64_t kKernelCfgMax = 32;

@@ -230,9 +230,11 @@ TEST(Conv, ChannelsLastGivesTheBitsOfChannelsFirst) {
 TEST(Conv, RefusesShapesOfTheOtherLayout) {
   KernelCall call = ConvCall(Shape{1, 4, 5, 5}, Shape{6, 4, 3, 3}, {});
   call.attrs.Set("layout", "NHWC");
-  for (const KernelDef* kernel : TacticsUnderTest("Conv")) EXPECT_FALSE(RunKernel(kernel->id, call).ok());
+  for (const KernelDef* kernel : TacticsUnderTest("Conv"))
+    EXPECT_FALSE(RunKernel(kernel->id, call).ok());
   call.attrs.Set("layout", "NCWH");
-  for (const KernelDef* kernel : TacticsUnderTest("Conv")) EXPECT_FALSE(RunKernel(kernel->id, call).ok());
+  for (const KernelDef* kernel : TacticsUnderTest("Conv"))
+    EXPECT_FALSE(RunKernel(kernel->id, call).ok());
 }
 
 TEST(Conv, RefusesBadAttributesAndShapes) {
