@@ -141,8 +141,9 @@ TEST(MatMulOnDevice, EveryConfigurationAgrees) {
         if (*activation == '\0') call.inputs.push_back(RandomTensor(dtype, Shape{m, 264}, 4));
         SCOPED_TRACE(::testing::Message() << m << " rows of " << DTypeName(dtype) << activation);
         const double rtol = dtype == DType::kF32 ? 1e-4 : RoundingOf(dtype);
-        // Erf GELU through its tanh form differs by less than 5e-4.
-        const double atol = SumErrorOf(1032) + (dtype == DType::kF32 ? 0 : 5e-4);
+        // Erf GELU through its tanh form differs by less than 5e-4, and the library's tanh is the
+        // hardware's, which is off by about as much.
+        const double atol = SumErrorOf(1032) + (dtype == DType::kF32 ? 0 : 1e-3);
         const auto ran = CompareConfigurations(call, rtol, atol, kConfigurationsMax);
         ASSERT_TRUE(ran.ok()) << ran.status().ToString() << " (seed " << kTestSeed << ")";
       }
