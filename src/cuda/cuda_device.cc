@@ -79,6 +79,8 @@ class CudaDevice final : public Device {
   DriverCalls driver_calls() const override { return CountedDriverCalls(); }
   Status InjectStickyFault(DeviceQueue& queue) override;
 
+  Status MakeCurrent() override { return Check(cudaSetDevice(info_.ordinal), "cudaSetDevice"); }
+
   // Every call of queues and memory ends here, so that a sticky fault is remembered.
   Status Check(cudaError_t error, std::string_view call) {
     if (error == cudaSuccess) return OkStatus();
@@ -87,8 +89,6 @@ class CudaDevice final : public Device {
   }
 
  private:
-  Status MakeCurrent() { return Check(cudaSetDevice(info_.ordinal), "cudaSetDevice"); }
-
   const DeviceInfo info_;
   const uint64_t used_before_;  // of the GPU, by anybody, when this was opened
   std::atomic<int> fault_{0};

@@ -115,6 +115,9 @@ class Device {
   virtual ~Device() = default;
   virtual const DeviceInfo& info() const = 0;
 
+  // Makes this the calling thread's device: before kernels are loaded or launched on it. Cheap.
+  virtual Status MakeCurrent() { return OkStatus(); }
+
   // Errors: kResourceExhausted naming what was asked and what is free. 0 bytes are allowed.
   virtual Result<std::unique_ptr<DeviceMemory>> Allocate(size_t bytes) = 0;
   // Host memory, page-locked, touched, and mapped into the device's address space.

@@ -317,6 +317,7 @@ Result<std::unique_ptr<BoundPlan>> BindPlan(const Plan& plan, const LoadOptions&
   auto bound = std::make_unique<BoundPlan>();
   FUSEE_TRY(CheckTarget(plan, options));
   bound->device = options.device;
+  if (options.device != nullptr) FUSEE_TRY(options.device->MakeCurrent());
   std::vector<bool> is_static;
   FUSEE_TRY(bound->max_shapes, MaxShapes(plan, &is_static));
   bound->in_place = plan::InPlacePairs(plan);

@@ -19,6 +19,7 @@ using plan::Region;
 namespace {
 
 constexpr uint64_t kRegionAlignment = 4096;
+constexpr int64_t kPiecesMax = 4096;  // of one input or output: requests of one batch
 
 bool IsAligned(const void* data) {
   return reinterpret_cast<uintptr_t>(data) % kTensorAlignment == 0;
@@ -168,7 +169,8 @@ Status Context::State::Create(const ContextOptions& options) {
   plan = &loaded->plan();
   parallel = options.parallel != nullptr ? options.parallel : &serial;
   if (bound->batch_symbol)
-    pieces_max = static_cast<size_t>(std::max<int64_t>(1, plan->symbols[*bound->batch_symbol].max));
+    pieces_max = static_cast<size_t>(
+        std::clamp<int64_t>(plan->symbols[*bound->batch_symbol].max, 1, kPiecesMax));
   FUSEE_TRY(TakeMemory(options));
   inputs.resize(plan->inputs.size());
   outputs.resize(plan->outputs.size());
@@ -466,7 +468,8 @@ void Context::State::ChooseKernels() {
   const auto covers = [&](const plan::Bucket& bucket, bool exactly) {
     for (size_t i = 0; i < next_symbol_values.size(); ++i) {
       const int64_t have = next_symbol_values[i], want = bucket.symbol_values[i];
-      const bool may_grow = !exactly && bound->batch_symbol == i && have > 0;
+      const bool may_grow = !exactly && bound->batch_symbol == i && have > 0 &&
+                            want - have <= static_cast<int64_t>(pieces_max);
       if (have != want && !(may_grow && have < want)) return false;
     }
     return true;
@@ -477,7 +480,13 @@ void Context::State::ChooseKernels() {
     if (device != nullptr && device->has_graph(b)) graph_bucket = b;
     return;
   }
-  if (device == nullptr || !plan->certificate.verified) return;
+  // batch_checked: no row sees another. A verified plan may mix rows; its certificate then says so
+  // by leaving this false. Steps on the host run at the exact shapes, so nothing is filled up
+  // there.
+  const plan::Certificate& certificate = plan->certificate;
+  if (device == nullptr || !certificate.verified || !certificate.batch_checked ||
+      plan::HostStepCount(*plan) > 0)
+    return;
   for (size_t b = 0; b < plan->buckets.size(); ++b) {
     if (covers(plan->buckets[b], /*exactly=*/false) && device->has_graph(b)) {
       graph_bucket = b;
@@ -585,10 +594,11 @@ void Context::State::FillTable() {
 
 Status Context::State::RunOnDevice() {
   FillTable();
-  if (hook != nullptr) {
-    FUSEE_TRY(device->RunObserved(Steps(), *hook, clock != nullptr));
-  } else {
-    FUSEE_TRY(device->Enqueue(graph_bucket, Steps()));
+  Status status = hook != nullptr ? device->RunObserved(Steps(), *hook, clock != nullptr)
+                                  : device->Enqueue(graph_bucket, Steps());
+  if (!status.ok()) {
+    device->Abandon();
+    return status;
   }
   return device->Finish();
 }

@@ -228,7 +228,7 @@ Status DeviceRun::RunPlain(const Steps& steps, bool transfers) {
 }
 
 Status DeviceRun::Capture(size_t bucket, const Steps& steps) {
-  BeginTable();
+  FUSEE_TRY(bound_.device->MakeCurrent());
   FUSEE_TRY(RunPlain(steps, options_.transfers));
   FUSEE_TRY(queue_->Synchronize());
   std::fill_n(errors_, plan_.steps.size(), 0u);  // made-up inputs may have been refused
@@ -263,6 +263,7 @@ Status DeviceRun::Capture(size_t bucket, const Steps& steps) {
 }
 
 Status DeviceRun::Enqueue(std::optional<size_t> bucket, const Steps& steps) {
+  FUSEE_TRY(bound_.device->MakeCurrent());
   if (!bucket) return RunPlain(steps, options_.transfers);
   for (const Item& item : programs_[*bucket]) {
     if (item.graph != nullptr) {
@@ -272,6 +273,11 @@ Status DeviceRun::Enqueue(std::optional<size_t> bucket, const Steps& steps) {
     }
   }
   return OkStatus();
+}
+
+void DeviceRun::Abandon() {
+  (void)queue_->Synchronize();
+  std::fill_n(errors_, plan_.steps.size(), 0u);
 }
 
 Status DeviceRun::CheckErrors() const {
@@ -355,6 +361,7 @@ Status DeviceRun::RunHostStep(size_t step, const Steps& steps) {
 }
 
 Status DeviceRun::RunObserved(const Steps& steps, StepHook& hook, bool timed) {
+  FUSEE_TRY(bound_.device->MakeCurrent());
   FUSEE_TRY(TakeMirror());
   if (options_.transfers)
     FUSEE_TRY(queue_->CopyPieces(OnDevice(*table_, in_), OnDevice(*table_, counts_)));

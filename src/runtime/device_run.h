@@ -48,8 +48,8 @@ class DeviceRun {
     std::span<const ops::RunArgs> args;
   };
 
-  // Runs the steps once without transfers, so that everything they load lazily is loaded, then
-  // records them as the bucket's graph. Called at Create only.
+  // Runs the steps once on what the table moves in, so that everything they load lazily is loaded,
+  // then records them as the bucket's graph. Called at Create only.
   Status Capture(size_t bucket, const Steps& steps);
 
   // Empties the table; AddInput and AddOutput then name what the next run moves. to and from are
@@ -65,6 +65,9 @@ class DeviceRun {
   Status Enqueue(std::optional<size_t> bucket, const Steps& steps);
   // Waits; the first error of a step, with its name. Then moves staged outputs to their pieces.
   Status Finish();
+  // After a failed Enqueue: waits, so that nothing reads the caller's memory any more and a fault
+  // of the device is known; forgets what steps reported.
+  void Abandon();
   // Step by step, waiting for each, with host copies of its operands for the hook.
   Status RunObserved(const Steps& steps, StepHook& hook, bool timed);
 

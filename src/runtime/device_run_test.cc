@@ -109,6 +109,26 @@ TEST(DeviceContext, LaunchesStepByStepWhereRowsWereNotVerified) {
   ExpectRight({rig.context->output(0).as<float>(), x.size()}, x);
 }
 
+// A plan can be verified and mix rows: its certificate then does not say that rows were checked.
+TEST(DeviceContext, FillsUpNoBatchOfAModelThatMixesRowsOrHasHostSteps) {
+  Plan mixes = DevicePlan();
+  mixes.certificate.batch_checked = false;
+  Plan host_step = DevicePlan();
+  host_step.steps[1].kernel = "add_ref.1";
+  host_step.steps[1].device = static_cast<uint8_t>(DeviceKind::kCpu);
+  for (const Plan& plan : {mixes, host_step}) {
+    Rig rig;
+    ASSERT_TRUE(rig.Load(plan).ok());
+    const auto x = Ramp(3 * 4, 2);
+    ASSERT_TRUE(rig.context->SetInputShape(0, Shape{3, 4}).ok());
+    ASSERT_TRUE(rig.context->BindInput(0, x.data(), x.size() * 4).ok());
+    const int64_t launches = rig.queue().launches();
+    ASSERT_TRUE(rig.context->Run().ok());
+    EXPECT_EQ(rig.queue().launches(), launches) << "no graph of another shape";
+    ExpectRight({rig.context->output(0).as<float>(), x.size()}, x);
+  }
+}
+
 TEST(DeviceContext, GathersAndScattersPieces) {
   Rig rig;
   {

@@ -31,6 +31,8 @@ struct Environment {
 
 inline constexpr double kRegionMicroseconds = 200;  // one timed region is at least about so long
 inline constexpr size_t kCopiesMax = 1024;          // of a step in a region
+inline constexpr double kLongRegions =
+    10;  // as many regions a slow candidate may take for all weights
 inline constexpr size_t kRotationsMax = 64;
 inline constexpr uint64_t kRotationBytesMax = uint64_t{1} << 29;
 

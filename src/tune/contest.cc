@@ -90,6 +90,9 @@ class Contest {
       if (index != 0) ranked.emplace_back(ScoreOf(samples_[index]).ratio, index);
     }
     std::ranges::sort(ranked);
+    const double fastest =
+        std::min(ScoreOf(samples_[0]).ratio, ranked.empty() ? 1.0 : ranked[0].first);
+    std::erase_if(ranked, [&](const auto& one) { return one.first > kHopeless * fastest; });
     if (ranked.size() > keep) ranked.resize(keep);
     alive_ = {0};
     for (const auto& [ratio, index] : ranked) alive_.push_back(index);

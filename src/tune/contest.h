@@ -21,6 +21,7 @@
 namespace fusee::tune {
 
 inline constexpr int kRoundsUpTo[] = {8, 32, 128};
+inline constexpr double kHopeless = 3;      // times the fastest: not timed beyond the first cut
 inline constexpr size_t kSurvivorsMin = 3;  // of each cut, beside contestant 0
 inline constexpr double kCanaryTolerance = 0.03;
 inline constexpr double kHysteresis = 0.02;

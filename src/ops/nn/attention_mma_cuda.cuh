@@ -66,13 +66,20 @@ struct AttentionRows {
   float result[kDim / 8][4] = {};
 };
 
+// A bias times log2(e). A finite mask stays finite, as -FLT_MAX would not: a row of nothing but
+// such masks is their mean, not NaN. -infinity and NaN stay what they are.
+__device__ __forceinline__ float BiasLog2(float bias) {
+  const float scaled = bias * kLog2E;
+  return scaled == -INFINITY && bias != -INFINITY ? -3.402823466e38f : scaled;
+}
+
 // What a bias that is the same for every row adds to one key, times log2(e): -infinity behind the
 // last key. Read a tile ahead and passed on in shared memory, because a load for each score,
 // between the two products, takes longer than both.
 template <typename Bias>
 __device__ __forceinline__ float KeyBias(const AttentionArgsCuda& args, const Bias* bias, int key) {
   if (key >= args.seq_k) return -INFINITY;
-  return cuda::ToFloat(bias[key * args.bias_strides[3]]) * kLog2E;
+  return BiasLog2(cuda::ToFloat(bias[key * args.bias_strides[3]]));
 }
 
 // Scales scores and adds the bias of their keys, as KeyBias gave it.
@@ -104,7 +111,7 @@ __device__ __forceinline__ void BiasScores(const AttentionArgsCuda& args, const 
     const Bias* from =
         bias == nullptr ? nullptr : bias + min(row + 8 * r, args.seq_q - 1) * args.bias_strides[2];
     const bool one = args.bias_strides[3] == 0;
-    const float all = bias != nullptr && one ? cuda::ToFloat(*from) * kLog2E : 0.0f;
+    const float all = bias != nullptr && one ? BiasLog2(cuda::ToFloat(*from)) : 0.0f;
     if (bias != nullptr) from += first;
 #pragma unroll
     for (int j = 0; j < kAttentionKeys / 8; ++j) {
@@ -112,7 +119,7 @@ __device__ __forceinline__ void BiasScores(const AttentionArgsCuda& args, const 
       for (int e = 0; e < 2; ++e) {
         const bool inside = whole || first + j * 8 + e < args.seq_k;
         float add = all;
-        if (bias != nullptr && !one && inside) add = cuda::ToFloat(from[j * 8 + e]) * kLog2E;
+        if (bias != nullptr && !one && inside) add = BiasLog2(cuda::ToFloat(from[j * 8 + e]));
         s[j][2 * r + e] = inside ? s[j][2 * r + e] * scale + add : -INFINITY;
       }
     }

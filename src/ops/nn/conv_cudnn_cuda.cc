@@ -64,7 +64,7 @@ Result<Problem> ReadProblem(const StepSpec& spec) {
     if (t.present() && !t.is_static) return RefuseTactic(spec, "takes exact shapes");
   }
   FUSEE_TRY(ConvGeometry(p.conv, spec.inputs[0].max_shape, spec.inputs[1].max_shape, &p.shape));
-  if (p.shape.batch == 0 || p.shape.out_channels == 0)
+  if (p.shape.batch == 0 || p.shape.out_channels == 0 || p.shape.channels == 0)
     return RefuseTactic(spec, "takes no empty tensors");
   if (p.conv.window.spatial == 3) return RefuseTactic(spec, "takes 1-D and 2-D windows");
   p.bias = spec.has_input(2);

@@ -42,7 +42,8 @@ constexpr MmaTile kTiles[kConvMmaTileCount] = {
 struct Divider {
   uint32_t divisor = 1, multiplier = 0, shift = 0;
 
-  explicit Divider(int d) : divisor(static_cast<uint32_t>(d)) {
+  // By nothing (no channels) is by one: there is no depth to divide.
+  explicit Divider(int d) : divisor(static_cast<uint32_t>(d > 0 ? d : 1)) {
     while ((uint64_t{1} << shift) < divisor) ++shift;
     multiplier = static_cast<uint32_t>(
         ((uint64_t{1} << 32) * ((uint64_t{1} << shift) - divisor)) / divisor + 1);
