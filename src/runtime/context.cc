@@ -1,6 +1,6 @@
-// Context: creation, preparation, running. One file, a little over 800 lines, because every function
-// here works on the one State below and its two flags of what is up to date; what a device adds is in
-// device_run.cc.
+// Context: creation, preparation, running. One file, a little over 800 lines, because every
+// function here works on the one State below and its two flags of what is up to date; what a device
+// adds is in device_run.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
