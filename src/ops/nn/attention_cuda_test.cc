@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/device_test_util.h"
 #include "ops/nn/test_support.h"
 
 namespace fusee::ops {
 namespace {
-
-#define FUSEE_NEEDS_DEVICE()                                            \
-  if (TestDevice() == nullptr) {                                        \
-    GTEST_SKIP() << "no FUSEE_TEST_DEVICE: only the reference is here"; \
-  }
 
 struct Sizes {
   int64_t batch = 1, heads = 1, seq_q = 1, seq_k = 1, dim = 1, dim_v = 1;

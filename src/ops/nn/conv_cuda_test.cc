@@ -1,5 +1,6 @@
 // Conv of a device under test (FUSEE_TEST_DEVICE) against the CPU's reference: halves and float,
 // both layouts, sizes around the edges of every tile, every configuration.
+#include "ops/device_test_util.h"
 #include "ops/nn/test_support.h"
 #include "ops/nn/window.h"
 
@@ -13,11 +14,6 @@ double RoundingOf(DType dtype) {
   return dtype == DType::kBF16 ? 0x1p-7 : 1e-4;
 }
 double SumErrorOf(int64_t depth) { return 0x1p-22 * static_cast<double>(depth) + 0x1p-20; }
-
-#define FUSEE_NEEDS_DEVICE()                                            \
-  if (TestDevice() == nullptr) {                                        \
-    GTEST_SKIP() << "no FUSEE_TEST_DEVICE: only the reference is here"; \
-  }
 
 struct Case {
   DType dtype = DType::kF16;

@@ -1,5 +1,6 @@
 // MatMul and Gemm of a device under test (FUSEE_TEST_DEVICE) against the CPU's reference: f16 and
 // bf16, sizes around the edges of every tile, every configuration.
+#include "ops/device_test_util.h"
 #include "ops/nn/test_support.h"
 
 namespace fusee::ops {
@@ -11,11 +12,6 @@ double RoundingOf(DType dtype) { return dtype == DType::kF16 ? 0x1p-10 : 0x1p-7;
 // What float sums of k products below 1 may lose against exact ones, tensor cores' truncation
 // included.
 double SumErrorOf(int64_t k) { return 0x1p-22 * static_cast<double>(k) + 0x1p-20; }
-
-#define FUSEE_NEEDS_DEVICE()                                            \
-  if (TestDevice() == nullptr) {                                        \
-    GTEST_SKIP() << "no FUSEE_TEST_DEVICE: only the reference is here"; \
-  }
 
 KernelCall MatMulOf(DType dtype, const Shape& a, const Shape& b, const Shape& y) {
   return {"MatMul", {}, {RandomTensor(dtype, a, 1), RandomTensor(dtype, b, 2)}, {{dtype, y}}};

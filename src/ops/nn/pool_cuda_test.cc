@@ -2,6 +2,7 @@
 // layouts, channels around the edges of packs, planes around those of warps and blocks.
 #include <algorithm>
 
+#include "ops/device_test_util.h"
 #include "ops/nn/test_support.h"
 #include "ops/nn/window.h"
 
@@ -9,11 +10,6 @@ namespace fusee::ops {
 namespace {
 
 using Ints = std::vector<int64_t>;
-
-#define FUSEE_NEEDS_DEVICE()                                            \
-  if (TestDevice() == nullptr) {                                        \
-    GTEST_SKIP() << "no FUSEE_TEST_DEVICE: only the reference is here"; \
-  }
 
 constexpr DType kFloats[] = {DType::kF32, DType::kF16, DType::kBF16};
 

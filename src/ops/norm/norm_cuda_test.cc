@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/device_test_util.h"
 #include "ops/nn/test_support.h"
 
 namespace fusee::ops {
 namespace {
-
-#define FUSEE_NEEDS_DEVICE()                                            \
-  if (TestDevice() == nullptr) {                                        \
-    GTEST_SKIP() << "no FUSEE_TEST_DEVICE: only the reference is here"; \
-  }
 
 constexpr DType kFloats[] = {DType::kF32, DType::kF16, DType::kBF16};
 constexpr int64_t kSizes[] = {0,   1,    7,    8,    31,   32,   33,   255,  256,  257, 384,

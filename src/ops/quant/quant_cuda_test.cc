@@ -4,16 +4,12 @@
 
 #include <algorithm>
 
+#include "ops/device_test_util.h"
 #include "ops/kernel_test_util.h"
 #include "tensor/random.h"
 
 namespace fusee::ops {
 namespace {
-
-#define FUSEE_NEEDS_DEVICE()                                            \
-  if (TestDevice() == nullptr) {                                        \
-    GTEST_SKIP() << "no FUSEE_TEST_DEVICE: only the reference is here"; \
-  }
 
 constexpr uint64_t kSeed = 5150;
 constexpr DType kFloats[] = {DType::kF32, DType::kF16, DType::kBF16};
