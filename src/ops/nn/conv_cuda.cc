@@ -121,14 +121,17 @@ struct MmaConfig {
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The largest tile that still gives every multiprocessor a block, else the one with most blocks.
+int64_t BlocksOf(const ConvCuda& c, const ConvMmaTile& tile) {
+  return DivideUp(c.batch * c.out_pixels(), tile.rows) * DivideUp(c.out_channels, tile.columns);
+}
+
+// For a run without a configuration, among tiles that take all operands and do not split.
 int ChooseTile(const ConvCuda& c, int multiprocessors) {
-  const int64_t rows = c.batch * c.out_pixels();
   int best = 0;
   double best_cost = 0;
-  for (int t = 0; t < kConvMmaTileCount; ++t) {
-    const ConvMmaTile tile = ConvMmaTileSize(t);
-    const int64_t blocks = DivideUp(rows, tile.rows) * DivideUp(c.out_channels, tile.columns);
+  for (int t = 0; t < kConvMmaAnyTileCount; ++t) {
+    const ConvMmaTile tile = ConvMmaTileOf(t);
+    const int64_t blocks = BlocksOf(c, tile);
     // Time in units of one tile's reads and products; a block's fixed cost counts as 48 columns.
     const double cost =
         static_cast<double>(DivideUp(blocks, multiprocessors)) * (tile.rows + tile.columns + 48.0);
@@ -145,9 +148,15 @@ class ConvMma final : public BoundKernel {
   explicit ConvMma(Params params) : params_(params) {}
   Status LoadOnDevice(Device& device) override {
     params_.multiprocessors = std::max(1, device.info().multiprocessors);
-    for (int t = 0; t < kConvMmaTileCount; ++t) {
-      if (params_.tile < 0 || params_.tile == t) FUSEE_TRY(LoadConvMma(params_.conv.dtype, t));
+    if (params_.tile >= 0) {
+      if (ConvMmaTileOf(params_.tile).split > 1 && device.info().compute_capability < 90) {
+        return FailedPrecondition(
+            "conv_mma_cuda: the plan's tile needs compute capability 9.0; build the plan on this "
+            "GPU");
+      }
+      return LoadConvMma(params_.conv.dtype, params_.tile);
     }
+    for (int t = 0; t < kConvMmaAnyTileCount; ++t) FUSEE_TRY(LoadConvMma(params_.conv.dtype, t));
     return OkStatus();
   }
   Status CheckShapes(const RunArgs& args) const override {
@@ -195,16 +204,42 @@ Result<std::unique_ptr<BoundKernel>> BindMma(const StepSpec& spec) {
   return std::unique_ptr<BoundKernel>(std::make_unique<ConvMma>(params));
 }
 
-Result<std::vector<Configuration>> MmaConfigurations(const StepSpec& spec, Device&) {
-  if (auto params = ParseMma(spec); !params.ok()) return std::move(params).status();
+std::string TileName(const ConvMmaTile& t) {
+  return fmt::format("{}tile {}x{}x{} stages {}",
+                     t.split > 1 ? fmt::format("splitk {} ", t.split) : "", t.rows, t.columns,
+                     t.depth, t.stages);
+}
+
+// Whether a tile could be the fastest: a split where blocks are few and the depth is long.
+bool MayWin(const ConvCuda& c, const ConvMmaTile& t, const DeviceInfo& device) {
+  constexpr int64_t kSplitTilesMin = 2;   // tiles of depth for each part
+  constexpr int64_t kSplitBlocksMax = 4;  // blocks a multiprocessor, all parts counted
+  if (t.split == 1) return true;
+  const int64_t depth = int64_t{c.taps()} * c.channels;
+  return device.compute_capability >= 90 &&
+         BlocksOf(c, t) * t.split <= kSplitBlocksMax * std::max(device.multiprocessors, 1) &&
+         DivideUp(depth, t.depth) >= kSplitTilesMin * t.split;
+}
+
+Result<std::vector<Configuration>> MmaConfigurations(const StepSpec& spec, Device& device) {
+  FUSEE_TRY(const Params params, ParseMma(spec));
+  RunArgs shapes;
+  std::vector<ConstTensorView> inputs;
+  for (const TensorSpec& t : spec.inputs) inputs.push_back({t.dtype, t.max_shape, nullptr});
+  shapes.inputs = inputs;
+  ConvCuda c;
+  FUSEE_TRY(Describe(params, shapes, &c));
   std::vector<Configuration> list;
   for (int t = 0; t < kConvMmaTileCount; ++t) {
+    if (t >= kConvMmaAnyTileCount && !ConvMmaReadsPieces(c)) break;
+    const ConvMmaTile tile = ConvMmaTileOf(t);
+    if (!MayWin(c, tile, device.info())) continue;
     const MmaConfig config{.tile = static_cast<uint32_t>(t)};
-    Configuration c;
-    c.name = fmt::format("tile {}x{}", ConvMmaTileSize(t).rows, ConvMmaTileSize(t).columns);
-    c.bytes.resize(sizeof(config));
-    std::memcpy(c.bytes.data(), &config, sizeof(config));
-    list.push_back(std::move(c));
+    Configuration one;
+    one.name = TileName(tile);
+    one.bytes.resize(sizeof(config));
+    std::memcpy(one.bytes.data(), &config, sizeof(config));
+    list.push_back(std::move(one));
   }
   return list;
 }

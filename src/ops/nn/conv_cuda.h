@@ -42,13 +42,17 @@ Status EnqueueConvDirect(const ConvCuda& conv, void* queue);
 // thread a pack of channels. In conv_direct_cuda.cu.
 Status EnqueueConvDepthwise(const ConvCuda& conv, void* queue);
 
-// Tensor cores, channels last, one group, f16 and bf16; see conv_mma_cuda.cu. tile: an index below
-// kConvMmaTileCount.
-inline constexpr int kConvMmaTileCount = 6;
+// Tensor cores, channels last, one group, f16 and bf16; see conv_mma_cuda.cuh. tile: an index below
+// kConvMmaTileCount. Those from kConvMmaAnyTileCount read 16 bytes at a time; for operands that do
+// not allow it a smaller one stands in.
+inline constexpr int kConvMmaTileCount = 17;
+inline constexpr int kConvMmaAnyTileCount = 6;
 struct ConvMmaTile {
-  int rows, columns;
+  int rows, columns, depth, stages, split;  // split above 1: needs sm_90
 };
-ConvMmaTile ConvMmaTileSize(int tile);
+ConvMmaTile ConvMmaTileOf(int tile);
+// Whether operands of this geometry can be read 16 bytes at a time, where they are aligned so.
+bool ConvMmaReadsPieces(const ConvCuda& conv);
 // Raises the shared-memory limit of the kernels and so loads them. Errors: kFailedPrecondition when
 // a tile does not fit the device.
 Status LoadConvMma(DType dtype, int tile);

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "ops/nn/cublaslt_problem_cuda.h"
+#include "ops/nn/cublaslt_rounding_cuda.h"
 
 namespace fusee::ops {
 namespace {
@@ -117,6 +118,7 @@ Result<std::vector<Configuration>> Configurations(const StepSpec& spec, Device& 
   FUSEE_TRY(const cuda::CublasLt* lt, cuda::GetCublasLt());
   FUSEE_TRY(cublasLtHandle_t handle, cuda::CublasLtHandle(device.info().ordinal));
   FUSEE_TRY(std::vector<Configuration> list, LtConfigurations(*lt, handle, problem));
+  FUSEE_TRY(list, KeepFloatSums(spec, problem, device, std::move(list)));
   if (list.empty()) return RefuseTactic(spec, "cuBLASLt has no algorithm for it");
   return list;
 }

@@ -138,6 +138,15 @@ struct MmaPlace {
   int row, column, first, last, rank;
 };
 
+// This block's part of k, by its rank in the cluster.
+template <MmaTile kTile>
+__device__ __forceinline__ void TakeShare(int k, MmaPlace* p) {
+  const int depths = (k + kTile.depth - 1) / kTile.depth;
+  const int share = (depths + kTile.split - 1) / kTile.split;
+  p->first = min(p->rank * share, depths);
+  p->last = min(p->first + share, depths);
+}
+
 template <MmaTile kTile, typename T>
 __device__ __forceinline__ MmaPlace FindPlace(const MmaArgs<T>& args) {
   MmaPlace p;
@@ -152,10 +161,7 @@ __device__ __forceinline__ MmaPlace FindPlace(const MmaArgs<T>& args) {
   tile %= in_group;
   p.row = (first_m + static_cast<int>(tile % group)) * kTile.rows;
   p.column = static_cast<int>(tile / group) * kTile.columns;
-  const int depths = (args.k + kTile.depth - 1) / kTile.depth;
-  const int share = (depths + kTile.split - 1) / kTile.split;
-  p.first = min(p.rank * share, depths);
-  p.last = min(p.first + share, depths);
+  TakeShare<kTile>(args.k, &p);
   return p;
 }
 
@@ -226,21 +232,29 @@ __device__ __forceinline__ void StoreSums(float* sums, int warp_row, int warp_co
   }
 }
 
+// Where one matrix of sums goes.
+template <typename T>
+struct TileResult {
+  const EpilogueCuda<T>& epilogue;
+  const T* residual;  // of this matrix; null: none
+  T* y;               // of this matrix
+  int rows, columns;  // of the whole result; rows lie `columns` apart
+  bool vector;        // as FinishRow takes it
+};
+
 // From the sums to the result. Each block of a cluster finishes its share of the rows.
 template <MmaTile kTile, typename T>
-__device__ __forceinline__ void FinishTile(const MmaArgs<T>& args, const MmaPlace& p,
+__device__ __forceinline__ void FinishTile(const TileResult<T>& result, const MmaPlace& p,
                                            const float* sums) {
   constexpr int kPacks = kTile.columns / 8;
   constexpr int kShare = kTile.rows / kTile.split;
   static_assert(kTile.rows % kTile.split == 0);
-  const int64_t matrix = static_cast<int64_t>(p.batch) * args.m * args.n;
-  const T* residual = args.epilogue.residual == nullptr ? nullptr : args.epilogue.residual + matrix;
 #pragma unroll 1
   for (int at = static_cast<int>(threadIdx.x); at < kShare * kPacks; at += kTile.threads()) {
     const int i = p.rank * kShare + at / kPacks;
     const int j = at % kPacks * 8;
-    const int count = min(8, args.n - (p.column + j));
-    if (p.row + i >= args.m || count <= 0) continue;
+    const int count = min(8, result.columns - (p.column + j));
+    if (p.row + i >= result.rows || count <= 0) continue;
     const float* from = sums + i * (kTile.columns + 8) + j;
     float sum[8];
 #pragma unroll
@@ -264,8 +278,8 @@ __device__ __forceinline__ void FinishTile(const MmaArgs<T>& args, const MmaPlac
       sum[half * 4 + 2] = v.z;
       sum[half * 4 + 3] = v.w;
     }
-    FinishRow(args.epilogue, residual, args.y + matrix, args.n, p.row + i, p.column + j, count,
-              args.vector_epilogue, sum);
+    FinishRow(result.epilogue, result.residual, result.y, result.columns, p.row + i, p.column + j,
+              count, result.vector, sum);
   }
 }
 
@@ -351,7 +365,11 @@ __global__ void __launch_bounds__(MmaTileAt(kIndex, kAligned).threads())
     cuda::ClusterBarrier();
   else
     __syncthreads();
-  FinishTile<kTile>(args, p, sums);
+  const int64_t matrix = static_cast<int64_t>(p.batch) * args.m * args.n;
+  const T* residual = args.epilogue.residual == nullptr ? nullptr : args.epilogue.residual + matrix;
+  FinishTile<kTile>(
+      TileResult<T>{args.epilogue, residual, args.y + matrix, args.m, args.n, args.vector_epilogue},
+      p, sums);
   // A block's shared memory stays until every other one has read it.
   if constexpr (kTile.split > 1) cuda::ClusterBarrier();
 }

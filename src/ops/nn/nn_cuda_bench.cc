@@ -1,15 +1,18 @@
-// Times every tactic and configuration of MatMul and FusedAttention on a GPU, through the module
-// and device/device.h alone, the way a plan runs them:
+// Times every tactic and configuration of MatMul, FusedAttention and Conv on a GPU, through the
+// module and device/device.h alone, the way a plan runs them:
 //
-//   gemm_cuda_bench [FILTER [MAX_CONFIGURATIONS]]    cases whose name contains FILTER; default all
+//   nn_cuda_bench [CASE [TACTIC [MAX_CONFIGURATIONS]]]
+//     cases whose name contains CASE and tactics whose id contains TACTIC; default all
 //
 // Each candidate is a graph of kCopies runs on rotating weights (more than twice the L2, so that
 // weights come from memory) and warm activations; after warm-up the graph is launched kRounds
 // times. Printed: the least and the median microseconds of one run, the rate, the floor's share,
-// the largest difference from the first candidate's result, and how many runs were timed.
+// the largest difference from the first candidate's result, and how many runs were timed; and of
+// each tactic how long listing its configurations and loading the slowest of them took.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -78,6 +81,64 @@ Case Attention(int64_t batch, int64_t seq, int64_t heads, int64_t dim, DType dty
   return c;
 }
 
+// A convolution of ResNet-50, channels last, with bias and Relu.
+struct ConvLayer {
+  int64_t pixels, channels, out, kernel = 1, stride = 1;  // pixels: of one side of the input
+  bool residual = false;
+};
+
+Case Convolution(int64_t batch, const ConvLayer& l) {
+  const int64_t pad = l.kernel / 2, side = (l.pixels + 2 * pad - l.kernel) / l.stride + 1;
+  Case c;
+  c.name =
+      fmt::format("conv batch {} {}x{}x{} to {} kernel {} stride {}{}", batch, l.pixels, l.pixels,
+                  l.channels, l.out, l.kernel, l.stride, l.residual ? " residual" : "");
+  c.op = "Conv";
+  using Ints = std::vector<int64_t>;
+  c.attrs = Attrs({{"kernel_shape", Ints{l.kernel, l.kernel}},
+                   {"strides", Ints{l.stride, l.stride}},
+                   {"pads", Ints{pad, pad, pad, pad}},
+                   {"layout", std::string("NHWC")},
+                   {"activation", std::string("Relu")}});
+  c.output = Shape{batch, side, side, l.out};
+  c.inputs = {Shape{batch, l.pixels, l.pixels, l.channels},
+              Shape{l.out, l.kernel, l.kernel, l.channels}, Shape{l.out}};
+  if (l.residual) c.inputs.push_back(c.output);
+  c.constants = 6;
+  c.flops = 2.0 * static_cast<double>(batch * side * side * l.out) *
+            static_cast<double>(l.kernel * l.kernel * l.channels);
+  return c;
+}
+
+void AddResNet50(int64_t batch, std::vector<Case>* cases) {
+  constexpr ConvLayer kLayers[] = {
+      {224, 3, 64, 7, 2},
+      {56, 64, 64},
+      {56, 64, 64, 3},
+      {56, 64, 256, 1, 1, true},
+      {56, 256, 64},
+      {56, 256, 128},
+      {56, 128, 128, 3, 2},
+      {56, 256, 512, 1, 2},
+      {28, 128, 512, 1, 1, true},
+      {28, 512, 128},
+      {28, 128, 128, 3},
+      {28, 512, 256},
+      {28, 256, 256, 3, 2},
+      {28, 512, 1024, 1, 2},
+      {14, 256, 1024, 1, 1, true},
+      {14, 1024, 256},
+      {14, 256, 256, 3},
+      {14, 1024, 512},
+      {14, 512, 512, 3, 2},
+      {14, 1024, 2048, 1, 2},
+      {7, 512, 2048, 1, 1, true},
+      {7, 2048, 512},
+      {7, 512, 512, 3},
+  };
+  for (const ConvLayer& layer : kLayers) cases->push_back(Convolution(batch, layer));
+}
+
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (int64_t m : {128, 1024, 4096, 197, 1576}) {
@@ -97,6 +158,7 @@ std::vector<Case> Cases() {
   }
   cases.push_back(Attention(1, 2048, 32, 128));
   cases.push_back(Attention(1, 128, 12, 64, DType::kF32));
+  for (int64_t batch : {1, 8}) AddResNet50(batch, &cases);
   return cases;
 }
 
@@ -104,8 +166,13 @@ struct Timing {
   std::string name;
   double least = 0, median = 0;
   double difference = 0;
+  double load_ms = 0;  // LoadOnDevice
   int runs = 0;
 };
+
+double SecondsSince(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 // Operands of one case on the device. Constants exist several times over.
 class Operands {
@@ -157,8 +224,13 @@ class Operands {
 
 class Bench {
  public:
-  Bench(Device& device, DeviceQueue& queue, const KernelLibrary& kernels, size_t configurations)
-      : device_(device), queue_(queue), kernels_(kernels), configurations_(configurations) {}
+  Bench(Device& device, DeviceQueue& queue, const KernelLibrary& kernels, std::string_view tactic,
+        size_t configurations)
+      : device_(device),
+        queue_(queue),
+        kernels_(kernels),
+        tactic_(tactic),
+        configurations_(configurations) {}
 
   Status Run(const Case& c) {
     fmt::print("\n{}\n", c.name);
@@ -171,7 +243,9 @@ class Bench {
     fmt::print("  {:>8} {:>8} {:>8} {:>6} {:>10} {:>5}  candidate (floor {:.2f} us)\n", "min us",
                "P50 us", "TFLOP/s", "floor", "difference", "runs", floor);
     for (const KernelDef* kernel : kernels_.For(c.op)) {
-      if (device_.info().compute_capability < kernel->compute_capability) continue;
+      if (device_.info().compute_capability < kernel->compute_capability ||
+          kernel->id.find(tactic_) == std::string_view::npos)
+        continue;
       RunTactic(*kernel, c, operands, floor);
     }
     return device_.health();
@@ -180,6 +254,7 @@ class Bench {
  private:
   void RunTactic(const KernelDef& kernel, const Case& c, const Operands& operands, double floor) {
     std::vector<Configuration> list;
+    const auto begin = std::chrono::steady_clock::now();
     if (kernel.configurations != nullptr) {
       auto offered = kernel.configurations(operands.Spec(c), device_);
       if (offered.ok())
@@ -187,6 +262,7 @@ class Bench {
       else
         fmt::print("  {}: no configurations: {}\n", kernel.id, offered.status().message());
     }
+    const double listing = SecondsSince(begin);
     const size_t offered = list.size();
     if (list.size() > configurations_) list.resize(configurations_);
     list.insert(list.begin(), Configuration{"default", {}});
@@ -208,10 +284,15 @@ class Bench {
       fmt::print("  {:8.2f} {:8.2f} {:8.1f} {:5.0f}% {:10.2g} {:5}  {}\n", t.least, t.median,
                  c.flops / t.median / 1e6, 100 * floor / t.median, t.difference, t.runs, t.name);
     }
-    double worst = 0;
-    for (const Timing& t : timings) worst = std::max(worst, t.difference);
-    fmt::print("  {}: {} of {} configurations timed, largest difference {:.2g}\n", kernel.id,
-               list.size() - 1, offered, worst);
+    double worst = 0, load_ms = 0;
+    for (const Timing& t : timings) {
+      worst = std::max(worst, t.difference);
+      load_ms = std::max(load_ms, t.load_ms);
+    }
+    fmt::print(
+        "  {}: {} of {} configurations timed, largest difference {:.2g}; listed in {:.2f} s, "
+        "slowest load {:.0f} ms, all in {:.2f} s\n",
+        kernel.id, list.size() - 1, offered, worst, listing, load_ms, SecondsSince(begin));
   }
 
   Result<Timing> Time(const KernelDef& kernel, const Configuration& configuration, const Case& c,
@@ -219,7 +300,9 @@ class Bench {
     StepSpec spec = operands.Spec(c);
     spec.config = configuration.bytes;
     FUSEE_TRY(std::unique_ptr<BoundKernel> bound, kernel.bind(spec));
+    const auto begin = std::chrono::steady_clock::now();
     FUSEE_TRY(bound->LoadOnDevice(device_));
+    const double load_ms = SecondsSince(begin) * 1e3;
     FUSEE_TRY(auto workspace, device_.Allocate(bound->workspace_bytes()));
     FUSEE_TRY(auto error, device_.Allocate(sizeof(uint32_t)));
     FUSEE_TRY(queue_.Fill(error->device_data(), 0, error->size()));
@@ -247,6 +330,7 @@ class Bench {
     }
     std::sort(us.begin(), us.end());
     Timing timing;
+    timing.load_ms = load_ms;
     timing.least = us.front();
     timing.median = us[us.size() / 2];
     timing.runs = kRounds * kCopies;
@@ -287,19 +371,20 @@ class Bench {
   Device& device_;
   DeviceQueue& queue_;
   const KernelLibrary& kernels_;
+  const std::string_view tactic_;
   const size_t configurations_;
   bool clock_is_warm_ = false;
   Tensor first_result_;
 };
 
-Status Main(std::string_view filter, size_t configurations) {
+Status Main(std::string_view filter, std::string_view tactic, size_t configurations) {
   FUSEE_TRY(const DeviceModule* module, LoadDeviceModule(DeviceKind::kCuda));
   FUSEE_TRY(std::unique_ptr<Device> device, module->open(0));
   FUSEE_TRY(std::unique_ptr<DeviceQueue> queue, device->CreateQueue());
   const DeviceInfo& info = device->info();
   fmt::print("{}, {} multiprocessors, driver {}, cuBLASLt {}\n", info.name, info.multiprocessors,
              info.driver_version, info.cublaslt_version);
-  Bench bench(*device, *queue, *module->kernels, configurations);
+  Bench bench(*device, *queue, *module->kernels, tactic, configurations);
   for (const Case& c : Cases()) {
     if (c.name.find(filter) == std::string::npos) continue;
     FUSEE_TRY(bench.Run(c));
@@ -314,10 +399,11 @@ Status Main(std::string_view filter, size_t configurations) {
 int main(int argc, char** argv) {
   constexpr size_t kConfigurationsDefault = 160;
   const std::string_view filter = argc > 1 ? argv[1] : "";
+  const std::string_view tactic = argc > 2 ? argv[2] : "";
   const size_t configurations =
-      argc > 2 ? static_cast<size_t>(std::strtoul(argv[2], nullptr, 10)) : kConfigurationsDefault;
-  const fusee::Status status = fusee::ops::Main(filter, configurations);
+      argc > 3 ? static_cast<size_t>(std::strtoul(argv[3], nullptr, 10)) : kConfigurationsDefault;
+  const fusee::Status status = fusee::ops::Main(filter, tactic, configurations);
   if (status.ok()) return 0;
-  fmt::print(stderr, "gemm_cuda_bench: {}\n", status.ToString());
+  fmt::print(stderr, "nn_cuda_bench: {}\n", status.ToString());
   return 1;
 }
