@@ -328,7 +328,8 @@ class CommandLine(unittest.TestCase):
         self.ends(USAGE, "build", DIGITS, "-o", self.dir / "x.plan", "--allow-cpu-steps", says="--allow-cpu-steps")
         self.ends(USAGE, "build", DIGITS, "-o", self.dir / "x.plan", "--tune", "--locked", f"{self.plan}.lock", says="--tune")
         self.ends(USAGE, "bench", self.plan, "--noDataTransfers", says="no effect")
-        self.ends(USAGE, "bench", self.plan, "--useCudaGraph", says="no effect")
+        self.ends(USAGE, "bench", self.plan, "--useCudaGraph", says="--useCudaGraph.* has no effect")
+        self.ends(USAGE, "bench", self.plan, "--watch-driver", says="--watch-driver.* has no effect")
         self.ends(USAGE, "check", self.plan, "--device", "cuda", says="no effect")
 
     def test_streams_share_a_plan(self):

@@ -162,6 +162,20 @@ typedef struct fusee_device_info {
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_device_get_info(
     const fusee_device* device, fusee_device_info* info) FUSEE_NOEXCEPT;
 
+/* Counts from now on, to the end of the process, what anything in it asks the device's driver for:
+ * a run of a plan should ask for none of these. It makes driver calls slower: for benchmarks and
+ * tests. FUSEE_UNAVAILABLE where the driver cannot be watched; the message says why. */
+FUSEE_API FUSEE_MUST_USE fusee_status* fusee_device_watch_driver(fusee_device* device)
+    FUSEE_NOEXCEPT;
+typedef struct fusee_driver_calls {
+  size_t struct_size;
+  uint64_t allocations, frees; /* of device memory and of page-locked host memory */
+  uint64_t code_loads;         /* of modules and libraries */
+} fusee_driver_calls;
+/* Since fusee_device_watch_driver; all 0 before. */
+FUSEE_API FUSEE_MUST_USE fusee_status* fusee_device_get_driver_calls(
+    const fusee_device* device, fusee_driver_calls* calls) FUSEE_NOEXCEPT;
+
 /* --- plans
  * ---------------------------------------------------------------------------------------------------------
  */

@@ -81,6 +81,13 @@ TEST(CApiDevice, APlanForAGpuIsRefusedOnTheCpu) {
   EXPECT_NE(status.message().find("'cuda'"), std::string::npos) << status.message();
 }
 
+TEST(CApiDevice, OnlyADeviceHasADriverToWatch) {
+  EXPECT_EQ(StatusOwner(fusee_device_watch_driver(nullptr)).code(), FUSEE_INVALID_ARGUMENT);
+  fusee_driver_calls calls = {sizeof calls};
+  EXPECT_EQ(StatusOwner(fusee_device_get_driver_calls(nullptr, &calls)).code(),
+            FUSEE_INVALID_ARGUMENT);
+}
+
 TEST_F(CApi, TellsWhatThePlanNeeds) {
   EXPECT_EQ(fusee_abi_version(), static_cast<uint32_t>(FUSEE_ABI_VERSION));
   fusee_plan_info info = {sizeof info};

@@ -65,4 +65,18 @@ fusee_status* fusee_device_get_info(const fusee_device* handle, fusee_device_inf
   return fusee::capi::GiveInfo(info, out);
 }
 
+fusee_status* fusee_device_watch_driver(fusee_device* handle) noexcept {
+  if (handle == nullptr) return fusee::capi::NullArgument("device");
+  return fusee::capi::Give(handle->device->WatchDriver());
+}
+
+fusee_status* fusee_device_get_driver_calls(const fusee_device* handle,
+                                            fusee_driver_calls* out) noexcept {
+  if (handle == nullptr) return fusee::capi::NullArgument("device");
+  if (handle == nullptr) return fusee::capi::NullArgument("device");
+  const fusee::DriverCalls from = handle->device->driver_calls();
+  return fusee::capi::GiveInfo(fusee_driver_calls{0, from.allocations, from.frees, from.code_loads},
+                               out);
+}
+
 }  // extern "C"

@@ -1,4 +1,5 @@
-// What the C ABI's opaque handles are. Internal to this room.
+// What the C ABI's opaque handles are. Internal to this room; tests elsewhere make a fusee_device
+// of their own fake with it.
 #pragma once
 
 #include <memory>

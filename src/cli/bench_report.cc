@@ -78,12 +78,41 @@ std::vector<std::string> Remarks(const BenchReport& report) {
         "runs asked the heap {} times for {} bytes; a plan's run should not: please report",
         m.heap_calls, m.heap_bytes));
   }
+  if (report.driver.calls() > 0) {
+    remarks.push_back(fmt::format(
+        "runs asked the driver for memory or code {} times; a plan's run should not: please report",
+        report.driver.calls()));
+  }
   if (d.count() == kMaxRuns)
     remarks.push_back(fmt::format("stopped after {} runs, which is all that is kept", kMaxRuns));
   if (!report.verified)
     remarks.push_back(fmt::format("the plan is not verified: {}", report.unverified_reason));
   return remarks;
 }
+
+namespace {
+
+std::string DriverLine(const DriverReport& r) {
+  if (!r.watched.ok()) return fmt::format("Driver: not watched: {}\n", r.watched.message());
+  return fmt::format(
+      "Driver: device allocations {}, frees {}, modules loaded {} in {} runs of their own\n",
+      r.allocations, r.frees, r.modules_loaded, r.runs);
+}
+
+void PutDriver(const DriverReport& r, JsonText* json) {
+  json->Object("driver").Field("watched", r.watched.ok());
+  if (r.watched.ok()) {
+    json->Field("runs", r.runs)
+        .Field("device_allocations", r.allocations)
+        .Field("device_frees", r.frees)
+        .Field("modules_loaded", r.modules_loaded);
+  } else {
+    json->Field("reason", r.watched.message());
+  }
+  json->EndObject();
+}
+
+}  // namespace
 
 std::string BenchText(const BenchReport& r) {
   const Measurement& m = r.measured;
@@ -122,6 +151,7 @@ std::string BenchText(const BenchReport& r) {
   fmt::format_to(to, "Runs: {} in {:.3f} s\n", d.count(), m.seconds);
   fmt::format_to(to, "Allocations: {} in {} runs ({} bytes); page faults: {}\n", m.heap_calls,
                  d.count(), m.heap_bytes, m.page_faults);
+  if (r.on_device) text += DriverLine(r.driver);
   if (m.canary.count() > 0) {
     fmt::format_to(to,
                    "Canary: median {:.3f} ms, P99 {:.3f} ms, P99 / median = {:.2f} ({} samples); "
@@ -165,6 +195,7 @@ std::string BenchJson(const BenchReport& r) {
     for (double p : r.percentiles) json.Field(fmt::format("p{}", p), on_device.Percentile(p));
     json.Field("max", on_device.max_ms()).EndObject();
     json.Field("transfers", r.transfers);
+    PutDriver(r.driver, &json);
   }
   if (r.streams > 1) json.Field("streams", r.streams).Field("other_runs", r.other_runs);
   if (r.average_runs > 0) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/driver_report.h"
 #include "cli/measure.h"
 #include "cli/session.h"
 
@@ -16,6 +17,7 @@ struct BenchReport {
   int streams = 1;                 // contexts at once; the first was timed
   size_t other_runs = 0;           // of the others in that time
   std::vector<int64_t> device_ns;  // runs timed by the device itself; empty on the CPU
+  DriverReport driver;             // of its driver; not watched on the CPU
   std::string device;              // "AMD EPYC 9454 48-Core Processor"
   std::string isa;                 // what the processor offers
   std::string plan_isa;            // what the plan's kernels need

@@ -70,6 +70,21 @@ TEST(BenchReport, RemarksNameWhatSpoilsTheFigures) {
   EXPECT_THAT(Remarks(uneven), ElementsAre(HasSubstr("noisy")));
 }
 
+TEST(BenchReport, SaysWhatTheDriverWasAskedFor) {
+  BenchReport report = Report(1000);
+  EXPECT_THAT(BenchText(report), Not(HasSubstr("Driver:"))) << "on the CPU there is none";
+  report.on_device = true;
+  EXPECT_THAT(BenchText(report), HasSubstr("\nDriver: not watched: not asked to\n"));
+  EXPECT_THAT(BenchJson(report), HasSubstr("\"reason\": \"not asked to\""));
+  report.driver = {OkStatus(), 1000, 0, 0, 0};
+  EXPECT_THAT(BenchText(report), HasSubstr("\nDriver: device allocations 0, frees 0, modules "
+                                           "loaded 0 in 1000 runs of their own\n"));
+  EXPECT_THAT(Remarks(report), IsEmpty());
+  report.driver.allocations = 2;
+  EXPECT_THAT(BenchJson(report), HasSubstr("\"device_allocations\": 2"));
+  EXPECT_THAT(Remarks(report), ElementsAre(HasSubstr("driver for memory or code 2 times")));
+}
+
 TEST(BenchReport, TimesAreOneEntryARun) {
   EXPECT_EQ(TimesJson(Report(2).measured),
             "[\n  {\"startMs\": 0, \"latencyMs\": 1},\n  {\"startMs\": 1, \"latencyMs\": 1}\n]\n");

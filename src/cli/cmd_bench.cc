@@ -10,6 +10,7 @@
 #include "cli/bench_report.h"
 #include "cli/command.h"
 #include "cli/device_choice.h"
+#include "cli/driver_report.h"
 #include "cli/host.h"
 #include "cli/measure.h"
 #include "cli/plan_file.h"
@@ -30,7 +31,17 @@ constexpr uint64_t kInputSeed = 1;
 constexpr double kProfileSeconds = 1;  // about how long the separate profile runs take
 constexpr size_t kMaxProfileRuns = 1000;
 constexpr size_t kMaxDeviceRuns = size_t{1} << 17;  // timed by the device, after those by the host
+constexpr size_t kMaxWatchedRuns = 1000;            // while the driver's calls are counted
+constexpr double kWatchedSeconds = 5;               // about how long those take at most
+constexpr size_t kMinSeparateRuns = 10;             // of each kind of runs of their own
 constexpr int kMaxStreams = 64;
+
+// How many runs of their own fit the time, from the median of those that were timed.
+size_t SeparateRuns(const Measurement& measured, double seconds, size_t most) {
+  const double run_ms = std::max(measured.latency().Percentile(50), 1e-4);
+  return static_cast<size_t>(
+      std::clamp(seconds * 1e3 / run_ms, double{kMinSeparateRuns}, static_cast<double>(most)));
+}
 
 Duration Milliseconds(double ms) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
@@ -74,13 +85,8 @@ class BenchCommand final : public Command {
       if (!opened.ok()) return PrintPlanError(opened.status(), json_);
       session = std::move(*opened);
     }
-    if (!session->on_device() && (graphs_option_->count() > 0 || session_options_.no_transfers)) {
-      return PrintUsageError(
-          InvalidArgument(
-              fmt::format("{} has no effect on a plan for the CPU; leave it out",
-                          graphs_option_->count() > 0 ? "--useCudaGraph" : "--noDataTransfers")),
-          json_);
-    }
+    if (const Status status = CheckDeviceOptions(*session); !status.ok())
+      return PrintUsageError(status, json_);
     FUSEE_TRY(SetInputs(*session));
     FUSEE_TRY(BackgroundStreams others, OtherStreams(*session));
     FUSEE_TRY(Measurement measured, Time(*session));
@@ -89,9 +95,15 @@ class BenchCommand final : public Command {
     report.streams = streams_;
     report.other_runs = others.runs();
     FUSEE_TRY(report.device_ns, TimeOnDevice(*session, measured.latency_ns.size()));
+    FUSEE_TRY(const std::optional<StepProfile> profile, Profile(*session, measured));
+    if (session->on_device() && watch_driver_) {  // last, because it makes all that follows slower
+      FUSEE_TRY(report.driver,
+                WatchDriverDuringRuns(*session,
+                                      SeparateRuns(measured, kWatchedSeconds, kMaxWatchedRuns)));
+    }
     report.measured = std::move(measured);
     std::fputs((json_ ? BenchJson(report) : BenchText(report)).c_str(), stdout);
-    FUSEE_TRY(Extras(*session, report.measured));
+    FUSEE_TRY(Extras(*session, report.measured, profile));
     return ExitCode::kOk;
   }
 
@@ -144,9 +156,14 @@ class BenchCommand final : public Command {
         app.add_flag("--useCudaGraph,!--no-cuda-graph", use_graphs_,
                      "of a plan on a GPU: launch one captured graph a run (the default), or with "
                      "--no-cuda-graph step by step");
-    app.add_flag("--noDataTransfers", session_options_.no_transfers,
-                 "of a plan on a GPU: leave inputs and outputs where they are, so that the time "
-                 "is the steps' alone");
+    device_options_ = {
+        graphs_option_,
+        app.add_flag("--noDataTransfers", session_options_.no_transfers,
+                     "of a plan on a GPU: leave inputs and outputs where they are, so that the "
+                     "time is the steps' alone")};
+    device_options_.push_back(app.add_flag("--watch-driver,!--no-watch-driver", watch_driver_,
+                                           "of a plan on a GPU: count in runs of their own what "
+                                           "the driver is asked for (the default)"));
     app.add_option("--streams", streams_,
                    "contexts that run at once, each from a thread of its own; the first is timed "
                    "(for example --streams=4)")
@@ -196,6 +213,17 @@ class BenchCommand final : public Command {
       profile.fixed.clear();
     }
     return profile.Apply(&build_);
+  }
+
+  // What was asked of a GPU's plan has no effect on the CPU's, which is an error.
+  Status CheckDeviceOptions(const Session& session) const {
+    if (session.on_device()) return OkStatus();
+    for (const CLI::Option* option : device_options_) {
+      if (option->count() == 0) continue;
+      return InvalidArgument(fmt::format("{} has no effect on a plan for the CPU; leave it out",
+                                         option->get_name(false, true)));
+    }
+    return OkStatus();
   }
 
   Result<std::unique_ptr<Session>> BuildAndOpen() {
@@ -299,15 +327,21 @@ class BenchCommand final : public Command {
     return report;
   }
 
-  // Dumps and exports.
-  Status Extras(Session& session, const Measurement& measured) const {
+  Result<std::optional<StepProfile>> Profile(Session& session, const Measurement& measured) const {
+    std::optional<StepProfile> profile;
     if (dump_profile_ || !export_profile_.empty()) {
-      const double run_ms = std::max(measured.latency().Percentile(50), 1e-4);
-      const auto runs = static_cast<size_t>(
-          std::clamp(kProfileSeconds * 1e3 / run_ms, 10.0, double{kMaxProfileRuns}));
-      FUSEE_TRY(StepProfile profile, ProfileSteps(session, runs));
-      if (dump_profile_) std::fputs(ProfileText(profile).c_str(), stdout);
-      FUSEE_TRY(Export(export_profile_, ProfileJson(profile)));
+      FUSEE_TRY(profile,
+                ProfileSteps(session, SeparateRuns(measured, kProfileSeconds, kMaxProfileRuns)));
+    }
+    return profile;
+  }
+
+  // Dumps and exports.
+  Status Extras(Session& session, const Measurement& measured,
+                const std::optional<StepProfile>& profile) const {
+    if (profile) {
+      if (dump_profile_) std::fputs(ProfileText(*profile).c_str(), stdout);
+      FUSEE_TRY(Export(export_profile_, ProfileJson(*profile)));
     }
     if (dump_layers_) {
       FUSEE_TRY(std::string text, session.Describe(FUSEE_PLAN_TEXT));
@@ -332,7 +366,8 @@ class BenchCommand final : public Command {
   ShapeOptions shapes_;
   SessionOptions session_options_;
   CLI::Option* graphs_option_ = nullptr;
-  bool use_graphs_ = true;
+  std::vector<const CLI::Option*> device_options_;  // those without effect on the CPU
+  bool use_graphs_ = true, watch_driver_ = true;
   int streams_ = 1;
   size_t iterations_ = 10, average_runs_ = 0;
   double warm_up_ms_ = 200, duration_s_ = 3, canary_every_ms_ = 20;

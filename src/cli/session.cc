@@ -94,6 +94,11 @@ Session::~Session() {
 
 // A plan that cannot be read is refused where it is loaded, with the better message.
 Status Session::OpenDevice(const SessionOptions& options, Result<plan::Header> header) {
+  if (options.opened != nullptr) {
+    device_ = options.opened;
+    owns_device_ = false;
+    return OkStatus();
+  }
   std::string name = options.device;
   if (name.empty()) name = header.ok() ? header->device : "cpu";
   return FromC(fusee_device_open(name.c_str(), &device_));
@@ -103,6 +108,12 @@ std::string Session::DeviceName() const {
   auto info = Sized<fusee_device_info>();
   if (device_ == nullptr || !FromC(fusee_device_get_info(device_, &info)).ok()) return "";
   return info.name;
+}
+
+Result<fusee_driver_calls> Session::driver_calls() const {
+  auto calls = Sized<fusee_driver_calls>();
+  FUSEE_TRY(FromC(fusee_device_get_driver_calls(device_, &calls)));
+  return calls;
 }
 
 Result<double> Session::RunDeviceTimed() {

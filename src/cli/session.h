@@ -25,9 +25,10 @@ struct SessionOptions {
   int threads = 0;  // the calling one included; 0: all this process may use
   bool skip_golden = false;
   bool map_weights = false;
-  std::string device;         // "cpu", "cuda:1"; empty: what the plan is for
-  bool no_graphs = false;     // of plans on a device: launch step by step
-  bool no_transfers = false;  // of plans on a device: inputs and outputs stay where they are
+  std::string device;              // "cpu", "cuda:1"; empty: what the plan is for
+  bool no_graphs = false;          // of plans on a device: launch step by step
+  bool no_transfers = false;       // of plans on a device: inputs and outputs stay where they are
+  fusee_device* opened = nullptr;  // borrowed, used instead of opening `device`: of tests
 };
 
 // An input or output, with its profile.
@@ -59,6 +60,10 @@ class Session {
   bool on_device() const { return device_ != nullptr; }
   // What it runs on: "NVIDIA H200"; empty on the CPU.
   std::string DeviceName() const;
+  // Counts from now on what this process asks of the device's driver, and what was counted.
+  // Precondition: on_device(). Errors: kUnavailable with the reason.
+  Status WatchDriver() { return FromC(fusee_device_watch_driver(device_)); }
+  Result<fusee_driver_calls> driver_calls() const;
   // One more context of the same plan, for a thread of its own: its steps on the CPU run on the
   // calling thread alone. This session must outlive it. No step names, no descriptions.
   Result<std::unique_ptr<Session>> Another(const SessionOptions& options) const;
@@ -100,7 +105,7 @@ class Session {
   Status OpenDevice(const SessionOptions& options, Result<plan::Header> header);
   Status MakeContext(const SessionOptions& options, const fusee_plan* plan);
 
-  fusee_device* device_ = nullptr;  // owned, unless this is another's context
+  fusee_device* device_ = nullptr;  // owned, unless borrowed: another's context, or opened
   bool owns_device_ = true;
   fusee_threads* threads_ = nullptr;
   fusee_plan* plan_ = nullptr;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -97,6 +98,7 @@ class FakeQueue final : public DeviceQueue {
   void AbandonCapture() override { capturing_ = false; }
   Status Launch(const DeviceGraph& graph) override {
     ++launches_;
+    if (on_launch) on_launch();
     Status status = static_cast<const FakeGraph&>(graph).Run();
     if (!status.ok() && error_.ok()) error_ = status;
     return OkStatus();
@@ -110,6 +112,8 @@ class FakeQueue final : public DeviceQueue {
   }
   Status MarkStop() override { return OkStatus(); }
   Result<double> ElapsedMicroseconds() override { return spent_us_ > 0 ? spent_us_ : 1.0; }
+
+  std::function<void()> on_launch;  // what a test adds to every launch of a graph
 
   int64_t launches() const { return launches_; }
   int64_t direct() const { return direct_; }
@@ -160,19 +164,34 @@ class FakeDevice final : public Device {
   Status InjectStickyFault(DeviceQueue&) override {
     return Status(StatusCode::kAborted, "injected");
   }
+  Status WatchDriver() override {
+    if (watch_status.ok()) watched_from_ = TotalCalls();
+    return watch_status;
+  }
+  DriverCalls driver_calls() const override {
+    if (!watched_from_) return {};
+    const DriverCalls now = TotalCalls();
+    return {now.allocations - watched_from_->allocations, now.frees - watched_from_->frees, 0};
+  }
+  Status watch_status;  // what WatchDriver answers
 
   int64_t allocations() const { return allocations_; }
   int64_t live_memory() const { return live_; }
   FakeQueue* last_queue() const { return last_queue_; }
 
  private:
+  DriverCalls TotalCalls() const {
+    return {static_cast<uint64_t>(made_), static_cast<uint64_t>(made_ - live_), 0};
+  }
   Result<std::unique_ptr<DeviceMemory>> Make(size_t bytes, bool host_visible, void* host) {
+    ++made_;
     return std::unique_ptr<DeviceMemory>(
         std::make_unique<FakeMemory>(bytes, host_visible, host, &live_));
   }
   DeviceInfo info_;
   uint64_t allocated_ = 0;
-  int64_t allocations_ = 0, live_ = 0;
+  int64_t allocations_ = 0, live_ = 0, made_ = 0;
+  std::optional<DriverCalls> watched_from_;
   FakeQueue* last_queue_ = nullptr;
 };
 

@@ -6,28 +6,17 @@
 
 #include "device/fake_device_test_util.h"
 #include "ops/fake_kernels_test_util.h"
-#include "plan/plan_test_util.h"
+#include "runtime/device_plan_test_util.h"
 #include "runtime/runtime.h"
 
 namespace fusee::runtime {
 namespace {
 
 using plan::Plan;
-
-// SmallPlan for the fake device: y = neg(abs(x) + w), x f32[batch,4]; tuned at batch 1 and 8.
-Plan DevicePlan() {
-  Plan plan = plan::testing::SmallPlan();
-  plan.target.device = "cuda";
-  plan.target.gpu.compute_capability = 90;
-  for (plan::Step& step : plan.steps) {
-    step.kernel = "fake_" + step.kernel;
-    step.device = static_cast<uint8_t>(DeviceKind::kCuda);
-  }
-  return plan;
-}
+using testing::DevicePlan;
 
 struct Rig {
-  testing::FakeDevice device;
+  fusee::testing::FakeDevice device;
   std::shared_ptr<const LoadedPlan> plan;
   std::unique_ptr<Context> context;
 
@@ -37,7 +26,7 @@ struct Rig {
     FUSEE_TRY(context, Context::Create(plan, options));
     return OkStatus();
   }
-  testing::FakeQueue& queue() { return *device.last_queue(); }
+  fusee::testing::FakeQueue& queue() { return *device.last_queue(); }
 };
 
 float Expected(float x, size_t i) { return -(std::fabs(x) + static_cast<float>(i % 4 + 1)); }

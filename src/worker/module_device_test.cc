@@ -11,23 +11,13 @@
 #include "device/fake_device_test_util.h"
 #include "ops/fake_kernels_test_util.h"
 #include "plan/encode.h"
-#include "plan/plan_test_util.h"
+#include "runtime/device_plan_test_util.h"
 #include "runtime/golden.h"
 
 namespace fusee::worker {
 namespace {
 
-// y = neg(abs(x) + w), x f32[batch,4], w = 1 2 3 4, for the fake device.
-plan::Plan DevicePlan() {
-  plan::Plan plan = plan::testing::SmallPlan();
-  plan.target.device = "cuda";
-  plan.target.gpu.compute_capability = 90;
-  for (plan::Step& step : plan.steps) {
-    step.kernel = "fake_" + step.kernel;
-    step.device = static_cast<uint8_t>(DeviceKind::kCuda);
-  }
-  return plan;
-}
+using runtime::testing::DevicePlan;
 
 class ModuleDeviceTest : public ::testing::Test {
  protected:
