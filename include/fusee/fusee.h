@@ -222,6 +222,8 @@ typedef struct fusee_plan_info {
   uint64_t context_bytes; /* what one context takes: the sum of the line above */
   const char* device;     /* "cpu", "cuda"; lives as long as the plan */
   size_t host_step_count; /* of a plan for another device: steps that run on the CPU */
+  int64_t batch_symbol;   /* index of the symbol that leads every input and output; -1: none does */
+  int batch_checked;      /* 1: verified that no row of a batch sees another */
 } fusee_plan_info;
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_plan_get_info(const fusee_plan* plan,
                                                            fusee_plan_info* info) FUSEE_NOEXCEPT;
@@ -378,6 +380,12 @@ FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_run(fusee_context* context)
  * work. FUSEE_FAILED_PRECONDITION for a plan on the CPU. */
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_run_device_timed(fusee_context* context,
                                                                       double* us) FUSEE_NOEXCEPT;
+/* For a context on a device with no_transfers: brings the inputs there, for all runs until they are
+ * moved again; fetches the outputs of the last run. Both wait. Otherwise nothing is done. */
+FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_move_inputs(fusee_context* context)
+    FUSEE_NOEXCEPT;
+FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_move_outputs(fusee_context* context)
+    FUSEE_NOEXCEPT;
 /* Index of the smallest bucket that covers the last prepared shapes, or -1. */
 FUSEE_API int64_t fusee_context_bucket(const fusee_context* context) FUSEE_NOEXCEPT;
 

@@ -236,6 +236,9 @@ fusee_status* fusee_plan_get_info(const fusee_plan* handle, fusee_plan_info* inf
   value.context_bytes = handle->loaded->context_bytes();
   value.device = p.target.device.c_str();
   value.host_step_count = plan::HostStepCount(p);
+  const std::optional<size_t> batch = handle->loaded->batch_symbol();
+  value.batch_symbol = batch.has_value() ? static_cast<int64_t>(*batch) : -1;
+  value.batch_checked = p.certificate.batch_checked ? 1 : 0;
   return GiveInfo(value, info);
 }
 
@@ -408,6 +411,13 @@ fusee_status* fusee_context_run_device_timed(fusee_context* handle, double* us) 
   if (!timed.ok()) return Give(std::move(timed).status());
   *us = *timed;
   return nullptr;
+}
+
+fusee_status* fusee_context_move_inputs(fusee_context* handle) noexcept {
+  return Give(handle->context->MoveInputs());
+}
+fusee_status* fusee_context_move_outputs(fusee_context* handle) noexcept {
+  return Give(handle->context->MoveOutputs());
 }
 
 int64_t fusee_context_bucket(const fusee_context* handle) noexcept {

@@ -61,6 +61,10 @@ TEST_F(CApi, TheCpuNeedsNoDevice) {
   ASSERT_FUSEE_OK(fusee_plan_get_info(plan_, &info));
   EXPECT_STREQ(info.device, "cpu");
   EXPECT_EQ(info.host_step_count, 0u);
+  EXPECT_EQ(info.batch_symbol, 0);
+  EXPECT_EQ(info.batch_checked, 1);
+  ASSERT_FUSEE_OK(fusee_context_move_inputs(context_));  // nothing has to move
+  ASSERT_FUSEE_OK(fusee_context_move_outputs(context_));
   double us = 0;
   const StatusOwner timed(fusee_context_run_device_timed(context_, &us));
   EXPECT_EQ(timed.code(), FUSEE_FAILED_PRECONDITION) << timed.message();

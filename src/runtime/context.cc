@@ -134,6 +134,7 @@ struct Context::State {
   Status CheckPinned() const;
   Status Run();
   Status RunOnDevice();
+  Status Move(DeviceRun::Side side);
   Status RunSteps();
   Status RunStepsObserved();
   void FillTable();
@@ -606,6 +607,13 @@ Status Context::State::RunOnDevice() {
   return device->Finish();
 }
 
+Status Context::State::Move(DeviceRun::Side side) {
+  if (device == nullptr || device->transfers()) return OkStatus();
+  FUSEE_TRY(Prepare());
+  FillTable();
+  return device->Move(side);
+}
+
 Status Context::State::Run() {
   FUSEE_TRY(Prepare());
   FUSEE_TRY(CheckPinned());
@@ -793,6 +801,10 @@ Result<double> Context::RunDeviceTimed() {
   FUSEE_TRY(s.device->Finish());
   return queue.ElapsedMicroseconds();
 }
+
+Status Context::MoveInputs() { return state_->Move(DeviceRun::Side::kInputs); }
+
+Status Context::MoveOutputs() { return state_->Move(DeviceRun::Side::kOutputs); }
 
 std::span<const int64_t> Context::symbol_values() const { return state_->symbol_values; }
 

@@ -6,9 +6,10 @@
 
 namespace fusee::runtime::testing {
 
-// SmallPlan for the fake device: y = neg(abs(x) + w), x f32[batch,4]; tuned at batch 1 and 8.
-inline plan::Plan DevicePlan() {
-  plan::Plan plan = plan::testing::SmallPlan();
+// SmallPlan for the fake device: y = neg(abs(x) + w), x f32[batch,4]; tuned at batch 1 and the
+// largest.
+inline plan::Plan DevicePlan(int64_t max_batch = 8) {
+  plan::Plan plan = plan::testing::SmallPlan(max_batch);
   plan.target.device = "cuda";
   plan.target.gpu.compute_capability = 90;
   for (plan::Step& step : plan.steps) {

@@ -217,14 +217,20 @@ const T* OnDevice(const DeviceMemory& table, const T* host) {
 
 }  // namespace
 
+Status DeviceRun::CopyTable(Side side) {
+  if (side == Side::kInputs)
+    return queue_->CopyPieces(OnDevice(*table_, in_), OnDevice(*table_, counts_));
+  return queue_->CopyPieces(OnDevice(*table_, out_), OnDevice(*table_, counts_ + 1));
+}
+
 Status DeviceRun::RunPlain(const Steps& steps, bool transfers) {
-  if (transfers) FUSEE_TRY(queue_->CopyPieces(OnDevice(*table_, in_), OnDevice(*table_, counts_)));
+  if (transfers) FUSEE_TRY(CopyTable(Side::kInputs));
   for (size_t i = 0; i < steps.args.size(); ++i) {
     Status status = IsHostStep(i) ? RunHostStep(i, steps) : steps.kernels[i]->Run(steps.args[i]);
     if (!status.ok()) return std::move(status).Annotate(DescribeStep(plan_, i));
   }
   if (!transfers) return OkStatus();
-  return queue_->CopyPieces(OnDevice(*table_, out_), OnDevice(*table_, counts_ + 1));
+  return CopyTable(Side::kOutputs);
 }
 
 Status DeviceRun::Capture(size_t bucket, const Steps& steps) {
@@ -236,8 +242,7 @@ Status DeviceRun::Capture(size_t bucket, const Steps& steps) {
   std::vector<Item> items;
   CaptureGuard capture(*queue_);
   FUSEE_TRY(capture.Begin());
-  if (options_.transfers)
-    FUSEE_TRY(queue_->CopyPieces(OnDevice(*table_, in_), OnDevice(*table_, counts_)));
+  if (options_.transfers) FUSEE_TRY(CopyTable(Side::kInputs));
   for (size_t i = 0; i < steps.args.size(); ++i) {
     if (IsHostStep(i)) {
       FUSEE_TRY(auto graph, capture.End());
@@ -248,8 +253,7 @@ Status DeviceRun::Capture(size_t bucket, const Steps& steps) {
       return std::move(status).Annotate(DescribeStep(plan_, i) + ", while recorded into a graph");
     }
   }
-  if (options_.transfers)
-    FUSEE_TRY(queue_->CopyPieces(OnDevice(*table_, out_), OnDevice(*table_, counts_ + 1)));
+  if (options_.transfers) FUSEE_TRY(CopyTable(Side::kOutputs));
   FUSEE_TRY(auto graph, capture.End());
   items.push_back({std::move(graph), 0});
   // Once as it will run, so that the first request is like every other.
@@ -293,9 +297,20 @@ Status DeviceRun::CheckErrors() const {
 Status DeviceRun::Finish() {
   FUSEE_TRY(queue_->Synchronize());
   FUSEE_TRY(CheckErrors());
-  if (!options_.transfers) return OkStatus();
+  if (options_.transfers) CopyStagedOutputs();
+  return OkStatus();
+}
+
+void DeviceRun::CopyStagedOutputs() {
   for (const StagedOutput& s : std::span(staged_).first(staged_count_))
     std::memcpy(s.to.data(), s.from, s.to.size());
+}
+
+Status DeviceRun::Move(Side side) {
+  FUSEE_TRY(bound_.device->MakeCurrent());
+  FUSEE_TRY(CopyTable(side));
+  FUSEE_TRY(queue_->Synchronize());
+  if (side == Side::kOutputs) CopyStagedOutputs();
   return OkStatus();
 }
 
@@ -363,8 +378,7 @@ Status DeviceRun::RunHostStep(size_t step, const Steps& steps) {
 Status DeviceRun::RunObserved(const Steps& steps, StepHook& hook, bool timed) {
   FUSEE_TRY(bound_.device->MakeCurrent());
   FUSEE_TRY(TakeMirror());
-  if (options_.transfers)
-    FUSEE_TRY(queue_->CopyPieces(OnDevice(*table_, in_), OnDevice(*table_, counts_)));
+  if (options_.transfers) FUSEE_TRY(CopyTable(Side::kInputs));
   for (size_t i = 0; i < steps.args.size(); ++i) {
     const ops::RunArgs& args = steps.args[i];
     FUSEE_TRY(Mirror(args, /*outputs=*/false));  // before: a result may lie on an operand
@@ -383,7 +397,7 @@ Status DeviceRun::RunObserved(const Steps& steps, StepHook& hook, bool timed) {
                  static_cast<int64_t>(us * 1000)});
   }
   if (!options_.transfers) return OkStatus();
-  return queue_->CopyPieces(OnDevice(*table_, out_), OnDevice(*table_, counts_ + 1));
+  return CopyTable(Side::kOutputs);
 }
 
 }  // namespace fusee::runtime

@@ -65,6 +65,11 @@ class DeviceRun {
   Status Enqueue(std::optional<size_t> bucket, const Steps& steps);
   // Waits; the first error of a step, with its name. Then moves staged outputs to their pieces.
   Status Finish();
+  // What a run without transfers leaves out, once: moves what the table names on one side, and
+  // waits.
+  enum class Side : uint8_t { kInputs, kOutputs };
+  Status Move(Side side);
+  bool transfers() const { return options_.transfers; }
   // After a failed Enqueue: waits, so that nothing reads the caller's memory any more and a fault
   // of the device is known; forgets what steps reported.
   void Abandon();
@@ -93,6 +98,8 @@ class DeviceRun {
   Status CheckErrors() const;
   Status RunHostStep(size_t step, const Steps& steps);
   Status RunPlain(const Steps& steps, bool transfers);
+  Status CopyTable(Side side);
+  void CopyStagedOutputs();
   // The host's view of a tensor in device memory: weights in the plan, the rest in the mirror.
   void* HostAddress(const void* device) const;
   Status Mirror(const ops::RunArgs& args, bool outputs);

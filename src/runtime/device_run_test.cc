@@ -162,6 +162,39 @@ TEST(DeviceContext, WritesRegisteredMemoryInPlace) {
   ExpectRight({slab.data() + 32, 4}, x);
 }
 
+// Without transfers a run moves nothing; what it works on and gives is moved when asked.
+TEST(DeviceContext, MovesInputsAndOutputsOnceWhereRunsDoNot) {
+  Rig rig;
+  {
+    const Status status = rig.Load(DevicePlan(), {.transfers = false});
+    ASSERT_TRUE(status.ok()) << status.ToString();
+  }
+  for (int64_t batch : {8, 5}) {  // 5: filled up to 8
+    auto x = Ramp(static_cast<size_t>(batch) * 4, 3);
+    const auto moved = x;
+    std::vector<float> y(x.size());
+    ASSERT_TRUE(rig.context->SetInputShape(0, Shape{batch, 4}).ok());
+    ASSERT_TRUE(rig.context->BindInput(0, x.data(), x.size() * 4).ok());
+    ASSERT_TRUE(rig.context->BindOutput(0, y.data(), y.size() * 4).ok());
+    ASSERT_TRUE(rig.context->MoveInputs().ok());
+    x.assign(x.size(), 77);  // no run reads this
+    ASSERT_TRUE(rig.context->Run().ok());
+    ASSERT_TRUE(rig.context->Run().ok());
+    EXPECT_EQ(y, std::vector<float>(y.size())) << "no run writes it";
+    ASSERT_TRUE(rig.context->MoveOutputs().ok());
+    ExpectRight(y, moved);
+  }
+}
+
+TEST(DeviceContext, MovesNothingApartWhereRunsDo) {
+  Rig rig;
+  ASSERT_TRUE(rig.Load(DevicePlan()).ok());
+  const int64_t direct = rig.queue().direct();
+  EXPECT_TRUE(rig.context->MoveInputs().ok());
+  EXPECT_TRUE(rig.context->MoveOutputs().ok());
+  EXPECT_EQ(rig.queue().direct(), direct);
+}
+
 TEST(DeviceContext, RunsHostStepsBetweenGraphs) {
   Plan plan = DevicePlan();
   plan.steps[1].kernel = "add_ref.1";

@@ -147,6 +147,7 @@ uint64_t LoadedPlan::context_bytes() const {
 }
 
 Device* LoadedPlan::device() const { return bound_->device; }
+std::optional<size_t> LoadedPlan::batch_symbol() const { return bound_->batch_symbol; }
 
 std::optional<size_t> LoadedPlan::FindInput(std::string_view name) const {
   const auto it = std::ranges::find(plan_->inputs, name, &plan::IoDef::name);

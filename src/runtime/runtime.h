@@ -86,6 +86,9 @@ class LoadedPlan {
   uint64_t context_bytes() const;
   // The device this was loaded for; null: the CPU.
   Device* device() const;
+  // The symbol that leads every input and output and no other dimension, an index into
+  // plan().symbols; nullopt when there is none.
+  std::optional<size_t> batch_symbol() const;
   // Indices by name; nullopt when there is none.
   std::optional<size_t> FindInput(std::string_view name) const;
   std::optional<size_t> FindOutput(std::string_view name) const;
@@ -198,6 +201,12 @@ class Context {
   // Run on a device, timed by the device itself: microseconds from the first to the last of its
   // work, launch excluded. Errors: as Run; kFailedPrecondition for a plan on the CPU.
   Result<double> RunDeviceTimed();
+
+  // For contexts on a device without transfers: what a Run leaves out. MoveInputs brings the inputs
+  // there, for all runs until they are moved again; MoveOutputs fetches those of the last Run. Both
+  // wait. Otherwise nothing is done. Errors: as Prepare; a device's.
+  Status MoveInputs();
+  Status MoveOutputs();
 
   // Symbol values of the last Prepare, in the plan's order.
   std::span<const int64_t> symbol_values() const;
