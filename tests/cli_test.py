@@ -234,6 +234,17 @@ class CommandLine(unittest.TestCase):
         self.ends(1, "bench", self.plan, "--shapes=nope:1x1x8x8", says="image")
         self.ends(USAGE, "bench", self.plan, "--shapes=image", says="NAME:SHAPE")
 
+    def test_bench_checks_bits(self):
+        report = self.bench("--duration=0", "--iterations=30", "--warmUp=0", "--shapes=image:8x1x8x8", "--check-bits")
+        self.assertGreaterEqual(report["bits"]["runs"], 32)  # the first and a warm-up too
+        self.assertEqual(report["bits"]["same_runs"], report["bits"]["runs"])
+        self.assertEqual(report["bits"]["positions"], {"checked": True, "rows": 8, "positions": 8, "same_positions": 8})
+        self.assertEqual((report["runs"], report["allocations"]), (30, 0))
+        text = fusee("bench", self.plan, "--duration=0", "--shapes=image:1x1x8x8", "--check-bits")
+        self.assertRegex(text, r"Bits: the same in (\d+) of \1 runs")
+        self.assertRegex(text, r"Bits: positions in the batch not checked: .*one row")
+        self.assertNotIn("bits", self.bench("--duration=0"))
+
     def test_bench_exports(self):
         files = {name: self.dir / f"{name}.json" for name in ("Profile", "LayerInfo", "Times")}
         report = self.bench("--duration=0", "--iterations=30", *[f"--export{n}={f}" for n, f in files.items()])

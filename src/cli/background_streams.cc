@@ -13,7 +13,7 @@ Status CopyInputs(Session& from, Session& to) {
     FUSEE_TRY(const TensorView target, to.Input(i));
     if (source.size_bytes() > 0) std::memcpy(target.data, source.data, source.bytes().size());
   }
-  return OkStatus();
+  return to.MoveInputs();
 }
 
 }  // namespace

@@ -99,6 +99,31 @@ std::string DriverLine(const DriverReport& r) {
       r.allocations, r.frees, r.modules_loaded, r.runs);
 }
 
+std::string BitLines(const BitReport& r) {
+  std::string text =
+      fmt::format("Bits: the same in {} of {} runs, those not timed included{}{}\n", r.same, r.runs,
+                  r.difference.empty() ? "" : "; first difference: ", r.difference);
+  const PositionReport& p = r.positions;
+  if (!p.not_checked.empty())
+    return text + fmt::format("Bits: positions in the batch not checked: {}\n", p.not_checked);
+  return text + fmt::format("Bits: of a row the same in {} of {} positions of a batch of {}{}{}\n",
+                            p.same, p.positions, p.rows,
+                            p.difference.empty() ? "" : "; first difference: ", p.difference);
+}
+
+void PutBits(const BitReport& r, JsonText* json) {
+  json->Object("bits").Field("runs", r.runs).Field("same_runs", r.same);
+  if (!r.difference.empty()) json->Field("difference", r.difference);
+  const PositionReport& p = r.positions;
+  json->Object("positions").Field("checked", p.not_checked.empty());
+  if (!p.not_checked.empty()) json->Field("reason", p.not_checked);
+  if (p.not_checked.empty()) {
+    json->Field("rows", p.rows).Field("positions", p.positions).Field("same_positions", p.same);
+    if (!p.difference.empty()) json->Field("difference", p.difference);
+  }
+  json->EndObject().EndObject();
+}
+
 void PutDriver(const DriverReport& r, JsonText* json) {
   json->Object("driver").Field("watched", r.watched.ok());
   if (r.watched.ok()) {
@@ -152,6 +177,7 @@ std::string BenchText(const BenchReport& r) {
   fmt::format_to(to, "Allocations: {} in {} runs ({} bytes); page faults: {}\n", m.heap_calls,
                  d.count(), m.heap_bytes, m.page_faults);
   if (r.on_device) text += DriverLine(r.driver);
+  if (r.bits.checked) text += BitLines(r.bits);
   if (m.canary.count() > 0) {
     fmt::format_to(to,
                    "Canary: median {:.3f} ms, P99 {:.3f} ms, P99 / median = {:.2f} ({} samples); "
@@ -206,6 +232,7 @@ std::string BenchJson(const BenchReport& r) {
   json.Field("allocations", m.heap_calls)
       .Field("allocated_bytes", m.heap_bytes)
       .Field("page_faults", m.page_faults);
+  if (r.bits.checked) PutBits(r.bits, &json);
   json.Object("canary").Field("samples", m.canary.count()).Field("p50_ms", m.canary.Percentile(50));
   json.Field("p99_ms", m.canary.Percentile(99))
       .Field("p99_over_p50", CanaryRatio(m.canary))

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/bit_check.h"
 #include "cli/driver_report.h"
 #include "cli/measure.h"
 #include "cli/session.h"
@@ -18,9 +19,10 @@ struct BenchReport {
   size_t other_runs = 0;           // of the others in that time
   std::vector<int64_t> device_ns;  // runs timed by the device itself; empty on the CPU
   DriverReport driver;             // of its driver; not watched on the CPU
-  std::string device;              // "AMD EPYC 9454 48-Core Processor"
-  std::string isa;                 // what the processor offers
-  std::string plan_isa;            // what the plan's kernels need
+  BitReport bits;
+  std::string device;    // "AMD EPYC 9454 48-Core Processor"
+  std::string isa;       // what the processor offers
+  std::string plan_isa;  // what the plan's kernels need
   std::string model, builder_version, version;
   bool verified = false;
   std::string unverified_reason;

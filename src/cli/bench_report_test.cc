@@ -85,6 +85,22 @@ TEST(BenchReport, SaysWhatTheDriverWasAskedFor) {
   EXPECT_THAT(Remarks(report), ElementsAre(HasSubstr("driver for memory or code 2 times")));
 }
 
+TEST(BenchReport, SaysWhetherBitsAreTheSame) {
+  BenchReport report = Report(1000);
+  EXPECT_THAT(BenchText(report), Not(HasSubstr("Bits:")));
+  report.bits = {.checked = true, .runs = 12, .same = 12};
+  EXPECT_THAT(BenchText(report), HasSubstr("\nBits: the same in 12 of 12 runs, those not timed "
+                                           "included\n"));
+  EXPECT_THAT(BenchText(report), HasSubstr("not checked: not asked to\n"));
+  EXPECT_TRUE(report.bits.all_same());
+  report.bits.positions = {
+      .not_checked = "", .rows = 8, .positions = 8, .same = 7, .difference = "position 3"};
+  EXPECT_THAT(BenchText(report), HasSubstr("in 7 of 8 positions of a batch of 8; first difference: "
+                                           "position 3\n"));
+  EXPECT_THAT(BenchJson(report), HasSubstr("\"same_positions\": 7"));
+  EXPECT_FALSE(report.bits.all_same());
+}
+
 TEST(BenchReport, TimesAreOneEntryARun) {
   EXPECT_EQ(TimesJson(Report(2).measured),
             "[\n  {\"startMs\": 0, \"latencyMs\": 1},\n  {\"startMs\": 1, \"latencyMs\": 1}\n]\n");

@@ -122,7 +122,7 @@ TEST(AllocationCounter, CountsEveryKindOfCallAndOnlyWhileCounting) {
 struct FakeSubject {
   FakeClock clock;
   std::vector<int64_t> times_us = {10};
-  size_t runs = 0;
+  size_t runs = 0, afters = 0;
   size_t fail_at = std::numeric_limits<size_t>::max();
   size_t heap_calls_each = 0;
 
@@ -174,6 +174,22 @@ TEST(Measure, CanariesAreNoRunsAndNoThroughput) {
   EXPECT_EQ(m->canary.count(), 11U);  // one before, one after every tenth run
   EXPECT_NEAR(m->seconds, 1e-3, 1e-9);
   EXPECT_EQ(fake.runs, 1 + 1 + 100 + 10);
+}
+
+TEST(Measure, WhatComesAfterARunIsNotTimed) {
+  FakeSubject fake;
+  Subject subject = fake.subject();
+  subject.after = [](void* self) {
+    static_cast<FakeSubject*>(self)->clock.Advance(std::chrono::milliseconds(1));
+    ++static_cast<FakeSubject*>(self)->afters;
+    return OkStatus();
+  };
+  auto m = Measure(subject, {.min_runs = 100, .canary_every = std::chrono::microseconds(100)},
+                   fake.clock);
+  ASSERT_TRUE(m.ok()) << m.status().message();
+  EXPECT_EQ(m->latency().max_ms(), 0.01);
+  EXPECT_NEAR(m->seconds, 1e-3, 1e-9);
+  EXPECT_EQ(fake.afters, fake.runs) << "warm-up and the runs after canaries included";
 }
 
 TEST(Measure, HeapCallsOfRunsAreCounted) {

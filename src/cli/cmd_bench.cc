@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/background_streams.h"
 #include "cli/bench_report.h"
+#include "cli/bit_check.h"
 #include "cli/command.h"
 #include "cli/device_choice.h"
 #include "cli/driver_report.h"
@@ -89,12 +90,19 @@ class BenchCommand final : public Command {
       return PrintUsageError(status, json_);
     FUSEE_TRY(SetInputs(*session));
     FUSEE_TRY(BackgroundStreams others, OtherStreams(*session));
-    FUSEE_TRY(Measurement measured, Time(*session));
+    std::optional<BitCheck> bits;
+    if (check_bits_) bits.emplace(*session);
+    FUSEE_TRY(Measurement measured, Time({session.get(), bits ? &*bits : nullptr}));
     FUSEE_TRY(others.Stop());
     BenchReport report = Describe(*session);
     report.streams = streams_;
     report.other_runs = others.runs();
-    FUSEE_TRY(report.device_ns, TimeOnDevice(*session, measured.latency_ns.size()));
+    FUSEE_TRY(report.device_ns,
+              TimeOnDevice({session.get(), bits ? &*bits : nullptr}, measured.latency_ns.size()));
+    if (bits) {
+      report.bits = bits->report();
+      FUSEE_TRY(report.bits.positions, CheckPositions(*session));
+    }
     FUSEE_TRY(const std::optional<StepProfile> profile, Profile(*session, measured));
     if (session->on_device() && watch_driver_) {  // last, because it makes all that follows slower
       FUSEE_TRY(report.driver,
@@ -104,10 +112,16 @@ class BenchCommand final : public Command {
     report.measured = std::move(measured);
     std::fputs((json_ ? BenchJson(report) : BenchText(report)).c_str(), stdout);
     FUSEE_TRY(Extras(*session, report.measured, profile));
-    return ExitCode::kOk;
+    return report.bits.all_same() ? ExitCode::kOk : ExitCode::kVerificationFailed;
   }
 
  private:
+  // What is run again and again; bits is null when nobody asked for them.
+  struct Timed {
+    Session* session;
+    BitCheck* bits;
+  };
+
   void AddBuildOptions(CLI::App& app, CLI::Option* onnx) {
     shapes_.Add(app);
     for (const char* name :
@@ -143,6 +157,10 @@ class BenchCommand final : public Command {
     app.add_option("--threads", session_options_.threads, "threads to use; 0: all this process may")
         ->check(CLI::Range(0, ThreadPool::kMaxWidth))
         ->capture_default_str();
+    app.add_flag(
+        "--check-bits", check_bits_,
+        "compare the outputs of all runs, and of a row in every position of the batch, bit "
+        "by bit; exit code 7 when they differ");
     app.add_option("--canary-every", canary_every_ms_,
                    "milliseconds between noise canaries; 0: none")
         ->check(CLI::Range(0.0, 1e6))
@@ -267,7 +285,7 @@ class BenchCommand final : public Command {
       // Integers are 0 or 1: they may index any table.
       FillRandom(memory, Fill::kUniform, kInputSeed, i, 0, 1);
     }
-    return OkStatus();
+    return session.MoveInputs();  // with --noDataTransfers no run does
   }
 
   Result<BackgroundStreams> OtherStreams(Session& session) const {
@@ -275,23 +293,26 @@ class BenchCommand final : public Command {
   }
 
   // The same inputs again, timed by the device; nothing on the CPU.
-  static Result<std::vector<int64_t>> TimeOnDevice(Session& session, size_t runs) {
+  static Result<std::vector<int64_t>> TimeOnDevice(const Timed& timed, size_t runs) {
     std::vector<int64_t> times;
-    if (!session.on_device()) return times;
+    if (!timed.session->on_device()) return times;
     for (size_t i = 0; i < std::min(runs, kMaxDeviceRuns); ++i) {
-      FUSEE_TRY(const double us, session.RunDeviceTimed());
+      FUSEE_TRY(const double us, timed.session->RunDeviceTimed());
+      if (timed.bits != nullptr) FUSEE_TRY(timed.bits->AfterRun());
       times.push_back(static_cast<int64_t>(us * 1e3));
     }
     return times;
   }
 
-  Result<Measurement> Time(Session& session) const {
+  Result<Measurement> Time(Timed timed) const {
     MeasureOptions options;
     options.min_runs = iterations_;
     options.duration = Milliseconds(duration_s_ * 1e3);
     options.warm_up = Milliseconds(warm_up_ms_);
     options.canary_every = Milliseconds(canary_every_ms_);
-    const Subject subject{[](void* self) { return static_cast<Session*>(self)->Run(); }, &session};
+    Subject subject{[](void* t) { return static_cast<Timed*>(t)->session->Run(); }, &timed};
+    if (timed.bits != nullptr)
+      subject.after = [](void* t) { return static_cast<Timed*>(t)->bits->AfterRun(); };
     return Measure(subject, options, SteadyClock());
   }
 
@@ -372,6 +393,7 @@ class BenchCommand final : public Command {
   size_t iterations_ = 10, average_runs_ = 0;
   double warm_up_ms_ = 200, duration_s_ = 3, canary_every_ms_ = 20;
   std::vector<double> percentiles_;
+  bool check_bits_ = false;
   bool no_verify_ = false, dump_profile_ = false, dump_layers_ = false, json_ = false;
   // Parsed.
   compiler::BuildOptions build_;

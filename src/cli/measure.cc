@@ -39,7 +39,13 @@ class Harness {
   Result<int64_t> TimeOne() {
     const TimePoint start = clock_.Now();
     FUSEE_TRY(subject_.run(subject_.context));
-    return (clock_.Now() - start).count();
+    const int64_t ns = (clock_.Now() - start).count();
+    FUSEE_TRY(After());
+    return ns;
+  }
+
+  Status After() {
+    return subject_.after == nullptr ? OkStatus() : subject_.after(subject_.context);
   }
 
   Status WarmUp() {
@@ -74,7 +80,7 @@ class Harness {
     const TimePoint begin = clock_.Now();
     TimePoint last_canary = begin;
     TimePoint now = begin;
-    Duration aside{};  // canaries and the runs after them
+    Duration aside{};  // canaries with the runs after them, and what comes after a run
     while (count_ < capacity_ &&
            (count_ < options_.min_runs || now - begin - aside < options_.duration)) {
       const TimePoint start = now;
@@ -83,10 +89,17 @@ class Harness {
       m_.start_ns[count_] = (start - begin).count();
       m_.latency_ns[count_] = (now - start).count();
       ++count_;
+      if (subject_.after != nullptr) {
+        const TimePoint end = now;
+        FUSEE_TRY(After());
+        now = clock_.Now();
+        aside += now - end;
+      }
       if (options_.canary_every.count() == 0 || now - last_canary < options_.canary_every) continue;
       const TimePoint pause = now;
       canary_.Sample();
       FUSEE_TRY(subject_.run(subject_.context));
+      FUSEE_TRY(After());
       now = last_canary = clock_.Now();
       aside += now - pause;
     }

@@ -42,11 +42,13 @@ struct Measurement {
 struct Subject {
   Status (*run)(void* context) = nullptr;
   void* context = nullptr;
+  Status (*after)(void* context) = nullptr;  // may be null: called after every run, not timed
 };
 
 // Runs the subject once, then warms up, then times. Memory for samples is taken and touched before
 // the timed part. Each canary is followed by one untimed run, which wakes what went to sleep
-// meanwhile. Errors: the subject's first.
+// meanwhile. Heap calls and page faults
+// count those of `after` too. Errors: the subject's first.
 Result<Measurement> Measure(const Subject& subject, const MeasureOptions& options,
                             const Clock& clock);
 

@@ -85,6 +85,9 @@ class Session {
   Result<ConstTensorView> Output(size_t output) const;
   // Allocates nothing when ok and the shapes did not change.
   Status Run() { return FromC(fusee_context_run(context_)); }
+  // With no_transfers: what runs leave out, once. Else nothing.
+  Status MoveInputs() { return FromC(fusee_context_move_inputs(context_)); }
+  Status MoveOutputs() { return FromC(fusee_context_move_outputs(context_)); }
   // A run timed by the device itself, in microseconds. Errors: kFailedPrecondition on the CPU.
   Result<double> RunDeviceTimed();
 
