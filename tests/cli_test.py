@@ -208,6 +208,7 @@ class CommandLine(unittest.TestCase):
         latency = report["latency_ms"]
         figures = [latency[k] for k in ("min", "p50", "p90", "p95", "p99", "p99.9", "max")]
         self.assertEqual(figures, sorted(figures))
+        self.assertAlmostEqual(latency["p99.9_over_p50"], latency["p99.9"] / latency["p50"])
         self.assertGreater(report["first_run_ms"], 0)
         self.assertGreater(report["throughput_qps"], 0)
 
@@ -347,6 +348,15 @@ class CommandLine(unittest.TestCase):
         report = json.loads(fusee("bench", self.plan, "--streams=2", "--duration=0", "--iterations=50", "--json"))
         self.assertEqual(report["streams"], 2)
         self.assertGreater(report["other_runs"], 0)
+        own = report["runs"] / report["seconds"]
+        self.assertAlmostEqual(report["throughput_qps"], own + report["other_runs"] / report["other_seconds"], places=3)
+
+    def test_bench_takes_trtexecs_spellings(self):
+        report = self.bench("--infStreams=2", "--iterations=3", "--duration=0.05", "--warmUp=50")
+        self.assertEqual(report["streams"], 2)
+        self.assertGreaterEqual(report["seconds"], 0.05)  # at least so long, and at least so many
+        self.assertGreaterEqual(report["runs"], 3)
+        self.assertGreater(report["warm_up_runs"], 1)
 
     def test_a_tuned_cpu_plan_is_rebuilt_from_its_lockfile(self):
         first, second, timings = (self.dir / name for name in ("tuned.plan", "again.plan", "tuned.timings"))

@@ -28,6 +28,7 @@ Result<BackgroundStreams> BackgroundStreams::Start(Session& session, const Sessi
     FUSEE_TRY(stream->session->Run());  // whatever a first run takes is over before the timing
     result.streams_.push_back(std::move(stream));
   }
+  result.start_ = SteadyClock().Now();
   for (const auto& stream : result.streams_) {
     stream->thread = std::thread([s = stream.get()] {
       while (s->status.ok() && !s->stop.load(std::memory_order_relaxed)) {
@@ -41,6 +42,7 @@ Result<BackgroundStreams> BackgroundStreams::Start(Session& session, const Sessi
 
 Status BackgroundStreams::Stop() {
   for (const auto& s : streams_) s->stop.store(true, std::memory_order_relaxed);
+  if (seconds_ == 0) seconds_ = std::chrono::duration<double>(SteadyClock().Now() - start_).count();
   Status first;
   for (const auto& s : streams_) {
     if (s->thread.joinable()) s->thread.join();

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "cli/session.h"
 
@@ -24,6 +25,8 @@ class BackgroundStreams {
   Status Stop();
   // Runs that ended between Start and Stop.
   size_t runs() const;
+  // Between Start and Stop; 0 before Stop.
+  double seconds() const { return seconds_; }
 
  private:
   BackgroundStreams() = default;
@@ -35,6 +38,8 @@ class BackgroundStreams {
     std::thread thread;
   };
   std::vector<std::unique_ptr<Stream>> streams_;
+  TimePoint start_;
+  double seconds_ = 0;
 };
 
 }  // namespace fusee::cli

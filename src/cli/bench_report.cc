@@ -17,11 +17,12 @@ using compiler::FormatBytes;
 // Above this, trtexec calls a measurement unstable.
 constexpr double kUnstableVariation = 0.025;
 
-// Runs a second of all streams.
+// Runs a second of all streams. The others' is of all the time they ran, pauses of the first
+// included.
 double ThroughputOf(const BenchReport& r) {
-  const Measurement& m = r.measured;
-  if (m.seconds <= 0 || r.other_runs == 0) return m.runs_per_second();
-  return m.runs_per_second() + static_cast<double>(r.other_runs) / m.seconds;
+  const double others =
+      r.other_seconds > 0 ? static_cast<double>(r.other_runs) / r.other_seconds : 0;
+  return r.measured.runs_per_second() + others;
 }
 
 std::string LatencyLine(std::string_view name, const Distribution& d,
@@ -32,6 +33,18 @@ std::string LatencyLine(std::string_view name, const Distribution& d,
   for (double p : percentiles)
     text += fmt::format(", percentile({}%) = {:.6g} ms", p, d.Percentile(p));
   return text;
+}
+
+std::string SpreadLine(std::string_view name, const Distribution& d) {
+  return fmt::format("{} spread: P99.9 / P50 = {:.3f}, max / P50 = {:.3f}", name,
+                     d.OverMedian(99.9), d.OverMedian(100));
+}
+
+void PutTimes(const Distribution& d, const std::vector<double>& percentiles, JsonText* json) {
+  json->Field("min", d.min_ms()).Field("mean", d.mean_ms());
+  for (double p : percentiles) json->Field(fmt::format("p{}", p), d.Percentile(p));
+  json->Field("max", d.max_ms()).Field("variation", d.variation());
+  json->Field("p99.9_over_p50", d.OverMedian(99.9)).Field("max_over_p50", d.OverMedian(100));
 }
 
 }  // namespace
@@ -161,17 +174,19 @@ std::string BenchText(const BenchReport& r) {
   }
   fmt::format_to(to, "=== Performance summary ===\n");
   fmt::format_to(to, "Throughput: {:.2f} qps\n", ThroughputOf(r));
-  fmt::format_to(to, "{}\n", LatencyLine("Latency", d, r.percentiles));
+  fmt::format_to(to, "{}\n{}\n", LatencyLine("Latency", d, r.percentiles),
+                 SpreadLine("Latency", d));
   if (r.on_device) {
-    fmt::format_to(to, "{}\n",
-                   LatencyLine("GPU Compute Time", Distribution(r.device_ns), r.percentiles));
+    const Distribution on_device(r.device_ns);
+    fmt::format_to(to, "{}\n{}\n", LatencyLine("GPU Compute Time", on_device, r.percentiles),
+                   SpreadLine("GPU Compute Time", on_device));
     fmt::format_to(to, "Latency is the host's, {}; GPU Compute Time the device's, in {} runs\n",
                    r.transfers ? "inputs there and outputs back included" : "without transfers",
                    r.device_ns.size());
   }
   if (r.streams > 1) {
-    fmt::format_to(to, "Streams: {}; the first was timed, the others made {} runs meanwhile\n",
-                   r.streams, r.other_runs);
+    fmt::format_to(to, "Streams: {}; the first was timed, the others made {} runs in {:.3f} s\n",
+                   r.streams, r.other_runs, r.other_seconds);
   }
   fmt::format_to(to, "Runs: {} in {:.3f} s\n", d.count(), m.seconds);
   fmt::format_to(to, "Allocations: {} in {} runs ({} bytes); page faults: {}\n", m.heap_calls,
@@ -183,8 +198,7 @@ std::string BenchText(const BenchReport& r) {
                    "Canary: median {:.3f} ms, P99 {:.3f} ms, P99 / median = {:.2f} ({} samples); "
                    "the plan's is {:.2f}\n",
                    m.canary.Percentile(50), m.canary.Percentile(99), CanaryRatio(m.canary),
-                   m.canary.count(),
-                   d.Percentile(50) > 0 ? d.Percentile(99) / d.Percentile(50) : 0);
+                   m.canary.count(), d.OverMedian(99));
   }
   for (const std::string& remark : Remarks(r)) fmt::format_to(to, "Remark: {}\n", remark);
   return text;
@@ -211,19 +225,21 @@ std::string BenchJson(const BenchReport& r) {
   json.Field("runs", d.count())
       .Field("seconds", m.seconds)
       .Field("throughput_qps", ThroughputOf(r));
-  json.Object("latency_ms").Field("min", d.min_ms()).Field("mean", d.mean_ms());
-  for (double p : r.percentiles) json.Field(fmt::format("p{}", p), d.Percentile(p));
-  json.Field("max", d.max_ms()).Field("variation", d.variation()).EndObject();
+  json.Object("latency_ms");
+  PutTimes(d, r.percentiles, &json);
+  json.EndObject();
   if (r.on_device) {
     const Distribution on_device(r.device_ns);
-    json.Object("device_ms").Field("runs", on_device.count()).Field("min", on_device.min_ms());
-    json.Field("mean", on_device.mean_ms());
-    for (double p : r.percentiles) json.Field(fmt::format("p{}", p), on_device.Percentile(p));
-    json.Field("max", on_device.max_ms()).EndObject();
+    json.Object("device_ms").Field("runs", on_device.count());
+    PutTimes(on_device, r.percentiles, &json);
+    json.EndObject();
     json.Field("transfers", r.transfers);
     PutDriver(r.driver, &json);
   }
-  if (r.streams > 1) json.Field("streams", r.streams).Field("other_runs", r.other_runs);
+  if (r.streams > 1)
+    json.Field("streams", r.streams)
+        .Field("other_runs", r.other_runs)
+        .Field("other_seconds", r.other_seconds);
   if (r.average_runs > 0) {
     json.Array("rolling_average_ms");
     for (double ms : RollingAveragesMs(m.latency_ns, r.average_runs)) json.Value(ms);

@@ -16,7 +16,8 @@ struct BenchReport {
   bool on_device = false;          // another than the CPU
   bool transfers = true;           // its runs move inputs and outputs
   int streams = 1;                 // contexts at once; the first was timed
-  size_t other_runs = 0;           // of the others in that time
+  size_t other_runs = 0;           // of the others
+  double other_seconds = 0;        // that these ran
   std::vector<int64_t> device_ns;  // runs timed by the device itself; empty on the CPU
   DriverReport driver;             // of its driver; not watched on the CPU
   BitReport bits;

@@ -70,6 +70,32 @@ TEST(BenchReport, RemarksNameWhatSpoilsTheFigures) {
   EXPECT_THAT(Remarks(uneven), ElementsAre(HasSubstr("noisy")));
 }
 
+TEST(BenchReport, TimesOfHostAndDeviceStandApartWithTheirSpread) {
+  BenchReport report = Report(1000);
+  report.measured.latency_ns.back() = 3'000'000;
+  EXPECT_THAT(BenchText(report), HasSubstr("\nLatency spread: P99.9 / P50 = 1.000, max / P50 = "
+                                           "3.000\n"));
+  EXPECT_THAT(BenchText(report), Not(HasSubstr("GPU")));
+  report.on_device = true;
+  report.device_ns.assign(1000, 500'000);
+  report.device_ns[0] = 1'000'000;
+  const std::string text = BenchText(report);
+  EXPECT_THAT(text, HasSubstr("\nGPU Compute Time: min = 0.5 ms, max = 1 ms, "));
+  EXPECT_THAT(text,
+              HasSubstr("\nGPU Compute Time spread: P99.9 / P50 = 1.000, max / P50 = 2.000\n"));
+  const std::string json = BenchJson(report);
+  EXPECT_THAT(json, HasSubstr("\"max_over_p50\": 3.0"));
+  EXPECT_THAT(json, HasSubstr("\"max_over_p50\": 2.0"));
+}
+
+TEST(BenchReport, ThroughputIsOfAllStreams) {
+  BenchReport report = Report(1000);
+  report.streams = 3;
+  report.other_runs = 3000;
+  report.other_seconds = 1.5;  // warm-up and canaries of the first included
+  EXPECT_THAT(BenchText(report), HasSubstr("\nThroughput: 3000.00 qps\n"));
+}
+
 TEST(BenchReport, SaysWhatTheDriverWasAskedFor) {
   BenchReport report = Report(1000);
   EXPECT_THAT(BenchText(report), Not(HasSubstr("Driver:"))) << "on the CPU there is none";

@@ -57,9 +57,6 @@ void Canary::Sample() {
   if (samples_ns_.size() < capacity_) samples_ns_.push_back((end - start).count());
 }
 
-double CanaryRatio(const Distribution& times) {
-  const double median = times.Percentile(50);
-  return median > 0 ? times.Percentile(99) / median : 0;
-}
+double CanaryRatio(const Distribution& times) { return times.OverMedian(99); }
 
 }  // namespace fusee::cli

@@ -58,6 +58,12 @@ TEST(Distribution, NearestRankAtTheEdges) {
   for (double p : {0.0, 50.0, 99.9, 100.0}) EXPECT_EQ(one.Percentile(p), 7);
 }
 
+TEST(Distribution, TailsAreRelativeToTheMedian) {
+  EXPECT_EQ(Distribution().OverMedian(99.9), 0);
+  EXPECT_EQ(Distribution(Milliseconds(1, 100)).OverMedian(100), 2);
+  EXPECT_EQ(Distribution(Milliseconds(1, 1000)).OverMedian(99.9), 999.0 / 500);
+}
+
 TEST(Distribution, OrderOfSamplesDoesNotMatter) {
   const Distribution d({3'000'000, 1'000'000, 2'000'000});
   EXPECT_EQ(d.min_ms(), 1);

@@ -93,12 +93,13 @@ class BenchCommand final : public Command {
     std::optional<BitCheck> bits;
     if (check_bits_) bits.emplace(*session);
     FUSEE_TRY(Measurement measured, Time({session.get(), bits ? &*bits : nullptr}));
-    FUSEE_TRY(others.Stop());
     BenchReport report = Describe(*session);
-    report.streams = streams_;
-    report.other_runs = others.runs();
     FUSEE_TRY(report.device_ns,
               TimeOnDevice({session.get(), bits ? &*bits : nullptr}, measured.latency_ns.size()));
+    FUSEE_TRY(others.Stop());
+    report.streams = streams_;
+    report.other_runs = others.runs();
+    report.other_seconds = streams_ > 1 ? others.seconds() : 0;
     if (bits) {
       report.bits = bits->report();
       FUSEE_TRY(report.bits.positions, CheckPositions(*session));
@@ -182,7 +183,7 @@ class BenchCommand final : public Command {
     device_options_.push_back(app.add_flag("--watch-driver,!--no-watch-driver", watch_driver_,
                                            "of a plan on a GPU: count in runs of their own what "
                                            "the driver is asked for (the default)"));
-    app.add_option("--streams", streams_,
+    app.add_option("--streams,--infStreams", streams_,
                    "contexts that run at once, each from a thread of its own; the first is timed "
                    "(for example --streams=4)")
         ->check(CLI::Range(1, kMaxStreams))

@@ -31,6 +31,11 @@ double Distribution::Percentile(double percent) const {
   return sorted_ns_.empty() ? 0 : static_cast<double>(sorted_ns_[Rank(percent) - 1]) / 1e6;
 }
 
+double Distribution::OverMedian(double percent) const {
+  const double median = Percentile(50);
+  return median > 0 ? Percentile(percent) / median : 0;
+}
+
 bool Distribution::Resolves(double percent) const {
   return !sorted_ns_.empty() && Rank(percent) < sorted_ns_.size();
 }

@@ -22,6 +22,8 @@ class Distribution {
   double variation() const { return variation_; }
   // percent in [0, 100]; milliseconds.
   double Percentile(double percent) const;
+  // A percentile over the median: how long the tail is. 0 of nothing.
+  double OverMedian(double percent) const;
   // Enough samples for at least one beyond the percentile.
   bool Resolves(double percent) const;
 
