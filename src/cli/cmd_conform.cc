@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/conform_case.h"
+#include "cli/device_choice.h"
 #include "cli/guarded.h"
 #include "device/cpu_limits.h"
 #include "tensor/compare.h"
@@ -80,6 +81,12 @@ class ConformCommand final : public Command {
     app.add_option("--disable-pass", options_.disabled_passes,
                    "a pass not to run; repeat for several")
         ->allow_extra_args(false);
+    app.add_option("--device", options_.device,
+                   "cpu, cuda or cuda:N: where cases are built for and run; on a GPU a case with a "
+                   "step that no kernel there takes is refused")
+        ->capture_default_str();
+    app.add_flag("--allow-cpu-steps", options_.allow_cpu_steps,
+                 "with --device cuda: such steps run on the CPU inside the plan");
     app.add_flag("--verbose", verbose_, "print every case, not only those wrong or crashed");
     app.add_flag("--json", json_, "print the report as JSON instead of lines");
     app.footer(
@@ -89,10 +96,13 @@ class ConformCommand final : public Command {
         "Examples:\n"
         "  fusee conform corpora/onnx/node\n"
         "  fusee conform corpora/onnx/node --filter 'test_softmax*' --verbose\n"
-        "  fusee conform corpora/golden --report golden.json");
+        "  fusee conform corpora/golden --report golden.json\n"
+        "  fusee conform corpora/onnx/node --device cuda --jobs 8");
   }
 
   Result<ExitCode> Run() override {
+    if (const Status status = CheckDeviceName(options_.device); !status.ok())
+      return PrintUsageError(status, json_);
     FUSEE_TRY(std::vector<ConformCase> cases, FindCases(dir_));
     if (!filter_.empty()) {
       std::erase_if(cases, [&](const ConformCase& c) {
@@ -109,6 +119,8 @@ class ConformCommand final : public Command {
     guard.jobs =
         jobs_ > 0 ? jobs_ : std::max(1, std::min<int>(cores, static_cast<int>(cases.size())));
     guard.timeout = std::chrono::seconds(timeout_s_);
+    // A driver maps addresses for all of its device's memory.
+    if (options_.device != DeviceKindName(DeviceKind::kCpu)) guard.memory_bytes = 0;
     options_.threads = std::max(1, cores / guard.jobs);
     rows_.resize(cases.size());
     FUSEE_TRY(RunGuarded(
@@ -169,6 +181,7 @@ class ConformCommand final : public Command {
   static compiler::BuildOptions DefaultOptions() {
     compiler::BuildOptions options;
     options.verify = false;  // the case brings its own answers
+    options.tune = false;    // each is built for one run
     return options;
   }
 

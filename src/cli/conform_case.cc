@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "cli/device_choice.h"
 #include "compiler/build.h"
 #include "device/thread_pool.h"
 #include "onnx/model.h"
@@ -145,7 +146,8 @@ CaseOutcome FromStatus(const Status& status) {
 
 Result<std::shared_ptr<const runtime::LoadedPlan>> BuildFor(const ConformCase& test,
                                                             const DataSet& data,
-                                                            compiler::BuildOptions options) {
+                                                            compiler::BuildOptions options,
+                                                            const DeviceChoice& where) {
   for (const auto& [name, tensor] : data.inputs) {
     const auto dims = tensor.shape().dims();
     options.profiles[name].shapes = {std::vector<int64_t>(dims.begin(), dims.end())};
@@ -153,12 +155,14 @@ Result<std::shared_ptr<const runtime::LoadedPlan>> BuildFor(const ConformCase& t
   }
   FUSEE_TRY(compiler::BuildResult built, compiler::Build(test.model, options));
   auto bytes = std::make_shared<std::vector<std::byte>>(std::move(built.bytes));
-  return runtime::LoadedPlan::FromBytes(*bytes, bytes);
+  return runtime::LoadedPlan::FromBytes(*bytes, bytes,
+                                        {.device = where.device.get(), .kernels = where.kernels});
 }
 
 Result<CaseOutcome> RunDataSet(const ConformCase& test, const DataSet& data,
                                const compiler::BuildOptions& options) {
-  FUSEE_TRY(auto plan, BuildFor(test, data, options));
+  FUSEE_TRY(const DeviceChoice where, OpenDevice(options.device));
+  FUSEE_TRY(auto plan, BuildFor(test, data, options, where));
   if (!data.unreadable.ok())
     return Internal("the data set cannot be read: " + data.unreadable.message());
   ThreadPool pool({.width = options.threads});
