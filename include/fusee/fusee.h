@@ -319,6 +319,7 @@ typedef struct fusee_context_options {
   int small_pages;        /* 1: do not ask for huge pages */
   int no_graphs;    /* of plans on a device; 1: launch step by step, capture no graph a bucket */
   int no_transfers; /* of plans on a device; 1: a run moves neither inputs nor outputs */
+  int marks;        /* of plans on a device; 1: name runs and steps for a profiler (NVTX) */
 } fusee_context_options;
 
 /* Takes all memory that runs will need. Inputs start at the profile's optimum, zeroed. options may

@@ -341,7 +341,8 @@ fusee_status* fusee_context_create(const fusee_plan* handle, const fusee_context
       handle->loaded, {.parallel = given->threads != nullptr ? &given->threads->pool : nullptr,
                        .huge_pages = given->small_pages == 0,
                        .graphs = given->no_graphs == 0,
-                       .transfers = given->no_transfers == 0});
+                       .transfers = given->no_transfers == 0,
+                       .marks = given->marks != 0});
   if (!context.ok()) return Give(std::move(context).status());
   auto result = std::make_unique<fusee_context>();
   result->context = std::move(context).value();

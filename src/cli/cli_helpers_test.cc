@@ -406,7 +406,7 @@ TEST(ServeFlags, TritonSpellings) {
   auto o =
       ParseServe({"--http-port=0", "--metrics-port", "9", "--allow-grpc=false", "--allow-http=true",
                   "--strict-readiness=false", "--exit-on-error=0", "--exit-timeout-secs=7",
-                  "--http-max-input-size=1024", "--model-control-mode=none"});
+                  "--http-max-input-size=1024", "--nvtx", "--model-control-mode=none"});
   ASSERT_TRUE(o.ok()) << o.status().message();
   EXPECT_EQ(o->model_repository, "models");
   EXPECT_EQ(o->http_port, 0);

@@ -50,6 +50,8 @@ Duration Milliseconds(double ms) {
 
 class BenchCommand final : public Command {
  public:
+  BenchCommand() { session_options_.marks = true; }
+
   void AddOptions(CLI::App& app) override {
     CLI::Option* plan = app.add_option("plan,--plan,--loadEngine", plan_, "the plan to time");
     CLI::Option* onnx =
@@ -183,6 +185,9 @@ class BenchCommand final : public Command {
     device_options_.push_back(app.add_flag("--watch-driver,!--no-watch-driver", watch_driver_,
                                            "of a plan on a GPU: count in runs of their own what "
                                            "the driver is asked for (the default)"));
+    device_options_.push_back(
+        app.add_flag("--nvtx,!--no-nvtx", session_options_.marks,
+                     "of a plan on a GPU: name runs and steps for Nsight Systems (the default)"));
     app.add_option("--streams,--infStreams", streams_,
                    "contexts that run at once, each from a thread of its own; the first is timed "
                    "(for example --streams=4)")

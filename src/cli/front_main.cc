@@ -30,6 +30,7 @@ Result<std::unique_ptr<server::Supervisor>> MakeSupervisor(const ServeFlags& fla
   FUSEE_TRY(options.worker_path, CompanionPath("fusee-worker"));
   options.threads = flags.threads;
   options.slab_bytes = flags.request_memory;
+  options.marks = flags.nvtx;
   const auto add = [&](const std::string& kind, int index, std::string open_as) {
     options.devices.push_back({.info = {fmt::format("{}:{}", kind, index), kind},
                                .open_as = std::move(open_as),

@@ -61,6 +61,7 @@ void ServeFlags::Add(CLI::App& app) {
          "worker pins it; 0: four times --http-max-input-size")
       ->check(CLI::Range(uint64_t{0}, kRequestMemoryMax))
       ->capture_default_str();
+  app.add_flag("--nvtx", nvtx, "CUDA workers name batches and steps for Nsight Systems");
   app.add_option("--worker-faults", worker_faults, "for tests: faults of the workers")->group("");
   app.add_option("--threads", threads,
                  "threads of each CPU worker; 0: the processors there are, divided by the workers")

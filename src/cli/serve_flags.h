@@ -17,6 +17,7 @@ struct ServeFlags {
   int cuda_devices = 1;         // how many CUDA devices to use, from the first on
   uint64_t request_memory = 0;  // bytes of input tensors, and as many of outputs, that workers map;
                                 // after Apply never 0
+  bool nvtx = false;            // GPU workers name batches and steps for Nsight Systems
   std::string worker_faults;    // for tests: base/fault.h, of every worker
 
   void Add(CLI::App& app);

@@ -127,6 +127,7 @@ Status Session::MakeContext(const SessionOptions& options, const fusee_plan* pla
   context.threads = threads_;
   context.no_graphs = options.no_graphs ? 1 : 0;
   context.no_transfers = options.no_transfers ? 1 : 0;
+  context.marks = options.marks ? 1 : 0;
   return FromC(fusee_context_create(plan, &context, &context_));
 }
 

@@ -28,6 +28,7 @@ struct SessionOptions {
   std::string device;              // "cpu", "cuda:1"; empty: what the plan is for
   bool no_graphs = false;          // of plans on a device: launch step by step
   bool no_transfers = false;       // of plans on a device: inputs and outputs stay where they are
+  bool marks = false;              // of plans on a device: name runs and steps for a profiler
   fusee_device* opened = nullptr;  // borrowed, used instead of opening `device`: of tests
 };
 

@@ -10,6 +10,7 @@
 #include "cuda/driver_watch.h"
 #include "cuda/error.h"
 #include "cuda/libraries.h"
+#include "cuda/profiler_marks.h"
 
 namespace fusee::cuda {
 namespace {
@@ -77,6 +78,8 @@ class CudaDevice final : public Device {
   Result<uint64_t> OverheadBytes() override;
   Status WatchDriver() override { return cuda::WatchDriver(); }
   DriverCalls driver_calls() const override { return CountedDriverCalls(); }
+  void PushMark(const char* name) override { PushRange(name); }
+  void PopMark() override { PopRange(); }
   Status InjectStickyFault(DeviceQueue& queue) override;
 
   Status MakeCurrent() override { return Check(cudaSetDevice(info_.ordinal), "cudaSetDevice"); }

@@ -139,9 +139,30 @@ class Device {
   virtual Status WatchDriver() { return Status(StatusCode::kUnavailable, "nothing to watch"); }
   virtual DriverCalls driver_calls() const { return {}; }
 
+  // Names the calling thread's work from here to PopMark for a profiler; marks nest. Costs
+  // nanoseconds without a profiler; a device may ignore it. Through ScopedMark, so that they pair.
+  virtual void PushMark(const char* name) {}
+  virtual void PopMark() {}
+
   // Fault injection for tests of supervision: makes the next synchronisation fail the way an
   // illegal address does. The device is then lost to this process.
   virtual Status InjectStickyFault(DeviceQueue& queue) = 0;
+};
+
+// A mark for as long as it lives. device is borrowed; null: none.
+class ScopedMark {
+ public:
+  ScopedMark(Device* device, const std::string& name) : device_(device) {
+    if (device_ != nullptr) device_->PushMark(name.c_str());
+  }
+  ~ScopedMark() {
+    if (device_ != nullptr) device_->PopMark();
+  }
+  ScopedMark(const ScopedMark&) = delete;
+  ScopedMark& operator=(const ScopedMark&) = delete;
+
+ private:
+  Device* device_;
 };
 
 }  // namespace fusee

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -174,6 +175,12 @@ class FakeDevice final : public Device {
     return {now.allocations - watched_from_->allocations, now.frees - watched_from_->frees, 0};
   }
   Status watch_status;  // what WatchDriver answers
+  void PushMark(const char* name) override {
+    marks.push_back(std::string(open_marks_++ * 2, ' ') + name);
+  }
+  void PopMark() override { --open_marks_; }
+  std::vector<std::string> marks;  // indented by two for each mark they lie in
+  size_t open_marks() const { return open_marks_; }
 
   int64_t allocations() const { return allocations_; }
   int64_t live_memory() const { return live_; }
@@ -192,6 +199,7 @@ class FakeDevice final : public Device {
   uint64_t allocated_ = 0;
   int64_t allocations_ = 0, live_ = 0, made_ = 0;
   std::optional<DriverCalls> watched_from_;
+  size_t open_marks_ = 0;
   FakeQueue* last_queue_ = nullptr;
 };
 

@@ -72,7 +72,24 @@ Result<std::unique_ptr<DeviceRun>> DeviceRun::Create(const plan::Plan& plan, con
   run->host_inputs_.resize(operands);
   run->host_outputs_.resize(results);
   if (host_steps) FUSEE_TRY(run->TakeMirror());
+  run->NameMarks();
   return run;
+}
+
+// "step 17 'Conv' (conv1, relu1)"; "resnet50, bucket batch=8"; "resnet50, step by step".
+void DeviceRun::NameMarks() {
+  const std::string& model = plan_.provenance.model_name;
+  plain_mark_ = model + ", step by step";
+  bucket_marks_.resize(plan_.buckets.size());
+  if (!options_.marks) return;
+  for (size_t i = 0; i < plan_.steps.size(); ++i) step_marks_.push_back(DescribeStep(plan_, i));
+  for (size_t b = 0; b < plan_.buckets.size(); ++b) {
+    bucket_marks_[b] = model + ", bucket";
+    for (size_t s = 0; s < plan_.symbols.size(); ++s) {
+      bucket_marks_[b] +=
+          fmt::format(" {}={}", plan_.symbols[s].name, plan_.buckets[b].symbol_values[s]);
+    }
+  }
 }
 
 Status DeviceRun::TakeMemory(size_t pieces_max) {
@@ -226,6 +243,7 @@ Status DeviceRun::CopyTable(Side side) {
 Status DeviceRun::RunPlain(const Steps& steps, bool transfers) {
   if (transfers) FUSEE_TRY(CopyTable(Side::kInputs));
   for (size_t i = 0; i < steps.args.size(); ++i) {
+    const ScopedMark mark(marks(), StepMark(i));
     Status status = IsHostStep(i) ? RunHostStep(i, steps) : steps.kernels[i]->Run(steps.args[i]);
     if (!status.ok()) return std::move(status).Annotate(DescribeStep(plan_, i));
   }
@@ -235,6 +253,7 @@ Status DeviceRun::RunPlain(const Steps& steps, bool transfers) {
 
 Status DeviceRun::Capture(size_t bucket, const Steps& steps) {
   FUSEE_TRY(bound_.device->MakeCurrent());
+  const ScopedMark whole(marks(), bucket_marks_[bucket]);
   FUSEE_TRY(RunPlain(steps, options_.transfers));
   FUSEE_TRY(queue_->Synchronize());
   std::fill_n(errors_, plan_.steps.size(), 0u);  // made-up inputs may have been refused
@@ -244,6 +263,7 @@ Status DeviceRun::Capture(size_t bucket, const Steps& steps) {
   FUSEE_TRY(capture.Begin());
   if (options_.transfers) FUSEE_TRY(CopyTable(Side::kInputs));
   for (size_t i = 0; i < steps.args.size(); ++i) {
+    const ScopedMark mark(marks(), StepMark(i));
     if (IsHostStep(i)) {
       FUSEE_TRY(auto graph, capture.End());
       items.push_back({std::move(graph), 0});
@@ -268,13 +288,16 @@ Status DeviceRun::Capture(size_t bucket, const Steps& steps) {
 
 Status DeviceRun::Enqueue(std::optional<size_t> bucket, const Steps& steps) {
   FUSEE_TRY(bound_.device->MakeCurrent());
+  const ScopedMark whole(marks(), bucket ? bucket_marks_[*bucket] : plain_mark_);
   if (!bucket) return RunPlain(steps, options_.transfers);
   for (const Item& item : programs_[*bucket]) {
     if (item.graph != nullptr) {
       FUSEE_TRY(queue_->Launch(*item.graph));
-    } else if (Status status = RunHostStep(item.host_step, steps); !status.ok()) {
-      return std::move(status).Annotate(DescribeStep(plan_, item.host_step));
+      continue;
     }
+    const ScopedMark mark(marks(), StepMark(item.host_step));
+    if (Status status = RunHostStep(item.host_step, steps); !status.ok())
+      return std::move(status).Annotate(DescribeStep(plan_, item.host_step));
   }
   return OkStatus();
 }
@@ -378,9 +401,11 @@ Status DeviceRun::RunHostStep(size_t step, const Steps& steps) {
 Status DeviceRun::RunObserved(const Steps& steps, StepHook& hook, bool timed) {
   FUSEE_TRY(bound_.device->MakeCurrent());
   FUSEE_TRY(TakeMirror());
+  const ScopedMark whole(marks(), plain_mark_);
   if (options_.transfers) FUSEE_TRY(CopyTable(Side::kInputs));
   for (size_t i = 0; i < steps.args.size(); ++i) {
     const ops::RunArgs& args = steps.args[i];
+    const ScopedMark mark(marks(), StepMark(i));
     FUSEE_TRY(Mirror(args, /*outputs=*/false));  // before: a result may lie on an operand
     if (timed) FUSEE_TRY(queue_->MarkStart());
     Status status = IsHostStep(i) ? RunHostStep(i, steps) : steps.kernels[i]->Run(args);

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -106,6 +107,14 @@ class DeviceRun {
   // The device's address for host memory that it reaches; null for other memory.
   const void* Reach(const void* host, size_t bytes) const;
 
+  // What a profiler shows; none unless the options ask for marks.
+  void NameMarks();
+  Device* marks() const { return options_.marks ? bound_.device : nullptr; }
+  const std::string& StepMark(size_t step) const {
+    static const std::string none;
+    return options_.marks ? step_marks_[step] : none;
+  }
+
   const plan::Plan& plan_;
   const BoundPlan& bound_;
   const ContextOptions options_;
@@ -124,7 +133,9 @@ class DeviceRun {
   std::vector<StagedOutput> staged_;
   size_t staged_count_ = 0;
   std::vector<std::vector<Item>> programs_;  // one a bucket
-  std::unique_ptr<DeviceMemory> mirror_;     // the arena's bytes on the host; only where needed
+  std::vector<std::string> step_marks_, bucket_marks_;
+  std::string plain_mark_;                // of runs step by step
+  std::unique_ptr<DeviceMemory> mirror_;  // the arena's bytes on the host; only where needed
   std::vector<ConstTensorView> host_inputs_;
   std::vector<TensorView> host_outputs_;
 };

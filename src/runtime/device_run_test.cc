@@ -243,6 +243,41 @@ TEST(DeviceContext, ShowsHooksEveryStepsResultOnTheHost) {
   EXPECT_THAT(recorder.nanoseconds, ::testing::ElementsAre(1000, 1000, 1000));
 }
 
+TEST(DeviceContext, MarksCapturesRunsAndStepsForAProfiler) {
+  Rig rig;
+  ASSERT_TRUE(rig.Load(DevicePlan(), {.marks = true}).ok());
+  const std::vector<std::string> steps = {"  step 0 'Abs' (abs_0)",
+                                          "  step 1 'Add' (add_1, bias_2)", "  step 2 'Neg'"};
+  std::vector<std::string> want;
+  for (const char* bucket : {"small, bucket batch=1", "small, bucket batch=8"}) {
+    want.emplace_back(bucket);
+    for (int turn = 0; turn < 2; ++turn)  // once as a trial, once recorded
+      want.insert(want.end(), steps.begin(), steps.end());
+  }
+  EXPECT_EQ(rig.device.marks, want);
+
+  rig.device.marks.clear();
+  ASSERT_TRUE(rig.context->SetInputShape(0, Shape{8, 4}).ok());
+  ASSERT_TRUE(rig.context->Run().ok());
+  EXPECT_THAT(rig.device.marks, ::testing::ElementsAre("small, bucket batch=8"));
+
+  rig.device.marks.clear();
+  Recorder recorder;
+  rig.context->SetStepHook(&recorder);
+  ASSERT_TRUE(rig.context->Run().ok());
+  want.assign(1, "small, step by step");
+  want.insert(want.end(), steps.begin(), steps.end());
+  EXPECT_EQ(rig.device.marks, want);
+  EXPECT_EQ(rig.device.open_marks(), 0u);
+}
+
+TEST(DeviceContext, MarksNothingUnlessAsked) {
+  Rig rig;
+  ASSERT_TRUE(rig.Load(DevicePlan()).ok());
+  ASSERT_TRUE(rig.context->Run().ok());
+  EXPECT_THAT(rig.device.marks, ::testing::IsEmpty());
+}
+
 TEST(DeviceContext, TakesExactlyWhatThePlanDeclares) {
   Rig rig;
   {

@@ -128,6 +128,7 @@ struct ContextOptions {
   // --- of plans on a device; ignored on the CPU ---
   bool graphs = true;     // capture one graph a bucket at Create; false: launch step by step
   bool transfers = true;  // false: Run moves neither inputs nor outputs (timing the device alone)
+  bool marks = false;     // name runs and steps for a profiler (Device::PushMark)
   // Host memory that the device reaches (Device::RegisterHost): pieces bound inside it are read and
   // written in place by the device; anything else is copied through the context's own. Borrowed.
   std::span<const DeviceMemory* const> host_memory = {};

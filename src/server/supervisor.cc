@@ -174,6 +174,7 @@ Status Supervisor::State::StartProcess(Worker& w) {
                                    std::to_string(options.threads),
                                    "--sharers",
                                    std::to_string(std::max(cpu_workers, 1))};
+  if (options.marks) args.insert(args.end(), {"--nvtx", "1"});
   if (!w.faults.empty()) args.insert(args.end(), {"--faults", w.faults});
   // A CPU worker can read inputs but not change them: what is run again elsewhere is what came.
   const bool read_only = w.device.info.kind == "cpu" && inputs_read_only.ok();

@@ -38,7 +38,8 @@ class Supervisor final : public Fleet {
   struct Options {
     std::string worker_path;
     std::vector<Device> devices;
-    int threads = 0;  // of each CPU worker; 0: the CPUs there are, divided by the CPU workers
+    int threads = 0;     // of each CPU worker; 0: the CPUs there are, divided by the CPU workers
+    bool marks = false;  // GPU workers name batches and steps for a profiler
     uint64_t slab_bytes = uint64_t{1} << 30;  // of input tensors, and as much of outputs
   };
 

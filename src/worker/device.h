@@ -52,8 +52,9 @@ class WorkerDevice {
 };
 
 struct DeviceOptions {
-  int threads = 0;  // of the CPU for kernels; 0: those this process may use, divided by sharers
-  int sharers = 1;  // workers of this machine's CPUs
+  int threads = 0;     // of the CPU for kernels; 0: those this process may use, divided by sharers
+  int sharers = 1;     // workers of this machine's CPUs
+  bool marks = false;  // of a GPU: name batches and steps for a profiler
 };
 
 // The device of this name: "cpu", later "cuda:0". Errors: kNotFound when there is no such device

@@ -110,12 +110,12 @@ Status AsAbsent(Status status) {
 
 }  // namespace
 
-Result<std::unique_ptr<ModuleDevice>> ModuleDevice::Open(const ops::DeviceName& name) {
+Result<std::unique_ptr<ModuleDevice>> ModuleDevice::Open(const ops::DeviceName& name, bool marks) {
   auto module = ops::LoadDeviceModule(name.kind);
   if (!module.ok()) return AsAbsent(std::move(module).status());
   auto device = (*module)->open(name.ordinal);
   if (!device.ok()) return AsAbsent(std::move(device).status());
-  auto result = std::make_unique<ModuleDevice>(device->get(), (*module)->kernels);
+  auto result = std::make_unique<ModuleDevice>(device->get(), (*module)->kernels, marks);
   result->owned_ = std::move(*device);
   return result;
 }
@@ -147,7 +147,8 @@ Result<std::unique_ptr<WorkerModel>> ModuleDevice::Load(const std::string& path,
                                                         .allow_unverified = true,
                                                         .device = device_,
                                                         .kernels = kernels_}));
-  FUSEE_TRY(auto context, runtime::Context::Create(plan, {.host_memory = host_memory_}));
+  FUSEE_TRY(auto context,
+            runtime::Context::Create(plan, {.marks = marks_, .host_memory = host_memory_}));
   if (Status status = runtime::ReplayGolden(*context); !status.ok())
     return std::move(status).Annotate("'" + path + "'");
   return std::unique_ptr<WorkerModel>(

@@ -13,12 +13,12 @@ namespace fusee::worker {
 
 class ModuleDevice final : public WorkerDevice {
  public:
-  // Loads the module and opens the device. Errors: kNotFound when the machine has no such device,
-  // driver or module now; else the module's.
-  static Result<std::unique_ptr<ModuleDevice>> Open(const ops::DeviceName& name);
+  // Loads the module and opens the device; marks: names batches and steps for a profiler. Errors:
+  // kNotFound when the machine has no such device, driver or module now; else the module's.
+  static Result<std::unique_ptr<ModuleDevice>> Open(const ops::DeviceName& name, bool marks);
   // The same over a device that is open, for tests; both outlive this.
-  ModuleDevice(Device* device, const ops::KernelLibrary* kernels)
-      : device_(device), kernels_(kernels) {}
+  ModuleDevice(Device* device, const ops::KernelLibrary* kernels, bool marks = false)
+      : device_(device), kernels_(kernels), marks_(marks) {}
 
   std::string description() const override;
   Status BindRequestMemory(std::span<const std::byte> inputs,
@@ -31,6 +31,7 @@ class ModuleDevice final : public WorkerDevice {
   std::unique_ptr<Device> owned_;  // of Open; destroyed after what lies on it
   Device* device_;
   const ops::KernelLibrary* kernels_;
+  const bool marks_;
   std::vector<std::unique_ptr<DeviceMemory>> registered_;  // the slabs, as the device reaches them
   std::vector<const DeviceMemory*> host_memory_;
 };

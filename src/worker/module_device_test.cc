@@ -73,6 +73,15 @@ TEST_F(ModuleDeviceTest, ReplaysGoldenRunsOnTheContextThatServes) {
   EXPECT_NE(model.status().message().find("golden point 0"), std::string::npos);
 }
 
+TEST_F(ModuleDeviceTest, MarksBatchesForAProfilerWhenAsked) {
+  for (bool marks : {false, true}) {
+    fake_.marks.clear();
+    ModuleDevice device(&fake_, &ops::FakeKernels(), marks);
+    ASSERT_TRUE(device.Load(Save(DevicePlan()), "small", 1).ok());
+    EXPECT_EQ(fake_.marks.empty(), !marks);
+  }
+}
+
 TEST_F(ModuleDeviceTest, RefusesAPlanForAnotherDevice) {
   EXPECT_EQ(device_.Load(Save(plan::testing::SmallPlan()), "small", 1).status().code(),
             StatusCode::kFailedPrecondition);

@@ -11,7 +11,7 @@ Result<std::unique_ptr<WorkerDevice>> OpenDevice(const std::string& name,
   FUSEE_TRY(const ops::DeviceName parsed, ops::ParseDeviceName(name));
   if (parsed.kind == DeviceKind::kCpu)
     return std::unique_ptr<WorkerDevice>(std::make_unique<CpuDevice>(options));
-  FUSEE_TRY(auto device, ModuleDevice::Open(parsed));
+  FUSEE_TRY(auto device, ModuleDevice::Open(parsed, options.marks));
   return std::unique_ptr<WorkerDevice>(std::move(device));
 }
 

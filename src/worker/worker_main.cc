@@ -1,6 +1,6 @@
 // fusee-worker: one device's process, started by fusee-front, never by hand.
 //
-//   fusee-worker --device cpu --name cpu:0 [--threads N] [--sharers N] [--faults SPEC]
+//   fusee-worker --device cpu --name cpu:0 [--threads N] [--sharers N] [--nvtx 0|1] [--faults SPEC]
 //
 // Channel, slabs, bells and the front's life come as inherited descriptors (ipc/channel.h).
 #include <fcntl.h>
@@ -25,7 +25,7 @@ using ipc::WorkerExit;
 
 struct Options {
   std::string device, name, faults;
-  DeviceOptions cpu;
+  DeviceOptions device_options;
 };
 
 bool ParseInt(const char* text, int* out) {
@@ -47,9 +47,11 @@ bool Parse(int argc, char** argv, Options* out) {
     else if (flag == "--faults")
       out->faults = value;
     else if (flag == "--threads")
-      good = ParseInt(value, &out->cpu.threads);
+      good = ParseInt(value, &out->device_options.threads);
     else if (flag == "--sharers")
-      good = ParseInt(value, &out->cpu.sharers);
+      good = ParseInt(value, &out->device_options.sharers);
+    else if (flag == "--nvtx")
+      out->device_options.marks = std::string_view(value) == "1";
     else
       good = false;
     if (!good) return false;
@@ -93,7 +95,7 @@ WorkerExit Serve(const Options& options) {
   if (!outputs.ok()) return Fail(WorkerExit::kResources, outputs.status());
   Descriptor life(ipc::kFdLife);
 
-  auto device = OpenDevice(options.device, options.cpu);
+  auto device = OpenDevice(options.device, options.device_options);
   if (!device.ok()) return Fail(WorkerExit::kDeviceAbsent, device.status());
   if (Status s = (*device)->BindRequestMemory(inputs->bytes(), outputs->bytes()); !s.ok())
     return Fail(WorkerExit::kResources, s);
