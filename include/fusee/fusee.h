@@ -237,6 +237,8 @@ typedef struct fusee_io_info {
   int32_t rank;
   int64_t min_shape[FUSEE_MAX_RANK], opt_shape[FUSEE_MAX_RANK], max_shape[FUSEE_MAX_RANK];
   int pinned; /* 1: an input that must keep the value the plan was built for; leave it alone */
+  int channels_last; /* 1: built with the channels on the last axis, where the model has them on
+                        axis 1; the shapes above are the plan's */
 } fusee_io_info;
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_plan_get_input(const fusee_plan* plan, size_t index,
                                                             fusee_io_info* info) FUSEE_NOEXCEPT;

@@ -120,6 +120,7 @@ fusee_status* GetIo(const fusee_plan* handle, const std::vector<plan::IoDef>& li
   value.dtype = static_cast<fusee_dtype>(t.dtype);
   value.rank = static_cast<int32_t>(t.shape.size());
   value.pinned = io.is_pinned ? 1 : 0;
+  value.channels_last = io.channels_last ? 1 : 0;
   const std::pair<plan::ProfilePoint, int64_t*> points[] = {
       {plan::ProfilePoint::kMin, value.min_shape},
       {plan::ProfilePoint::kOpt, value.opt_shape},

@@ -205,7 +205,7 @@ TensorDef ToTensor(Reader& r, const fb::Tensor& t) {
 }
 
 IoDef ToIo(Reader& r, const fb::Io& io) {
-  return {r.Text(io.name()), io.tensor(), r.Bytes(io.pinned()), io.is_pinned()};
+  return {r.Text(io.name()), io.tensor(), r.Bytes(io.pinned()), io.is_pinned(), io.channels_last()};
 }
 
 Bucket ToBucket(Reader& r, const fb::Bucket& b) {

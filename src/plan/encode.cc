@@ -110,7 +110,7 @@ Offset<fb::Io> MakeIo(FlatBufferBuilder& b, const IoDef& io) {
   const auto name = b.CreateString(io.name);
   const auto pinned =
       b.CreateVector(reinterpret_cast<const uint8_t*>(io.pinned.data()), io.pinned.size());
-  return fb::CreateIo(b, name, io.tensor, io.is_pinned, pinned);
+  return fb::CreateIo(b, name, io.tensor, io.is_pinned, pinned, io.channels_last);
 }
 
 Offset<fb::Bucket> MakeBucket(FlatBufferBuilder& b, const Bucket& bucket) {

@@ -41,6 +41,22 @@ TEST(Encode, DecodeGivesThePlanBackAndEncodesToTheSameBytes) {
             PlanJson(RichPlan(), {.tensors = true, .tried = true}));
 }
 
+TEST(Encode, KeepsThatChannelsAreLastAndCostsNothingElsewhere) {
+  Plan plan = SmallPlan();
+  plan.dims.push_back({DimOp::kConstant, 1, 0});
+  plan.tensors[testing::kX].shape = plan.tensors[testing::kY].shape = {0, 1, 2};
+  const auto plain = EncodeOrDie(plan);
+  plan.outputs[0].channels_last = true;
+  const Tensor file = AlignedCopy(EncodeOrDie(plan));
+  auto back = Decode(file.bytes(), nullptr);
+  ASSERT_TRUE(back.ok()) << back.status().ToString();
+  EXPECT_FALSE((*back)->inputs[0].channels_last);
+  EXPECT_TRUE((*back)->outputs[0].channels_last);
+  EXPECT_NE(PlanText(**back).find("f32[batch,4,1] (channels last)"), std::string::npos);
+  plan.outputs[0].channels_last = false;
+  EXPECT_EQ(EncodeOrDie(plan), plain);
+}
+
 TEST(Encode, HeaderAnswersWithoutTheRest) {
   const auto bytes = EncodeOrDie(SmallPlan());
   auto header = ReadHeader(std::span(bytes).first(kHeaderBytes), bytes.size());

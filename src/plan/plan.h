@@ -121,6 +121,9 @@ struct IoDef {
   // Inputs the plan was specialised on must hold exactly these bytes; empty for ordinary ones.
   std::vector<std::byte> pinned;
   bool is_pinned = false;
+  // The model has its channels on axis 1, the plan takes or gives them on the last axis (rank 3 to
+  // 5). The tensor's shape is the plan's; nothing at run time depends on this.
+  bool channels_last = false;
 };
 
 // Two expressions that must be equal at every run.

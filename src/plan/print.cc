@@ -106,6 +106,8 @@ std::string OperandsText(const Plan& plan, const std::vector<uint32_t>& list) {
   return text;
 }
 
+std::string_view LayoutText(const IoDef& io) { return io.channels_last ? " (channels last)" : ""; }
+
 // "CUDA 13.0", as the driver counts.
 std::string DriverText(int32_t version) {
   return fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
@@ -276,6 +278,7 @@ void PutIo(Json& json, const Plan& plan, const char* key, const std::vector<IoDe
     Put(json, "dtype", std::string(DTypeName(t.dtype)));
     Put(json, "shape", ShapeText(plan, t));
     PutBool(json, "pinned", io.is_pinned);
+    PutBool(json, "channels_last", io.channels_last);
   });
 }
 
@@ -470,11 +473,13 @@ std::string PlanText(const Plan& plan, const PrintOptions& options) {
   if (const uint32_t count = HostStepCount(plan); count > 0)
     fmt::format_to(out, "host steps   {} of {} run on the CPU\n", count, plan.steps.size());
   for (const IoDef& io : plan.inputs) {
-    fmt::format_to(out, "input        {} {}{}\n", Safe(io.name), OperandText(plan, io.tensor),
-                   io.is_pinned ? " (pinned)" : "");
+    fmt::format_to(out, "input        {} {}{}{}\n", Safe(io.name), OperandText(plan, io.tensor),
+                   io.is_pinned ? " (pinned)" : "", LayoutText(io));
   }
-  for (const IoDef& io : plan.outputs)
-    fmt::format_to(out, "output       {} {}\n", Safe(io.name), OperandText(plan, io.tensor));
+  for (const IoDef& io : plan.outputs) {
+    fmt::format_to(out, "output       {} {}{}\n", Safe(io.name), OperandText(plan, io.tensor),
+                   LayoutText(io));
+  }
   for (const Symbol& s : plan.symbols) {
     fmt::format_to(out, "symbol       {} in [{}, {}], tuned for {}\n", Safe(s.name), s.min, s.max,
                    s.opt);

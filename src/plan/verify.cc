@@ -243,6 +243,10 @@ Status CheckIoList(const Plan& plan, std::string_view what, const std::vector<Io
     if ((!is_input && io.is_pinned) || (!io.is_pinned && !io.pinned.empty())) {
       return Bad("{} '{}': only pinned inputs have pinned bytes", what, io.name);
     }
+    const size_t rank = plan.tensors[io.tensor].shape.size();
+    if (io.channels_last && (rank < 3 || rank > 5)) {
+      return Bad("{} '{}': channels last in rank {}, which has no channels", what, io.name, rank);
+    }
   }
   return OkStatus();
 }

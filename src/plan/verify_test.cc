@@ -145,6 +145,8 @@ TEST(Verify, RefusesFiguresOutsideTheProfile) {
   EXPECT_REFUSED("golden", p.certificate.golden = {{{2}, static_cast<Fill>(9), 7, {Sha256({})}}});
   EXPECT_REFUSED("pinned", p.inputs[0].is_pinned = true; p.inputs[0].pinned.resize(5));
   EXPECT_REFUSED("pinned", p.inputs[0].pinned.resize(5));
+  EXPECT_REFUSED("channels last in rank 2", p.inputs[0].channels_last = true);
+  EXPECT_REFUSED("channels last in rank 2", p.outputs[0].channels_last = true);
 }
 
 // What Verify says of the plan for a GPU after a change.
