@@ -49,6 +49,13 @@ std::string OptionsText(const BuildOptions& options) {
   for (const std::string& pass : options.disabled_passes) text += fmt::format("disable {};", pass);
   if (options.precision != DType::kF32)
     text += fmt::format("precision {};", DTypeName(options.precision));
+  const auto formats = [&](std::string_view what, const std::vector<IoFormat>& list) {
+    std::vector<std::string> texts;
+    for (const IoFormat& format : list) texts.push_back(IoFormatText(format));
+    if (!list.empty()) text += fmt::format("{} {};", what, fmt::join(texts, ","));
+  };
+  formats("input-formats", options.input_formats);
+  formats("output-formats", options.output_formats);
   if (options.reference_tactics) text += "reference-tactics;";
   if (options.max_isa != Isa::kAmx) text += fmt::format("isa {};", IsaName(options.max_isa));
   if (!options.verify) text += "no-verify;";

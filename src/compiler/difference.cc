@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace fusee::compiler {
 namespace {
@@ -32,9 +33,31 @@ Allowance Reduce(Allowance allowed, DType reduced) {
   return allowed;
 }
 
+bool IsMove(const plan::Step& step) {
+  return step.op == "Transpose" || step.op == "Copy" || step.op == "Reshape";
+}
+
+// Outputs, and what is only moved to become one.
+std::set<uint32_t> TensorsOnTheWayOut(const plan::Plan& plan) {
+  std::set<uint32_t> out;
+  for (const plan::IoDef& io : plan.outputs) out.insert(io.tensor);
+  for (size_t i = plan.steps.size(); i-- > 0;) {
+    const plan::Step& step = plan.steps[i];
+    if (IsMove(step) && !step.inputs.empty() && out.contains(step.outputs[0]))
+      out.insert(step.inputs[0]);
+  }
+  return out;
+}
+
 bool ComputesIn(const plan::Plan& plan, DType dtype) {
-  return std::ranges::any_of(plan.tensors,
-                             [&](const plan::TensorDef& t) { return t.dtype == dtype; });
+  const std::set<uint32_t> way_out = TensorsOnTheWayOut(plan);
+  return std::ranges::any_of(plan.steps, [&](const plan::Step& step) {
+    if (IsMove(step)) return false;
+    return std::ranges::any_of(step.outputs, [&](uint32_t t) {
+      if (t == plan::kNoTensor || plan.tensors[t].dtype != dtype) return false;
+      return step.op != "Cast" || !way_out.contains(t);
+    });
+  });
 }
 
 bool Passes(double got, double want, double norm, Allowance allowed) {

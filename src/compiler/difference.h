@@ -30,7 +30,8 @@ inline constexpr double kVerifyBF16Tol = 4e-2;
 inline constexpr double kVerifyF16Floor = 6.2e-5;
 
 // The lowest precision that the candidate computes in and the reference does not: kF16 or kBF16;
-// kF32 when there is none.
+// kF32 when there is none. Taking inputs or giving outputs in 16 bits is not computing in them:
+// casts and moves between them and the rest do not count.
 DType ReducedPrecision(const plan::Plan& candidate, const plan::Plan& reference);
 // What stands in the place of kVerifyNormTol.
 double NormTolerance(DType reduced);

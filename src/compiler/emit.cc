@@ -263,9 +263,14 @@ class Emitter {
   }
 
   Status EmitIo() {
-    for (ir::ValueId id : graph_.inputs()) {
+    const auto channels_last = [](const std::vector<IoFormat>& formats, size_t i) {
+      return !formats.empty() && formats[i].channels_last;
+    };
+    for (size_t i = 0; i < graph_.inputs().size(); ++i) {
+      const ir::ValueId id = graph_.inputs()[i];
       FUSEE_TRY(uint32_t tensor, TensorOf(id));
-      plan_.inputs.push_back({graph_.value(id).name, tensor, {}, false});
+      plan_.inputs.push_back(
+          {graph_.value(id).name, tensor, {}, false, channels_last(model_.input_formats, i)});
       for (const ir::PinnedInput& pin : graph_.pinned_inputs()) {
         if (pin.value != id) continue;
         plan_.inputs.back().pinned.assign(pin.expected.bytes().begin(), pin.expected.bytes().end());
@@ -274,7 +279,8 @@ class Emitter {
     }
     for (size_t i = 0; i < graph_.outputs().size(); ++i) {
       FUSEE_TRY(uint32_t tensor, TensorOf(graph_.outputs()[i]));
-      plan_.outputs.push_back({graph_.output_names()[i], tensor, {}, false});
+      plan_.outputs.push_back(
+          {graph_.output_names()[i], tensor, {}, false, channels_last(model_.output_formats, i)});
     }
     return OkStatus();
   }

@@ -321,7 +321,11 @@ Result<ImportedModel> Import(const onnx::Model& model, const BuildOptions& optio
   for (size_t round = 0;; ++round) {
     Importer importer(model, options, pins);
     auto imported = importer.Run();
-    if (imported.ok() || round > options.pin_if_needed.size()) return imported;
+    if (imported.ok()) {
+      FUSEE_TRY(ApplyIoFormats(options.input_formats, options.output_formats, &*imported));
+      return imported;
+    }
+    if (round > options.pin_if_needed.size()) return imported;
     bool pinned = false;
     for (const std::string& name : importer.inputs_needed()) {
       const auto it = options.pin_if_needed.find(name);

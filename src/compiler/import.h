@@ -1,4 +1,5 @@
-// ONNX model to IR graph: types inputs, applies the profile, runs every node's import rule.
+// ONNX model to IR graph: types inputs, applies the profile, runs every node's import rule, gives
+// inputs and outputs the formats asked for.
 #pragma once
 
 #include <memory>
@@ -35,6 +36,8 @@ struct ImportedModel {
   size_t node_count = 0;
   std::map<std::string, size_t> operators;  // ONNX operator -> count
   std::vector<std::string> notes;           // defaults that were taken, for the report
+  // One for each input and output where formats were asked for, else empty (io_formats.h).
+  std::vector<IoFormat> input_formats, output_formats;
 };
 
 // Errors: kUnimplemented naming the node, operator and remedy (Fusee does not support something);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/io_formats.h"
 #include "device/cpu_features.h"
 #include "device/device.h"
 #include "ops/kernel.h"
@@ -39,6 +40,9 @@ struct BuildOptions {
   // What the graph computes in where that is safe: kF32, kF16 or kBF16 (quant/convert_precision.h).
   // Inputs and outputs keep their types.
   DType precision = DType::kF32;
+  // Types and layouts of the plan's inputs and outputs; empty: the model's own (io_formats.h).
+  // Profiles and pins keep to the model's order of axes.
+  std::vector<IoFormat> input_formats, output_formats;
   std::string device = "cpu";    // "cpu", "cuda", "cuda:1": the kind, and which one to measure on
   bool allow_cpu_steps = false;  // steps that no kernel of the device takes run on the CPU
   std::vector<std::string> disabled_passes;

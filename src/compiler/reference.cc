@@ -7,6 +7,7 @@
 
 #include "compiler/emit.h"
 #include "compiler/select.h"
+#include "passes/permutation.h"
 #include "plan/dims.h"
 
 namespace fusee::compiler {
@@ -18,6 +19,14 @@ Result<std::vector<int64_t>> ShapeAt(const plan::Plan& plan, const plan::IoDef& 
   FUSEE_TRY(plan::EvaluateDims(plan.dims, symbol_values, dims));
   FUSEE_TRY(Shape shape, plan::ShapeOf(plan.tensors[io.tensor], dims));
   return std::vector<int64_t>(shape.dims().begin(), shape.dims().end());
+}
+
+// The shape in the model's order of axes.
+Result<std::vector<int64_t>> ModelShapeAt(const plan::Plan& plan, const plan::IoDef& io,
+                                          std::span<const int64_t> symbol_values) {
+  FUSEE_TRY(std::vector<int64_t> shape, ShapeAt(plan, io, symbol_values));
+  if (!io.channels_last) return shape;
+  return passes::Permuted(shape, passes::ToChannelsFirst(shape.size()));
 }
 
 Result<Tensor> PinOf(const plan::Plan& plan, const plan::IoDef& io) {
@@ -88,14 +97,18 @@ Result<BuildOptions> OptionsOf(const plan::Plan& plan) {
   for (const plan::IoDef& io : plan.inputs) {
     InputProfile& profile = options.profiles[io.name];
     for (const plan::Bucket& bucket : plan.buckets) {
-      FUSEE_TRY(std::vector<int64_t> shape, ShapeAt(plan, io, bucket.symbol_values));
+      FUSEE_TRY(std::vector<int64_t> shape, ModelShapeAt(plan, io, bucket.symbol_values));
       profile.shapes.push_back(std::move(shape));
     }
-    FUSEE_TRY(profile.opt, ShapeAt(plan, io, plan::SymbolValues(plan, plan::ProfilePoint::kOpt)));
+    FUSEE_TRY(profile.opt,
+              ModelShapeAt(plan, io, plan::SymbolValues(plan, plan::ProfilePoint::kOpt)));
+    options.input_formats.push_back({plan.tensors[io.tensor].dtype, io.channels_last});
     if (!io.is_pinned) continue;
     FUSEE_TRY(Tensor pin, PinOf(plan, io));
     options.pins[io.name] = std::move(pin);
   }
+  for (const plan::IoDef& io : plan.outputs)
+    options.output_formats.push_back({plan.tensors[io.tensor].dtype, io.channels_last});
   return options;
 }
 

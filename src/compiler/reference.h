@@ -21,7 +21,7 @@ Sha256Digest ModelDigest(const onnx::Model& model);
 // "right" means. Errors: kUnimplemented (no reference kernel takes a node's types).
 Result<plan::Plan> ReferencePlan(const ImportedModel& model);
 
-// Profiles and pins that give a plan of the same symbols, inputs and outputs as this one.
+// Profiles, pins and formats that give a plan of the same symbols, inputs and outputs as this one.
 // Everything else is default. Precondition: verified plan. Errors: kInternal (dimensions that do
 // not evaluate).
 Result<BuildOptions> OptionsOf(const plan::Plan& plan);

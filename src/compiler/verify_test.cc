@@ -33,6 +33,35 @@ std::string Rows(double k) {
                      k);
 }
 
+TEST(ReducedPrecision, IsWhatIsComputedInAndNotTheFormOfInputsAndOutputs) {
+  const auto net = [](const char* type, const char* border_in, const char* border_out) {
+    return PlanOf(fmt::format(R"(graph "net" {{
+  input %x : f16[2,3,4]
+  %t : f16[2,4,3] = Transpose(%x) {{perm = [0, 2, 1]}}
+  {1}
+  %m : {0}[2,4,3] = Tanh(%a)
+  {2}
+  %y : f16[2,3,4] = Transpose(%b) {{perm = [0, 2, 1]}}
+  output %y as "y"
+}})",
+                              type, border_in, border_out));
+  };
+  const auto full =
+      net("f32", "%a : f32[2,4,3] = Cast(%t) {to = 1}", "%b : f16[2,4,3] = Cast(%m) {to = 10}");
+  const auto half = net("f16", "%a : f16[2,4,3] = Neg(%t)", "%b : f16[2,4,3] = Neg(%m)");
+  EXPECT_EQ(ReducedPrecision(*full, *full), DType::kF32);
+  EXPECT_EQ(ReducedPrecision(*half, *full), DType::kF16);
+  EXPECT_EQ(ReducedPrecision(*half, *half), DType::kF32);
+  // Rounded in between.
+  const auto between = PlanOf(R"(graph "net" {
+  input %x : f32[2]
+  %h : f16[2] = Cast(%x) {to = 10}
+  %y : f32[2] = Cast(%h) {to = 1}
+  output %y as "y"
+})");
+  EXPECT_EQ(ReducedPrecision(*between, *full), DType::kF16);
+}
+
 class Verify : public testing::Test {
  protected:
   Result<VerifyOutcome> Run(const std::string& candidate, const std::string& reference,

@@ -156,7 +156,8 @@ class Converter {
     return std::string();
   }
 
-  // A cast to float32 becomes one to the type; a cast from float32 takes what its operand became.
+  // A cast to float32 becomes one to the type; a cast from float32 takes what its operand became,
+  // and is nothing when it goes to the type.
   Result<std::string> TryConvertCast(ir::NodeId id) {
     ir::Node& node = graph_.node(id);
     const ir::ValueId result = node.outputs[0];
@@ -166,6 +167,7 @@ class Converter {
       was_full_.insert(result);
       return std::string();
     }
+    if (graph_.value(result).info.dtype == options_.dtype) return std::string();
     return std::string("it leaves float32");
   }
 

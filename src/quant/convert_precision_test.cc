@@ -56,6 +56,32 @@ TEST(ConvertPrecision, ConvertsWhatIsSafeAndCastsAtTheBorders) {
   EXPECT_EQ(graph->value(graph->inputs()[0]).info.dtype, DType::kF32);
 }
 
+TEST(ConvertPrecision, BordersInTheTypeBecomeIdentities) {
+  auto graph = Parse(R"(graph "g" {
+  input %x : f16[2,3]
+  const %w : f32[3,4] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+  %f : f32[2,3] = Cast(%x) {to = 1} from("input x")
+  %m : f32[2,4] = MatMul(%f, %w) from("m")
+  %y : f16[2,4] = Cast(%m) {to = 10} from("output y")
+  %b : bf16[2,4] = Cast(%m) {to = 16} from("output b")
+  output %y as "y"
+  output %b as "b"
+})");
+  const auto report = ConvertPrecision(*graph, {.dtype = DType::kF16});
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(report->casts, 0);
+  EXPECT_EQ(report->converted, 3);
+  ASSERT_EQ(report->kept.size(), 1u);
+  EXPECT_THAT(report->kept[0].node, HasSubstr("output b"));
+  const auto is_half = [&](ir::ValueId id) { return graph->value(id).info.dtype == DType::kF16; };
+  for (ir::NodeId id : graph->order()) {
+    const ir::Node& node = graph->node(id);
+    EXPECT_TRUE(is_half(node.inputs[0])) << ir::DescribeNode(node);
+  }
+  const Status typed = passes::VerifyTyped(*graph);
+  EXPECT_TRUE(typed.ok()) << typed.ToString();
+}
+
 TEST(ConvertPrecision, ComputesTheSameWithinTheTypesRounding) {
   for (const auto& [dtype, tolerance] :
        {std::pair(DType::kF16, 2e-3), std::pair(DType::kBF16, 2e-2)}) {
