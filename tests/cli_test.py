@@ -99,6 +99,16 @@ class CommandLine(unittest.TestCase):
             self.ends(1, "build", DIGITS, "--quiet", "--shape-profile", profile, says=says)
         self.ends(USAGE, "build", DIGITS, "--shape-profile", "image:", says="--shape-profile: 'image:' names no shape after the colon")
 
+    def test_format_errors_say_what_would_do(self):
+        build = ["build", DIGITS, "--quiet", "-o", self.dir / "formats.plan"]
+        for option, says in [("--inputIOFormats=fp16", "--inputIOFormats: 'fp16' is not TYPE:FORMAT"), ("--inputIOFormats=fp8:chw", "no type 'fp8'; expected one of fp32"),
+                             ("--output-formats=fp16:dla_linear", "--outputIOFormats: .*no format 'dla_linear'; expected chw, hwc or hwc8")]:
+            self.ends(USAGE, *build, option, says=says)
+        for option, says in [("--inputIOFormats=fp16:chw,fp16:chw", "lists 2 formats, but the model has 1 input; .*--inputIOFormats=fp16:chw$"),
+                             ("--inputIOFormats=int64:chw", "input 'image' is fp32 and may become fp32, fp16 or bf16"),
+                             ("--outputIOFormats=fp16:hwc", r"output 'logits' is \[batch,10\] of rank 2, .*--outputIOFormats=fp16:chw$")]:
+            self.ends(1, *build, option, says=f"(?m){says}")
+
     def test_a_repository_with_stray_files_names_them(self):
         repository = self.dir / "strays"
         (repository / "hollow/1").mkdir(parents=True)
@@ -315,6 +325,7 @@ class CommandLine(unittest.TestCase):
             "--memPoolSize": ["bench", self.plan, "--memPoolSize=workspace:1"],
             "--timingCacheFile": ["bench", self.plan, "--timingCacheFile=x"],
             "--saveEngine|--save-plan": ["bench", self.plan, "--saveEngine=x"],
+            "--inputIOFormats|--input-formats": ["bench", self.plan, "--inputIOFormats=fp16:chw"],
             "--minShapes": ["bench", self.plan, "--minShapes=image:1x1x8x8"],
             "--dumpProfile": ["bench", self.plan, "--json", "--dumpProfile"],
             "--plan and --onnx contradict each other": ["bench", self.plan, "--onnx", DIGITS],

@@ -83,6 +83,7 @@ class BenchCommand final : public Command {
     std::unique_ptr<Session> session;
     if (!model_.empty()) {
       FUSEE_TRY(session, BuildAndOpen());
+      ShapesInPlanOrder(*session);
     } else {
       auto opened = Session::Open(plan_, session_options_);
       if (!opened.ok()) return PrintPlanError(opened.status(), json_);
@@ -267,6 +268,15 @@ class BenchCommand final : public Command {
       FUSEE_TRY(WriteFileAtomically(save_plan_ + ".lock", std::string_view(built.lockfile)));
     }
     return Session::OpenBytes(built.bytes, session_options_);
+  }
+
+  // Beside --onnx a shape has the model's order of axes, for which it was also built.
+  void ShapesInPlanOrder(const Session& session) {
+    for (auto& [name, dims] : run_shapes_) {
+      const auto port = std::ranges::find(session.inputs(), name, &IoPort::name);
+      if (port != session.inputs().end() && port->channels_last && dims.size() > 2)
+        std::rotate(dims.begin() + 1, dims.begin() + 2, dims.end());
+    }
   }
 
   // Files where given, at their shapes; the rest at --shapes or the optimum, with seeded values.

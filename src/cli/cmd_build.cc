@@ -40,9 +40,11 @@ class BuildCommand final : public Command {
                    "use kernels up to this level: avx2, avx512, vnni, bf16, amx; "
                    "default: what this CPU has")
         ->check(CLI::IsMember({"avx2", "avx512", "vnni", "bf16", "amx"}));
-    app.add_option("--precision", precision_,
-                   "compute in fp32, fp16 or bf16 where that is safe; sums, norms and softmax "
-                   "accumulate in fp32 always; inputs and outputs keep their types")
+    app.add_option(
+           "--precision", precision_,
+           "compute in fp32, fp16 or bf16 where that is safe; sums, norms and softmax "
+           "accumulate in fp32 always; inputs and outputs keep their types, or have those of "
+           "--inputIOFormats and --outputIOFormats")
         ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
     app.add_flag_callback(
         "--fp16", [this] { precision_ = "fp16"; }, "the same as --precision fp16");
@@ -84,6 +86,8 @@ class BuildCommand final : public Command {
         "  fusee build --onnx=m.onnx --saveEngine=m.plan --minShapes=x:1x8 --optShapes=x:4x8 "
         "--maxShapes=x:16x8\n"
         "  fusee build m.onnx -o m.plan --locked m.plan.lock\n"
+        "  fusee build resnet50.onnx --device cuda --fp16 --inputIOFormats=fp16:hwc "
+        "--outputIOFormats=fp16:chw\n"
         "  fusee build m.onnx -o m.cuda.plan --device cuda --timingCacheFile=m.timings");
   }
 

@@ -32,6 +32,7 @@ IoPort PortOf(const fusee_io_info& info) {
   port.opt = ShapeOf(info.opt_shape, info.rank);
   port.max = ShapeOf(info.max_shape, info.rank);
   port.pinned = info.pinned != 0;
+  port.channels_last = info.channels_last != 0;
   return port;
 }
 

@@ -38,6 +38,7 @@ struct IoPort {
   DType dtype = DType::kInvalid;
   Shape min, opt, max;
   bool pinned = false;
+  bool channels_last = false;  // the model has the channels on axis 1
   bool is_static() const { return min == max; }
 };
 

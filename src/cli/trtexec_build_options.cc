@@ -21,9 +21,21 @@ void TrtexecBuildOptions::Add(CLI::App& app, CLI::Option* needs) {
                      prefix +
                          "workspace:SIZE, the most scratch memory the plan may need; SIZE in "
                          "MiB, or with B, K, M, G");
+  CLI::Option* inputs = app.add_option(
+      "--input-formats,--inputIOFormats", input_formats_,
+      prefix +
+          "TYPE:FORMAT[,TYPE:FORMAT...], one for each input in the model's order, or one for all: "
+          "how the plan takes them (for example --inputIOFormats=fp16:hwc,int64:chw). TYPE is "
+          "fp32, "
+          "fp16 or bf16, or the model's own for integers and bool; FORMAT is chw (the model's "
+          "order of axes) or hwc (channels last; hwc8 is the same, without padding). Default: as "
+          "the "
+          "model declares them. Shape profiles keep to the model's order");
+  CLI::Option* outputs =
+      app.add_option("--output-formats,--outputIOFormats", output_formats_,
+                     prefix + "the same for outputs (for example --outputIOFormats=fp16:chw)");
   if (needs != nullptr) {
-    cache->needs(needs);
-    pools->needs(needs);
+    for (CLI::Option* option : {cache, pools, inputs, outputs}) option->needs(needs);
   }
 }
 
@@ -35,6 +47,16 @@ Status TrtexecBuildOptions::Prepare(compiler::BuildOptions* options) {
   if (!memory_pools_.empty()) {
     FUSEE_TRY(workspace_limit_bytes_, ParseMemPoolSize(memory_pools_));
   }
+  const auto read = [](const std::string& text, std::string_view option,
+                       std::vector<compiler::IoFormat>* formats) -> Status {
+    if (text.empty()) return OkStatus();
+    auto parsed = compiler::ParseIoFormats(text);
+    if (!parsed.ok()) return std::move(parsed).status().Annotate(option);
+    *formats = std::move(*parsed);
+    return OkStatus();
+  };
+  FUSEE_TRY(read(input_formats_, "--inputIOFormats", &options->input_formats));
+  FUSEE_TRY(read(output_formats_, "--outputIOFormats", &options->output_formats));
   if (timing_cache_.empty()) return OkStatus();
   if (!options->lockfile.empty()) {
     return InvalidArgument("--timingCacheFile and --locked both name a lockfile; give one of them");
