@@ -88,8 +88,9 @@ std::vector<std::string> Remarks(const BenchReport& report) {
   }
   if (m.heap_calls > 0) {
     remarks.push_back(fmt::format(
-        "runs asked the heap {} times for {} bytes; a plan's run should not: please report",
-        m.heap_calls, m.heap_bytes));
+        "runs asked the heap {} times for {} bytes; a plan's run should not: please report{}",
+        m.heap_calls, m.heap_bytes,
+        m.heap_traces.empty() ? ", with what --trace-allocations says" : ""));
   }
   if (report.driver.calls() > 0) {
     remarks.push_back(fmt::format(
@@ -110,6 +111,28 @@ std::string DriverLine(const DriverReport& r) {
   return fmt::format(
       "Driver: device allocations {}, frees {}, modules loaded {} in {} runs of their own\n",
       r.allocations, r.frees, r.modules_loaded, r.runs);
+}
+
+std::string TraceLines(const std::vector<AllocationTrace>& traces) {
+  std::string text;
+  for (size_t i = 0; i < traces.size(); ++i) {
+    const AllocationTrace& trace = traces[i];
+    text += fmt::format("Allocation {}: {} bytes, on {} thread\n", i + 1, trace.bytes,
+                        trace.same_thread ? "the timed" : "another");
+    for (const std::string& frame : trace.frames) text += fmt::format("    {}\n", frame);
+  }
+  return text;
+}
+
+void PutTraces(const std::vector<AllocationTrace>& traces, JsonText* json) {
+  json->Array("allocation_traces");
+  for (const AllocationTrace& trace : traces) {
+    json->Object().Field("bytes", trace.bytes).Field("timed_thread", trace.same_thread);
+    json->Array("frames");
+    for (const std::string& frame : trace.frames) json->Value(frame);
+    json->EndArray().EndObject();
+  }
+  json->EndArray();
 }
 
 std::string BitLines(const BitReport& r) {
@@ -191,6 +214,7 @@ std::string BenchText(const BenchReport& r) {
   fmt::format_to(to, "Runs: {} in {:.3f} s\n", d.count(), m.seconds);
   fmt::format_to(to, "Allocations: {} in {} runs ({} bytes); page faults: {}\n", m.heap_calls,
                  d.count(), m.heap_bytes, m.page_faults);
+  text += TraceLines(m.heap_traces);
   if (r.on_device) text += DriverLine(r.driver);
   if (r.bits.checked) text += BitLines(r.bits);
   if (m.canary.count() > 0) {
@@ -248,6 +272,7 @@ std::string BenchJson(const BenchReport& r) {
   json.Field("allocations", m.heap_calls)
       .Field("allocated_bytes", m.heap_bytes)
       .Field("page_faults", m.page_faults);
+  if (!m.heap_traces.empty()) PutTraces(m.heap_traces, &json);
   if (r.bits.checked) PutBits(r.bits, &json);
   json.Object("canary").Field("samples", m.canary.count()).Field("p50_ms", m.canary.Percentile(50));
   json.Field("p99_ms", m.canary.Percentile(99))

@@ -11,6 +11,7 @@
 namespace fusee::cli {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -61,7 +62,13 @@ TEST(BenchReport, RemarksNameWhatSpoilsTheFigures) {
   EXPECT_THAT(Remarks(unverified), ElementsAre(HasSubstr("built with --no-verify")));
   BenchReport heap = Report(1000);
   heap.measured.heap_calls = 3;
-  EXPECT_THAT(Remarks(heap), ElementsAre(HasSubstr("heap 3 times")));
+  EXPECT_THAT(Remarks(heap),
+              ElementsAre(AllOf(HasSubstr("heap 3 times"), HasSubstr("--trace-allocations"))));
+  heap.measured.heap_traces = {{.bytes = 88, .same_thread = false, .frames = {"malloc", "other"}}};
+  EXPECT_THAT(Remarks(heap), ElementsAre(Not(HasSubstr("--trace-allocations"))));
+  EXPECT_THAT(BenchText(heap), HasSubstr("\nAllocation 1: 88 bytes, on another thread\n    malloc\n"
+                                         "    other\n"));
+  EXPECT_THAT(BenchJson(heap), HasSubstr("\"timed_thread\": false"));
   BenchReport uneven = Report(1000);
   uneven.measured.latency_ns[0] = 5'000'000;
   EXPECT_THAT(Remarks(uneven), ElementsAre(HasSubstr("vary")));

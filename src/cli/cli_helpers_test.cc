@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <thread>
 
 #include "base/test_folder.h"
 #include "cli/allocation_counter.h"
@@ -124,6 +126,46 @@ TEST(AllocationCounter, CountsEveryKindOfCallAndOnlyWhileCounting) {
   EXPECT_EQ(counter.calls(), 5U);
 }
 
+TEST(AllocationCounter, TracesTheFirstCallsWhenAsked) {
+  {
+    AllocationCounter counter;
+    TouchHeap(8);
+    counter.Stop();
+    EXPECT_TRUE(counter.traces().empty());
+  }
+  AllocationCounter counter(/*trace=*/true);
+  EXPECT_EQ(counter.calls(), 0U) << "preparing to trace does not count";
+  for (size_t i = 1; i <= AllocationCounter::kTracesMax + 2; ++i) TouchHeap(8 * i);
+  counter.Stop();
+  EXPECT_EQ(counter.calls(), AllocationCounter::kTracesMax + 2) << "nor does tracing";
+  const std::vector<AllocationTrace> traces = counter.traces();
+  ASSERT_EQ(traces.size(), AllocationCounter::kTracesMax);
+  for (size_t i = 0; i < traces.size(); ++i) {
+    EXPECT_EQ(traces[i].bytes, 8 * (i + 1));
+    EXPECT_TRUE(traces[i].same_thread);
+    ASSERT_GE(traces[i].frames.size(), 3U);
+    if (HeapIsSanitized()) continue;  // its own frames come first
+    EXPECT_THAT(traces[i].frames[0], HasSubstr("malloc"));
+    EXPECT_THAT(traces[i].frames[1], HasSubstr("cli_test+0x")) << "who called the heap";
+  }
+}
+
+TEST(AllocationCounter, TracesKnowAnotherThread) {
+  std::atomic<int> turn = 0;
+  std::thread other([&] {
+    while (turn != 1) std::this_thread::yield();
+    TouchHeap(24);
+    turn = 2;
+  });
+  AllocationCounter counter(/*trace=*/true);
+  turn = 1;
+  while (turn != 2) std::this_thread::yield();
+  counter.Stop();
+  other.join();
+  ASSERT_EQ(counter.traces().size(), 1U);
+  EXPECT_FALSE(counter.traces()[0].same_thread);
+}
+
 // A subject that takes a given time of a fake clock, and fails or allocates when told to.
 struct FakeSubject {
   FakeClock clock;
@@ -205,6 +247,12 @@ TEST(Measure, HeapCallsOfRunsAreCounted) {
   ASSERT_TRUE(m.ok()) << m.status().message();
   EXPECT_EQ(m->heap_calls, 21U);
   EXPECT_EQ(m->heap_bytes, 21U * 16);
+  EXPECT_TRUE(m->heap_traces.empty());
+  m = Measure(fake.subject(), {.min_runs = 7, .canary_every = Duration(0), .trace_heap = true},
+              fake.clock);
+  ASSERT_TRUE(m.ok()) << m.status().message();
+  EXPECT_EQ(m->heap_calls, 21U);
+  EXPECT_EQ(m->heap_traces.size(), AllocationCounter::kTracesMax);
 }
 
 TEST(Measure, AFailingRunIsTheError) {

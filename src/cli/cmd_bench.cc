@@ -204,6 +204,8 @@ class BenchCommand final : public Command {
         ->check(CLI::Range(0.0, 100.0));
     app.add_flag("--dumpProfile", dump_profile_,
                  "print the time of every step, from runs of their own");
+    app.add_flag("--trace-allocations", trace_allocations_,
+                 "when timed runs ask the heap for memory, print where from");
     app.add_option("--exportProfile", export_profile_, "write it to this file as JSON");
     app.add_flag("--dumpLayerInfo", dump_layers_, "print the plan's steps");
     app.add_option("--exportLayerInfo", export_layers_,
@@ -325,6 +327,7 @@ class BenchCommand final : public Command {
     options.min_runs = iterations_;
     options.duration = Milliseconds(duration_s_ * 1e3);
     options.warm_up = Milliseconds(warm_up_ms_);
+    options.trace_heap = trace_allocations_;
     options.canary_every = Milliseconds(canary_every_ms_);
     Subject subject{[](void* t) { return static_cast<Timed*>(t)->session->Run(); }, &timed};
     if (timed.bits != nullptr)
@@ -409,7 +412,7 @@ class BenchCommand final : public Command {
   size_t iterations_ = 10, average_runs_ = 0;
   double warm_up_ms_ = 200, duration_s_ = 3, canary_every_ms_ = 20;
   std::vector<double> percentiles_;
-  bool check_bits_ = false;
+  bool check_bits_ = false, trace_allocations_ = false;
   bool no_verify_ = false, dump_profile_ = false, dump_layers_ = false, json_ = false;
   // Parsed.
   compiler::BuildOptions build_;

@@ -76,7 +76,7 @@ class Harness {
 
   Status Timed() {
     const uint64_t faults = PageFaults();
-    AllocationCounter heap;
+    AllocationCounter heap(options_.trace_heap);
     const TimePoint begin = clock_.Now();
     TimePoint last_canary = begin;
     TimePoint now = begin;
@@ -108,6 +108,7 @@ class Harness {
     m_.heap_calls = heap.calls();
     m_.heap_bytes = heap.bytes();
     m_.page_faults = PageFaults() - faults;
+    m_.heap_traces = heap.traces();
     return OkStatus();
   }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "cli/allocation_counter.h"
 #include "cli/distribution.h"
 
 namespace fusee::cli {
@@ -16,6 +17,7 @@ struct MeasureOptions {
   Duration duration{};                                    // ... and at least so long in all
   Duration warm_up{};                                     // untimed runs before, at least one
   Duration canary_every = std::chrono::milliseconds(20);  // 0: never
+  bool trace_heap = false;                                // say where heap calls come from
 };
 
 // More runs than this are not kept: 64 MiB of samples.
@@ -26,9 +28,10 @@ struct Measurement {
   size_t warm_up_runs = 0;
   std::vector<int64_t> start_ns;  // of each timed run, from the first one's start
   std::vector<int64_t> latency_ns;
-  double seconds = 0;                       // of timed runs, without canaries
-  uint64_t heap_calls = 0, heap_bytes = 0;  // of the whole process during the timed part
-  uint64_t page_faults = 0;                 // minor and major, the same
+  double seconds = 0;                        // of timed runs, without canaries
+  uint64_t heap_calls = 0, heap_bytes = 0;   // of the whole process during the timed part
+  std::vector<AllocationTrace> heap_traces;  // of the first of them, when asked for
+  uint64_t page_faults = 0;                  // minor and major, the same
   Distribution canary;
 
   Distribution latency() const { return Distribution(latency_ns); }
