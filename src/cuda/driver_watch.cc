@@ -21,7 +21,11 @@ namespace {
 
 std::atomic<uint64_t> allocations{0}, frees{0}, code_loads{0};
 
-void CUPTIAPI OnDriverCall(void*, CUpti_CallbackDomain, CUpti_CallbackId, const void* data) {
+void CUPTIAPI OnEvent(void*, CUpti_CallbackDomain domain, CUpti_CallbackId id, const void* data) {
+  if (domain == CUPTI_CB_DOMAIN_RESOURCE) {
+    if (id == CUPTI_CBID_RESOURCE_MODULE_LOADED) ++code_loads;
+    return;
+  }
   const auto* call = static_cast<const CUpti_CallbackData*>(data);
   if (call->callbackSite != CUPTI_API_ENTER || call->functionName == nullptr) return;
   const std::string_view name = call->functionName;
@@ -42,12 +46,20 @@ Status Subscribe() {
   FUSEE_TRY(void* const enable, FindSymbol(library, "cuptiEnableDomain"));
   static CUpti_SubscriberHandle subscriber = nullptr;
   const CUptiResult subscribed =
-      reinterpret_cast<decltype(&::cuptiSubscribe)>(subscribe)(&subscriber, &OnDriverCall, nullptr);
+      reinterpret_cast<decltype(&::cuptiSubscribe)>(subscribe)(&subscriber, &OnEvent, nullptr);
   const CUptiResult enabled = subscribed != CUPTI_SUCCESS
                                   ? subscribed
                                   : reinterpret_cast<decltype(&::cuptiEnableDomain)>(enable)(
                                         1, subscriber, CUPTI_CB_DOMAIN_DRIVER_API);
-  if (enabled == CUPTI_SUCCESS) return OkStatus();
+  if (enabled == CUPTI_SUCCESS) {
+    // Code that is loaded late, at a kernel's first launch, is no call that says so. Where CUPTI
+    // does not tell, the calls alone count.
+    if (const auto one = FindSymbol(library, "cuptiEnableCallback"); one.ok()) {
+      (void)reinterpret_cast<decltype(&::cuptiEnableCallback)> (*one)(
+          1, subscriber, CUPTI_CB_DOMAIN_RESOURCE, CUPTI_CBID_RESOURCE_MODULE_LOADED);
+    }
+    return OkStatus();
+  }
   return Unavailable(
       fmt::format("CUPTI refuses (error {}): is a profiler attached?", static_cast<int>(enabled)));
 }

@@ -2,6 +2,8 @@
 // that nothing of the kind happens after a plan is ready is checked, through CUPTI's callbacks on
 // the driver's API, whoever calls it (cuBLASLt, cuDNN, the CUDA runtime).
 //
+// A module that is asked for by name may count twice, as the call and as the loading.
+//
 // Costs about a microsecond a driver call while on: for benchmarks and tests, never for serving.
 // Source: CUPTI documentation, "Callback API", https://docs.nvidia.com/cupti/.
 #pragma once
