@@ -347,13 +347,15 @@ Status CheckLtAlgo(const cuda::CublasLt& lt, cublasLtHandle_t handle, LtDescript
   return OkStatus();
 }
 
-Result<LtConfig> FirstLtConfig(const cuda::CublasLt& lt, cublasLtHandle_t handle,
-                               LtDescriptors& d) {
+Result<std::vector<LtConfig>> PlainLtConfigs(const cuda::CublasLt& lt, cublasLtHandle_t handle,
+                                             LtDescriptors& d) {
   FUSEE_TRY(const std::vector<Found> found,
             Heuristic(lt, handle, d, CUBLASLT_REDUCTION_SCHEME_NONE, 0));
-  for (const Found& f : found)
-    if (f.config.flags == 0) return f.config;
-  return FailedPrecondition("cuBLASLt: no algorithm for this step without workspace");
+  std::vector<LtConfig> list;
+  for (const Found& f : found) {
+    if (f.config.flags == 0) list.push_back(f.config);
+  }
+  return list;
 }
 
 Result<std::vector<Configuration>> LtConfigurations(const cuda::CublasLt& lt,

@@ -63,10 +63,10 @@ Status InitLtDescriptors(const cuda::CublasLt& lt, const LtProblem& problem, LtD
 Status CheckLtAlgo(const cuda::CublasLt& lt, cublasLtHandle_t handle, LtDescriptors& descriptors,
                    const LtConfig& config);
 
-// The heuristic's first algorithm without workspace and without splits: for a step without a
-// configuration.
-Result<LtConfig> FirstLtConfig(const cuda::CublasLt& lt, cublasLtHandle_t handle,
-                               LtDescriptors& descriptors);
+// The heuristic's algorithms without workspace and without splits, the best first: for a step
+// without a configuration.
+Result<std::vector<LtConfig>> PlainLtConfigs(const cuda::CublasLt& lt, cublasLtHandle_t handle,
+                                             LtDescriptors& descriptors);
 
 // The heuristic's answers, with and without splits, then what a bounded search finds.
 Result<std::vector<Configuration>> LtConfigurations(const cuda::CublasLt& lt,

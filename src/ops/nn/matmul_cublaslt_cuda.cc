@@ -31,10 +31,16 @@ class MatMulCublasLt final : public BoundKernel {
     FUSEE_TRY(InitLtDescriptors(*lt_, problem_, &descriptors_));
     if (configured_) {
       FUSEE_TRY(CheckLtAlgo(*lt_, handle_, descriptors_, config_));
-    } else {
-      FUSEE_TRY(config_, FirstLtConfig(*lt_, handle_, descriptors_));
+      return WarmUp(device);
     }
-    return WarmUp(device);
+    FUSEE_TRY(const std::vector<LtConfig> list, PlainLtConfigs(*lt_, handle_, descriptors_));
+    Status status = FailedPrecondition("cuBLASLt: no algorithm for this step without workspace");
+    for (const LtConfig& config : list) {
+      config_ = config;
+      status = WarmUp(device);
+      if (status.ok() || status.code() == StatusCode::kAborted) break;
+    }
+    return status;
   }
 
   Status CheckShapes(const RunArgs& args) const override {
@@ -74,19 +80,28 @@ class MatMulCublasLt final : public BoundKernel {
   }
 
   // One run over scratch memory: the library loads its kernels at their first use, which must not
-  // be a request's.
+  // be a request's, and says only then that an algorithm wants more than the descriptors tell. So
+  // addresses have the alignment that a plan gives and no more, and the result is its own C where
+  // nothing is added, as in Run.
   Status WarmUp(Device& device) const {
     const MatMulShape& s = problem_.shape;
     const int64_t bytes = BytesPerElement(problem_.params.dtype);
     const int64_t batches = s.batch_rank > 0 ? s.batches : 1;
     const int64_t from = std::max({batches * s.m * s.k, batches * s.k * s.n, batches * s.m * s.n});
-    FUSEE_TRY(auto in, device.Allocate(static_cast<size_t>(from * bytes)));
-    FUSEE_TRY(auto out, device.Allocate(static_cast<size_t>(batches * s.m * s.n * bytes)));
-    FUSEE_TRY(auto workspace, device.Allocate(static_cast<size_t>(config_.workspace_bytes)));
+    const auto scratch = [&](int64_t size) {
+      return device.Allocate(static_cast<size_t>(size) + kTensorAlignment);
+    };
+    const auto start = [](const DeviceMemory& memory) {
+      return static_cast<std::byte*>(memory.device_data()) + kTensorAlignment;
+    };
+    FUSEE_TRY(auto in, scratch(from * bytes));
+    FUSEE_TRY(auto out, scratch(batches * s.m * s.n * bytes));
+    FUSEE_TRY(auto workspace, scratch(static_cast<int64_t>(config_.workspace_bytes)));
     FUSEE_TRY(auto queue, device.CreateQueue());
     FUSEE_TRY(queue->Fill(in->device_data(), 0, in->size()));
-    FUSEE_TRY(Enqueue(in->device_data(), in->device_data(), in->device_data(), in->device_data(),
-                      out->device_data(), workspace->device_data(), queue->native()));
+    FUSEE_TRY(Enqueue(start(*in), start(*in), start(*in),
+                      problem_.added == 0 ? nullptr : start(*in), start(*out), start(*workspace),
+                      queue->native()));
     return queue->Synchronize();
   }
 

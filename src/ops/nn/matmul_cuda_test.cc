@@ -147,6 +147,32 @@ TEST(MatMulOnDevice, EveryConfigurationAgrees) {
   }
 }
 
+TEST(GemmOnDevice, FloatsAgree) {
+  FUSEE_NEEDS_DEVICE();
+  const DType dtype = DType::kF32;
+  for (int64_t trans_a : {0, 1}) {
+    for (int64_t trans_b : {0, 1}) {
+      for (int64_t m : {1, 8, 17}) {
+        for (int64_t n : {1, 10, 64, 1000}) {
+          for (const char* activation : {"", "Relu"}) {
+            KernelCall call{"Gemm",
+                            {{"transA", trans_a}, {"transB", trans_b}},
+                            {RandomTensor(dtype, trans_a ? Shape{130, m} : Shape{m, 130}, 1),
+                             RandomTensor(dtype, trans_b ? Shape{n, 130} : Shape{130, n}, 2),
+                             RandomTensor(dtype, Shape{n}, 3)},
+                            {{dtype, Shape{m, n}}}};
+            if (*activation != '\0') call.attrs.Set("activation", std::string(activation));
+            call.constant_inputs = 6;
+            SCOPED_TRACE(::testing::Message() << m << " x " << n << " transposed " << trans_a
+                                              << trans_b << " " << activation);
+            ExpectTacticsAgree(call, 2, 1e-4, SumErrorOf(130));
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(GemmOnDevice, EveryConfigurationAgrees) {
   FUSEE_NEEDS_DEVICE();
   constexpr size_t kConfigurationsMax = 60;
