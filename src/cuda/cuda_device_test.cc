@@ -60,6 +60,36 @@ TEST_F(CudaModule, LoadsWithoutADriverAndIsOfThisBuild) {
   }
 }
 
+// A configuration of cuBLASLt as plans store it: 88 bytes of which the last 64 are the library's.
+std::vector<std::byte> LtConfigOf(uint32_t flags) {
+  const uint32_t head[] = {0x31544C46, flags};  // "FLT1"
+  const uint64_t version = 130100;
+  std::vector<std::byte> bytes(88);
+  std::memcpy(bytes.data(), head, sizeof(head));
+  std::memcpy(bytes.data() + sizeof(head), &version, sizeof(version));
+  return bytes;
+}
+
+TEST_F(CudaModule, ConfigurationsThatRoundToTf32AreForStepsThatAllowItOnly) {
+  const ops::KernelDef* kernel = module_->kernels->Find("matmul_cublaslt_cuda.1");
+  ASSERT_NE(kernel, nullptr);
+  constexpr uint32_t kTf32 = 4;
+  const std::vector<std::byte> exact = LtConfigOf(0), rounded = LtConfigOf(kTf32);
+  const auto bind = [&](DType dtype, const char* math, const std::vector<std::byte>& config) {
+    Attrs attrs;
+    if (*math != '\0') attrs.Set("math", math);
+    const ops::TensorSpec matrix{dtype, Shape{8, 8}, true};
+    const ops::TensorSpec inputs[] = {matrix, matrix};
+    return kernel->bind({"MatMul", &attrs, inputs, {&matrix, 1}, 0, config}).status().code();
+  };
+  EXPECT_EQ(bind(DType::kF32, "", exact), StatusCode::kOk);
+  EXPECT_EQ(bind(DType::kF32, "tf32", rounded), StatusCode::kOk);
+  EXPECT_EQ(bind(DType::kF32, "", rounded), StatusCode::kInvalidArgument);
+  EXPECT_EQ(bind(DType::kF32, "tf32", exact), StatusCode::kInvalidArgument);
+  EXPECT_EQ(bind(DType::kF16, "", rounded), StatusCode::kInvalidArgument);
+  EXPECT_EQ(bind(DType::kF16, "tf32", rounded), StatusCode::kInvalidArgument);
+}
+
 TEST_F(CudaGpu, DescribesItself) {
   const DeviceInfo& info = device_->info();
   EXPECT_GE(info.compute_capability, 75);

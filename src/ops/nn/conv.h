@@ -24,6 +24,7 @@ struct ConvParams {
   int64_t group = 1;
   Activation activation;
   DType dtype = DType::kInvalid;
+  bool tf32 = false;  // f32 operands may be rounded to TF32 (ops/math_mode.h)
 };
 
 struct ConvShape {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "ops/math_mode.h"
+
 namespace fusee::ops {
 
 Result<ConvParams> ParseConv(const StepSpec& spec) {
@@ -22,6 +24,10 @@ Result<ConvParams> ParseConv(const StepSpec& spec) {
   auto activation = ParseActivation(*spec.attrs);
   if (!activation.ok()) return BadStep(spec, activation.status().message());
   p.activation = *activation;
+  const auto tf32 = AllowsTf32(*spec.attrs);
+  if (!tf32.ok()) return BadStep(spec, tf32.status().message());
+  if (*tf32 && p.dtype != DType::kF32) return BadStep(spec, "math tf32 is for f32 operands");
+  p.tf32 = *tf32;
   return p;
 }
 

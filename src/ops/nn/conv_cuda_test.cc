@@ -159,5 +159,16 @@ TEST(ConvOnDevice, EveryConfigurationAgrees) {
   }
 }
 
+TEST(ConvOnDevice, EveryTf32ConfigurationAgrees) {
+  FUSEE_NEEDS_DEVICE();
+  constexpr size_t kConfigurationsMax = 64;
+  constexpr double kTolerance = 0x1p-8 * 17;  // 17 is the square root of the depth
+  KernelCall call = CallOf({DType::kF32, 1, 14, 14, 32, 64, 3, 1, 1, 1, 1, true, false, "Relu"});
+  call.attrs.Set("math", "tf32");
+  const auto ran = CompareConfigurations(call, 0x1p-9, kTolerance, kConfigurationsMax);
+  ASSERT_TRUE(ran.ok()) << ran.status().ToString() << " (seed " << kTestSeed << ")";
+  for (const std::string& one : *ran) RecordProperty("ran", one);
+}
+
 }  // namespace
 }  // namespace fusee::ops

@@ -3,7 +3,7 @@
 // Plans are made at build, for exact shapes, and serialised into the step's configuration; loading
 // a plan compiles nothing (1 ms). cuDNN's heuristics leave the Hopper kernels out, so these are
 // enumerated here: every KERNEL_CFG of the last engine that has this knob. Deterministic engines
-// only; for f32 none that rounds inputs (TF32).
+// only; for f32 none that rounds inputs to TF32, unless the step allows it.
 //
 // Measured on one H100 with cuDNN 9.14, 3 x 3 convolutions of ResNet-50 in f16, us, the heuristics'
 // best / the last engine's: 56 x 56 x 64 5.1 / 3.3 at batch 1 and 10.5 / 7.6 at batch 8, 28 x 28 x
@@ -234,8 +234,8 @@ class OperationGraph {
 
 // --- at build: which plans there are ---
 
-// False for engines whose results are not always the same bits, or that round f32 inputs.
-bool IsAllowed(const CudnnDescriptor& engine, DType dtype) {
+// False for engines whose results are not always the same bits, or that round f32 inputs unasked.
+bool IsAllowed(const CudnnDescriptor& engine, const ConvParams& conv) {
   for (const auto note : engine.List<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
                                                                   CUDNN_TYPE_NUMERICAL_NOTE)) {
     switch (note) {
@@ -245,7 +245,7 @@ bool IsAllowed(const CudnnDescriptor& engine, DType dtype) {
       case CUDNN_NUMERICAL_NOTE_FFT: return false;
       case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
       case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
-        if (dtype == DType::kF32) return false;
+        if (conv.dtype == DType::kF32 && !conv.tf32) return false;
         break;
       default: break;
     }
@@ -259,7 +259,7 @@ struct Candidate {
 };
 
 // The heuristics' choices, which are ordered by expected speed.
-Status AddHeuristics(const CudnnApi& api, const OperationGraph& graph, DType dtype,
+Status AddHeuristics(const CudnnApi& api, const OperationGraph& graph, const ConvParams& conv,
                      std::vector<Candidate>* list) {
   for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B}) {
     FUSEE_TRY(CudnnDescriptor heuristic,
@@ -274,7 +274,7 @@ Status AddHeuristics(const CudnnApi& api, const OperationGraph& graph, DType dty
       FUSEE_TRY(
           std::vector<CudnnDescriptor> engines,
           configs[i].Descriptors(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1));
-      if (engines.empty() || !IsAllowed(engines[0], dtype)) continue;
+      if (engines.empty() || !IsAllowed(engines[0], conv)) continue;
       const auto index = engines[0].Get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64);
       list->push_back({std::move(configs[i]), fmt::format("heuristic {} #{} engine {}",
                                                           mode == CUDNN_HEUR_MODE_A ? 'A' : 'B', i,
@@ -324,7 +324,7 @@ Status AddKernelConfig(const CudnnApi& api, const CudnnDescriptor& engine, int64
 }
 
 // Every value of the KERNEL_CFG knob of the last engine that has it: where the Hopper kernels are.
-Status AddKernelConfigs(const CudnnApi& api, const OperationGraph& graph, DType dtype,
+Status AddKernelConfigs(const CudnnApi& api, const OperationGraph& graph, const ConvParams& conv,
                         std::vector<Candidate>* list) {
   FUSEE_TRY(
       const int64_t engines,
@@ -334,7 +334,7 @@ Status AddKernelConfigs(const CudnnApi& api, const OperationGraph& graph, DType 
               CudnnDescriptor::Create(api, CUDNN_BACKEND_ENGINE_DESCRIPTOR));
     FUSEE_TRY(engine.SetDescriptor(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph.get()));
     FUSEE_TRY(engine.Set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, index));
-    if (!engine.Finalize().ok() || !IsAllowed(engine, dtype)) continue;
+    if (!engine.Finalize().ok() || !IsAllowed(engine, conv)) continue;
     FUSEE_TRY(const Range range, KernelConfigsOf(engine));
     if (range.high < range.low) continue;
     for (int64_t value = range.low; value <= range.high; ++value)
@@ -408,10 +408,10 @@ Result<std::vector<Configuration>> Configurations(const StepSpec& spec, Device& 
   FUSEE_TRY(const cuda::CudnnHandle handle, cuda::CudnnHandle::Create());
   FUSEE_TRY(const OperationGraph graph, OperationGraph::Build(*api, handle.get(), problem));
   std::vector<Candidate> candidates;
-  FUSEE_TRY(AddHeuristics(*api, graph, problem.conv.dtype, &candidates));
+  FUSEE_TRY(AddHeuristics(*api, graph, problem.conv, &candidates));
   if (problem.shape.window.KernelElements() > 1 ||
       problem.shape.window.in != problem.shape.window.out)
-    FUSEE_TRY(AddKernelConfigs(*api, graph, problem.conv.dtype, &candidates));
+    FUSEE_TRY(AddKernelConfigs(*api, graph, problem.conv, &candidates));
   std::vector<Configuration> list = SerialiseAll(*api, candidates, device.info().ordinal);
   if (list.empty()) return RefuseTactic(spec, "cuDNN has no deterministic plan for these shapes");
   return list;

@@ -249,6 +249,7 @@ TEST(Conv, RefusesBadAttributesAndShapes) {
     return call;
   };
   expect_refused(with("strides", Ints{0, 1}), "stride 0");
+  expect_refused(with("math", "fp8"), "unknown math");
   expect_refused(with("strides", Ints{1}), "too few strides");
   expect_refused(with("dilations", Ints{1, int64_t{1} << 40}), "huge dilation");
   expect_refused(with("pads", Ints{-1, 0, 0, 0}), "negative pad");

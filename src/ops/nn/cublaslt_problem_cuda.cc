@@ -64,6 +64,7 @@ std::string NameOf(const cuda::CublasLt& lt, const LtConfig& config) {
                   AlgoValue<uint32_t>(lt, a, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING),
                   AlgoValue<uint32_t>(lt, a, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION));
   if ((config.flags & LtConfig::kSplitK) != 0) name = fmt::format("splitk {} {}", parts, name);
+  if ((config.flags & LtConfig::kTf32) != 0) name = "tf32 " + name;
   if ((config.flags & LtConfig::kGeluTanhForErf) != 0) name += " gelu_tanh_for_erf";
   return name;
 }
@@ -72,6 +73,11 @@ cudaDataType_t TypeOf(DType dtype) {
   if (dtype == DType::kF16) return CUDA_R_16F;
   if (dtype == DType::kBF16) return CUDA_R_16BF;
   return CUDA_R_32F;
+}
+
+// Sums are f32 always.
+cublasComputeType_t ComputeTypeOf(const MatMulParams& params) {
+  return params.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 }
 
 cublasLtEpilogue_t EpilogueOf(const LtProblem& p) {
@@ -161,17 +167,18 @@ class Search {
   Search(const cuda::CublasLt& lt, cublasLtHandle_t handle, LtDescriptors& descriptors)
       : lt_(lt), handle_(handle), d_(descriptors) {}
 
-  std::vector<Found> Run(DType dtype) {
-    const cudaDataType_t type = TypeOf(dtype);
+  std::vector<Found> Run(const MatMulParams& params) {
+    const cudaDataType_t type = TypeOf(params.dtype);
+    const cublasComputeType_t compute = ComputeTypeOf(params);
     int ids[kAlgoIdsMax] = {};
     int count = 0;
-    if (lt_.algo_ids(handle_, CUBLAS_COMPUTE_32F, CUDA_R_32F, type, type, type, type, kAlgoIdsMax,
-                     ids, &count) != CUBLAS_STATUS_SUCCESS)
+    if (lt_.algo_ids(handle_, compute, CUDA_R_32F, type, type, type, type, kAlgoIdsMax, ids,
+                     &count) != CUBLAS_STATUS_SUCCESS)
       return {};
     for (int i = 0; i < std::min(count, kAlgoIdsMax); ++i) {
       cublasLtMatmulAlgo_t algo;
-      if (lt_.algo_init(handle_, CUBLAS_COMPUTE_32F, CUDA_R_32F, type, type, type, type, ids[i],
-                        &algo) == CUBLAS_STATUS_SUCCESS)
+      if (lt_.algo_init(handle_, compute, CUDA_R_32F, type, type, type, type, ids[i], &algo) ==
+          CUBLAS_STATUS_SUCCESS)
         Variants(algo);
     }
     // The fewest rounds of blocks first, the fullest of them: most likely the fastest.
@@ -293,11 +300,13 @@ Result<LtConfig> ReadLtConfig(const StepSpec& spec, const LtProblem& problem) {
   const bool erf = problem.params.activation.kind == ActivationKind::kGelu;
   const bool tanh_for_erf = (config.flags & LtConfig::kGeluTanhForErf) != 0;
   if (config.magic != LtConfig::kMagic ||
-      (config.flags & ~(LtConfig::kSplitK | LtConfig::kGeluTanhForErf)) != 0 ||
+      (config.flags & ~(LtConfig::kSplitK | LtConfig::kGeluTanhForErf | LtConfig::kTf32)) != 0 ||
       config.workspace_bytes > kLtWorkspaceMax || config.library_version == 0)
     return BadStep(spec, "the configuration is not of cuBLASLt");
   if (erf != tanh_for_erf || (tanh_for_erf && problem.params.dtype == DType::kF32))
     return BadStep(spec, "the configuration's GELU is not the step's");
+  if (((config.flags & LtConfig::kTf32) != 0) != problem.params.tf32)
+    return BadStep(spec, "the configuration's use of TF32 is not what the step says");
   return config;
 }
 
@@ -305,7 +314,7 @@ Status InitLtDescriptors(const cuda::CublasLt& lt, const LtProblem& p, LtDescrip
   const MatMulShape& s = p.shape;
   const bool ta = p.params.trans_a, tb = p.params.trans_b;
   FUSEE_CUBLASLT_TRY(
-      lt.desc_init(&out->matmul, sizeof(out->matmul), CUBLAS_COMPUTE_32F, CUDA_R_32F));
+      lt.desc_init(&out->matmul, sizeof(out->matmul), ComputeTypeOf(p.params), CUDA_R_32F));
   const cublasOperation_t op_a = tb ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t op_b = ta ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasLtEpilogue_t epilogue = EpilogueOf(p);
@@ -366,7 +375,7 @@ Result<std::vector<Configuration>> LtConfigurations(const cuda::CublasLt& lt,
             Heuristic(lt, handle, d, CUBLASLT_REDUCTION_SCHEME_NONE, kLtWorkspaceMax));
   FUSEE_TRY(std::vector<Found> split,
             Heuristic(lt, handle, d, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, kLtWorkspaceMax));
-  std::vector<Found> searched = Search(lt, handle, d).Run(p.params.dtype);
+  std::vector<Found> searched = Search(lt, handle, d).Run(p.params);
   std::vector<LtConfig> all;
   for (const auto* list : {&found, &split, &searched}) {
     for (const Found& f : *list) {
@@ -379,6 +388,7 @@ Result<std::vector<Configuration>> LtConfigurations(const cuda::CublasLt& lt,
   for (LtConfig config : all) {
     if (p.params.activation.kind == ActivationKind::kGelu)
       config.flags |= LtConfig::kGeluTanhForErf;
+    if (p.params.tf32) config.flags |= LtConfig::kTf32;
     Configuration c{NameOf(lt, config), std::vector<std::byte>(sizeof(config))};
     std::memcpy(c.bytes.data(), &config, sizeof(config));
     configurations.push_back(std::move(c));

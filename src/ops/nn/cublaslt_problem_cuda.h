@@ -38,6 +38,9 @@ struct LtConfig {
   // The library's GELU is the tanh form. It differs from erf's by less than 5e-4 everywhere, which
   // is below half a unit in the last place of f16 and bf16 for results above 1.
   static constexpr uint32_t kGeluTanhForErf = 2;
+  // f32 operands are rounded to TF32 (ops/math_mode.h): for steps that allow it, and for all
+  // theirs.
+  static constexpr uint32_t kTf32 = 4;
 
   uint32_t magic = kMagic;
   uint32_t flags = 0;

@@ -20,6 +20,7 @@ struct MatMulParams {
   double alpha = 1, beta = 1;
   Activation activation;
   DType dtype = DType::kInvalid;
+  bool tf32 = false;  // f32 operands may be rounded to TF32 (ops/math_mode.h)
 };
 
 struct MatMulShape {

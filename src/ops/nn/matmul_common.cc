@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "ops/math_mode.h"
+
 namespace fusee::ops {
 
 Result<MatMulParams> ParseMatMul(const StepSpec& spec) {
@@ -35,6 +37,10 @@ Result<MatMulParams> ParseMatMul(const StepSpec& spec) {
   if (spec.has_input(3) && (!IsFloat(p.dtype) || spec.inputs[3].dtype != p.dtype)) {
     return BadStep(spec, "the residual should be of a's type, floating-point");
   }
+  const auto tf32 = AllowsTf32(*spec.attrs);
+  if (!tf32.ok()) return BadStep(spec, tf32.status().message());
+  if (*tf32 && p.dtype != DType::kF32) return BadStep(spec, "math tf32 is for f32 operands");
+  p.tf32 = *tf32;
   return p;
 }
 

@@ -1,5 +1,6 @@
-// MatMul and Gemm through cuBLASLt: f32 (never TF32), f16 and bf16 with float sums; bias over
-// columns, one added matrix of the result's shape, Relu and GELU in the library's epilogue.
+// MatMul and Gemm through cuBLASLt: f32 (TF32 where the step allows it), f16 and bf16 with float
+// sums; bias over columns, one added matrix of the result's shape, Relu and GELU in the library's
+// epilogue.
 //
 // For steps of static shapes: the algorithm is a configuration, 64 bytes that the library of the
 // same version takes back, checked when the plan is loaded. Nothing is asked of the heuristic and

@@ -173,6 +173,22 @@ TEST(GemmOnDevice, FloatsAgree) {
   }
 }
 
+// Each operand loses up to 2^-10 of itself; such errors have either sign.
+TEST(MatMulOnDevice, EveryTf32ConfigurationAgrees) {
+  FUSEE_NEEDS_DEVICE();
+  constexpr size_t kConfigurationsMax = 60;
+  constexpr double kTolerance = 0x1p-8 * 32;  // 32 is about the square root of the depth
+  for (int64_t m : {1, 100, 128}) {
+    KernelCall call = MatMulOf(DType::kF32, Shape{m, 1032}, Shape{1032, 264}, Shape{m, 264});
+    call.attrs.Set("math", "tf32");
+    call.constant_inputs = 2;
+    const auto ran = CompareConfigurations(call, 0x1p-9, kTolerance, kConfigurationsMax);
+    ASSERT_TRUE(ran.ok()) << ran.status().ToString() << " (seed " << kTestSeed << ")";
+    EXPECT_TRUE(std::ranges::any_of(
+        *ran, [](const std::string& one) { return one.find(": tf32") != std::string::npos; }));
+  }
+}
+
 TEST(GemmOnDevice, EveryConfigurationAgrees) {
   FUSEE_NEEDS_DEVICE();
   constexpr size_t kConfigurationsMax = 60;

@@ -102,6 +102,31 @@ TEST(MatMul, EveryType) {
   }
 }
 
+TEST(MatMul, Tf32IsAPermissionForF32) {
+  KernelCall call{
+      "MatMul",
+      {{"math", "tf32"}},
+      {RandomTensor(DType::kF32, Shape{9, 40}, 1), RandomTensor(DType::kF32, Shape{40, 17}, 2)},
+      {{DType::kF32, Shape{9, 17}}}};
+  for (const KernelDef* kernel : KernelsFor("MatMul")) {
+    KernelCall plain = call;
+    plain.attrs.Erase("math");
+    const auto got = RunKernel(kernel->id, call), want = RunKernel(kernel->id, plain);
+    ASSERT_TRUE(got.ok() && want.ok()) << kernel->id;
+    EXPECT_TRUE(std::ranges::equal((*got)[0].bytes(), (*want)[0].bytes())) << kernel->id;
+  }
+  KernelCall half{
+      "MatMul",
+      {{"math", "tf32"}},
+      {RandomTensor(DType::kF16, Shape{1, 1}, 1), RandomTensor(DType::kF16, Shape{1, 1}, 2)},
+      {{DType::kF16, Shape{1, 1}}}};
+  call.attrs.Set("math", "fp8");
+  for (const KernelDef* kernel : TacticsUnderTest("MatMul")) {
+    EXPECT_EQ(RunKernel(kernel->id, half).status().code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(RunKernel(kernel->id, call).status().code(), StatusCode::kInvalidArgument);
+  }
+}
+
 // Tile edges are 6 and 8 rows, 16 and 32 columns, 96 rows of a block, 256 of k.
 TEST(MatMul, TacticsAgreeAroundTileEdges) {
   for (int64_t m : {0, 1, 2, 5, 6, 7, 8, 9, 13, 95, 96, 97}) {
