@@ -350,6 +350,11 @@ class CommandLine(unittest.TestCase):
     def test_options_of_a_gpu_have_no_effect_on_the_cpu(self):
         self.ends(USAGE, "build", DIGITS, "-o", self.dir / "x.plan", "--allow-cpu-steps", says="--allow-cpu-steps")
         self.ends(USAGE, "build", DIGITS, "-o", self.dir / "x.plan", "--tune", "--locked", f"{self.plan}.lock", says="--tune")
+        self.ends(USAGE, "build", DIGITS, "-o", self.dir / "x.plan", "--allow-tf32", says="--allow-tf32 has no effect on a plan for the CPU")
+        self.ends(USAGE, "bench", "--onnx", DIGITS, "--allow-tf32", says="--allow-tf32 has no effect on a plan for the CPU")
+        self.ends(USAGE, "build", DIGITS, "--device", "cuda", "--allow-tf32", "--noTF32", says="contradict each other")
+        fusee("build", DIGITS, "--shape-profile", "image:1x1x8x8", "-o", self.dir / "x.plan", "--noTF32", "--quiet")
+        self.assertNotIn("tf32", fusee("inspect", self.dir / "x.plan"))
         self.ends(USAGE, "bench", self.plan, "--noDataTransfers", says="no effect")
         self.ends(USAGE, "bench", self.plan, "--useCudaGraph", says="--useCudaGraph.* has no effect")
         self.ends(USAGE, "bench", self.plan, "--watch-driver", says="--watch-driver.* has no effect")

@@ -231,6 +231,7 @@ class BenchCommand final : public Command {
       run_shapes_ = std::move(*named);
     }
     if (model_.empty()) return OkStatus();
+    if (!session_options_.device.empty()) build_.device = session_options_.device;
     FUSEE_TRY(limits_.Prepare(&build_));
     // As trtexec: --shapes alone is also the shape to build for; beside a profile it is only the
     // shape to time.
@@ -256,7 +257,6 @@ class BenchCommand final : public Command {
   Result<std::unique_ptr<Session>> BuildAndOpen() {
     build_.verify = !no_verify_;
     build_.threads = session_options_.threads;
-    if (!session_options_.device.empty()) build_.device = session_options_.device;
     build_.progress = [](std::string_view phase) {
       std::fprintf(stderr, "fusee bench: build: %.*s ...\n", static_cast<int>(phase.size()),
                    phase.data());

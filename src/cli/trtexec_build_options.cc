@@ -34,8 +34,17 @@ void TrtexecBuildOptions::Add(CLI::App& app, CLI::Option* needs) {
   CLI::Option* outputs =
       app.add_option("--output-formats,--outputIOFormats", output_formats_,
                      prefix + "the same for outputs (for example --outputIOFormats=fp16:chw)");
+  CLI::Option* allow = app.add_flag(
+      "--allow-tf32", allow_tf32_,
+      prefix +
+          "with --device cuda: matrix products and convolutions that compute in fp32 may round "
+          "their operands to TF32 (10 bits of fraction) for tensor cores; sums stay fp32. The plan "
+          "shows it on every such step. Default: they may not");
+  CLI::Option* refuse =
+      app.add_flag("--noTF32", no_tf32_, prefix + "trtexec: no TF32, which is the default here")
+          ->excludes(allow);
   if (needs != nullptr) {
-    for (CLI::Option* option : {cache, pools, inputs, outputs}) option->needs(needs);
+    for (CLI::Option* option : {cache, pools, inputs, outputs, allow, refuse}) option->needs(needs);
   }
 }
 
@@ -57,6 +66,11 @@ Status TrtexecBuildOptions::Prepare(compiler::BuildOptions* options) {
   };
   FUSEE_TRY(read(input_formats_, "--inputIOFormats", &options->input_formats));
   FUSEE_TRY(read(output_formats_, "--outputIOFormats", &options->output_formats));
+  options->allow_tf32 = allow_tf32_;
+  if (allow_tf32_ && options->device == "cpu") {
+    return InvalidArgument(
+        "--allow-tf32 has no effect on a plan for the CPU; leave it out, or add --device cuda");
+  }
   if (timing_cache_.empty()) return OkStatus();
   if (!options->lockfile.empty()) {
     return InvalidArgument("--timingCacheFile and --locked both name a lockfile; give one of them");

@@ -136,7 +136,7 @@ Result<std::string> FindDependenceWithin(RowChecker& rows, const Outputs& straig
 
 // Do the first rows of `many` agree with the last run's outputs: in every bit, or, on a device
 // whose tuned points have tactics of their own, as a plan does with its reference?
-bool FirstRowsAgree(const runtime::Context& few, const Outputs& many, bool bits, DType reduced) {
+bool FirstRowsAgree(const runtime::Context& few, const Outputs& many, bool bits, Reduced reduced) {
   for (size_t i = 0; i < few.output_count(); ++i) {
     const ConstTensorView view = few.output(i);
     const auto bytes = view.bytes();
@@ -150,7 +150,7 @@ bool FirstRowsAgree(const runtime::Context& few, const Outputs& many, bool bits,
 
 // What depends on more than the row in the candidate, in words; empty when nothing does.
 Result<std::string> FindDependence(Subject& candidate, const std::vector<int64_t>& values,
-                                   size_t symbol, DType reduced) {
+                                   size_t symbol, Reduced reduced) {
   const bool on_device = candidate.plan->target.device != "cpu";
   RowChecker large(candidate, values, symbol);
   FUSEE_TRY(large.Prepare());

@@ -22,6 +22,7 @@
 #include "passes/pass_manager.h"
 #include "plan/encode.h"
 #include "plan/print.h"
+#include "quant/allow_tf32.h"
 #include "quant/convert_precision.h"
 #include "runtime/runtime.h"
 
@@ -56,6 +57,7 @@ std::string OptionsText(const BuildOptions& options) {
   };
   formats("input-formats", options.input_formats);
   formats("output-formats", options.output_formats);
+  if (options.allow_tf32) text += "allow-tf32;";
   if (options.reference_tactics) text += "reference-tactics;";
   if (options.max_isa != Isa::kAmx) text += fmt::format("isa {};", IsaName(options.max_isa));
   if (!options.verify) text += "no-verify;";
@@ -139,13 +141,18 @@ class Builder {
     pipeline.disabled.insert(options_.disabled_passes.begin(), options_.disabled_passes.end());
     pipeline.dump_dir = options_.dump_dir;
     pipeline.clock = &clock_;
-    // Tensor cores read halves with the channels innermost.
-    const bool half = options_.precision != DType::kF32;
+    // Tensor cores read with the channels innermost.
+    const bool cores = options_.precision != DType::kF32 || options_.allow_tf32;
     pipeline.target = {.device = std::string(DeviceKindName(target_.kind)),
-                       .channels_last = half && target_.kind == DeviceKind::kCuda,
+                       .channels_last = cores && target_.kind == DeviceKind::kCuda,
                        .compute = options_.precision};
     FUSEE_TRY(passes::RunPipeline(*imported_.graph, pipeline, &passes_));
     if (options_.precision != DType::kF32) FUSEE_TRY(ConvertPrecision());
+    if (options_.allow_tf32) {
+      result_.report.notes.push_back(
+          fmt::format("tf32: {} products and convolutions may round their f32 operands to TF32",
+                      quant::AllowTf32(*imported_.graph)));
+    }
     return SeparateOutputs(*imported_.graph);
   }
 

@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include "compiler/build.h"
+#include "compiler/difference.h"
 #include "compiler/storage.h"
 #include "compiler/target.h"
 #include "compiler/testing.h"
 #include "compiler/tuning.h"
 #include "ops/timed_kernels_test_util.h"
 #include "plan/encode.h"
+#include "plan/print.h"
 
 namespace fusee::compiler {
 namespace {
@@ -300,6 +302,35 @@ TEST(BuildForDevice, OptionsWithoutEffectAreErrors) {
   BuildOptions cpu;
   cpu.allow_cpu_steps = true;
   EXPECT_EQ(Build(kDigits, cpu).status().code(), StatusCode::kInvalidArgument);
+  cpu = {};
+  cpu.allow_tf32 = true;
+  EXPECT_EQ(Build(kDigits, cpu).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(BuildForDevice, Tf32IsOnEveryProductOfThePlanWhenAllowedAndOnNoneElse) {
+  const auto marked = [](const plan::Plan& plan) {
+    return std::ranges::count_if(
+        plan.steps, [](const plan::Step& s) { return s.attrs.Str("math", "").value() == "tf32"; });
+  };
+  DigitsBuild build;
+  const auto plain = Build(kDigits, build.options);
+  ASSERT_TRUE(plain.ok()) << plain.status().ToString();
+  EXPECT_EQ(marked(*plain->plan), 0);
+  EXPECT_EQ(plain->plan->provenance.options.find("tf32"), std::string::npos);
+
+  build.options.allow_tf32 = true;
+  const auto allowed = Build(kDigits, build.options);
+  ASSERT_TRUE(allowed.ok()) << allowed.status().ToString();
+  EXPECT_EQ(marked(*allowed->plan), 6);  // four convolutions, two products
+  EXPECT_THAT(allowed->plan->provenance.options, HasSubstr("allow-tf32;"));
+  EXPECT_TRUE(allowed->plan->certificate.verified);
+  EXPECT_EQ(allowed->plan->certificate.atol, kVerifyF16Tol);
+  EXPECT_THAT(plan::PlanText(*allowed->plan), HasSubstr("math=\"tf32\""));
+
+  build.options.lockfile = allowed->lockfile;
+  EXPECT_EQ(Build(kDigits, build.options)->bytes, allowed->bytes);
+  build.options.allow_tf32 = false;
+  EXPECT_EQ(Build(kDigits, build.options).status().code(), StatusCode::kFailedPrecondition);
 }
 
 TEST(OpenTarget, ADeviceOtherThanTheLockfilesCountsAsAbsent) {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include "ops/math_mode.h"
+
 namespace fusee::compiler {
 namespace {
 
@@ -23,10 +25,10 @@ Allowance AllowanceOf(DType dtype) {
   }
 }
 
-Allowance Reduce(Allowance allowed, DType reduced) {
-  if (reduced == DType::kF32) return allowed;
+Allowance Reduce(Allowance allowed, Reduced reduced) {
+  if (reduced == Reduced::kNone) return allowed;
   allowed.norm = std::max(allowed.norm, NormTolerance(reduced));
-  if (reduced == DType::kF16) {
+  if (reduced == Reduced::kF16) {
     allowed.huge = std::min(allowed.huge, 6e4);
     allowed.floor = kVerifyF16Floor;
   }
@@ -72,21 +74,34 @@ bool Passes(double got, double want, double norm, Allowance allowed) {
 
 }  // namespace
 
-DType ReducedPrecision(const plan::Plan& candidate, const plan::Plan& reference) {
-  for (DType dtype : {DType::kBF16, DType::kF16}) {
-    if (ComputesIn(candidate, dtype) && !ComputesIn(reference, dtype)) return dtype;
+Reduced ReducedPrecision(const plan::Plan& candidate, const plan::Plan& reference) {
+  for (const auto& [dtype, reduced] :
+       {std::pair(DType::kBF16, Reduced::kBF16), std::pair(DType::kF16, Reduced::kF16)}) {
+    if (ComputesIn(candidate, dtype) && !ComputesIn(reference, dtype)) return reduced;
   }
-  return DType::kF32;
+  const bool tf32 = std::ranges::any_of(candidate.steps, [](const plan::Step& step) {
+    return ReducedPrecision(step.attrs) == Reduced::kTf32;
+  });
+  return tf32 ? Reduced::kTf32 : Reduced::kNone;
 }
 
-double NormTolerance(DType reduced) {
-  return reduced == DType::kF16    ? kVerifyF16Tol
-         : reduced == DType::kBF16 ? kVerifyBF16Tol
-                                   : kVerifyNormTol;
+Reduced ReducedPrecision(const Attrs& step) {
+  const auto tf32 = ops::AllowsTf32(step);
+  return tf32.ok() && *tf32 ? Reduced::kTf32 : Reduced::kNone;
+}
+
+double NormTolerance(Reduced reduced) {
+  switch (reduced) {
+    case Reduced::kTf32:
+    case Reduced::kF16: return kVerifyF16Tol;
+    case Reduced::kBF16: return kVerifyBF16Tol;
+    case Reduced::kNone: break;
+  }
+  return kVerifyNormTol;
 }
 
 Difference CompareWithReference(const ConstTensorView& got, const ConstTensorView& want,
-                                DType reduced) {
+                                Reduced reduced) {
   Difference d;
   const int64_t n = want.elements();
   d.elements = n;

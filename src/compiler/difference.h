@@ -8,7 +8,8 @@
 // float's.
 //
 // A plan that computes in a lower precision than its reference (the model's own) is measured by the
-// largest element alone: kVerifyF16Tol or kVerifyBF16Tol instead of kVerifyNormTol.
+// largest element alone: kVerifyF16Tol or kVerifyBF16Tol instead of kVerifyNormTol. TF32, which
+// rounds operands of products as f16 does, is measured as f16, without f16's limits of range.
 #pragma once
 
 #include <cstdint>
@@ -24,17 +25,22 @@ inline constexpr double kVerifyNormTol = 2e-5;
 // reference.
 inline constexpr double kVerifyFloor = 1.1e-19;
 
-inline constexpr double kVerifyF16Tol = 1e-2;
+inline constexpr double kVerifyF16Tol = 1e-2;  // and of TF32
 inline constexpr double kVerifyBF16Tol = 4e-2;
 // The smallest normal f16: what an f16 plan may make of smaller values.
 inline constexpr double kVerifyF16Floor = 6.2e-5;
 
-// The lowest precision that the candidate computes in and the reference does not: kF16 or kBF16;
-// kF32 when there is none. Taking inputs or giving outputs in 16 bits is not computing in them:
-// casts and moves between them and the rest do not count.
-DType ReducedPrecision(const plan::Plan& candidate, const plan::Plan& reference);
+// A precision below float's, in which a plan computes though its model does not say so.
+enum class Reduced : uint8_t { kNone, kTf32, kF16, kBF16 };
+
+// The lowest precision that the candidate computes in and the reference does not. Taking inputs or
+// giving outputs in 16 bits is not computing in them: casts and moves between them and the rest do
+// not count.
+Reduced ReducedPrecision(const plan::Plan& candidate, const plan::Plan& reference);
+// Of one step: kTf32 when it may round its operands, else kNone (its types say the rest).
+Reduced ReducedPrecision(const Attrs& step);
 // What stands in the place of kVerifyNormTol.
-double NormTolerance(DType reduced);
+double NormTolerance(Reduced reduced);
 
 struct Difference {
   int64_t elements = 0;
@@ -47,8 +53,9 @@ struct Difference {
   double max_rel = 0;        // over those that are not tiny beside the largest
 };
 
-// reduced: as ReducedPrecision says. Precondition: equal dtypes and shapes. Cost: two passes.
+// reduced: as ReducedPrecision says, of the plan or the step. Precondition: equal dtypes and
+// shapes. Cost: two passes.
 Difference CompareWithReference(const ConstTensorView& got, const ConstTensorView& want,
-                                DType reduced = DType::kF32);
+                                Reduced reduced = Reduced::kNone);
 
 }  // namespace fusee::compiler

@@ -40,6 +40,8 @@ struct BuildOptions {
   // What the graph computes in where that is safe: kF32, kF16 or kBF16 (quant/convert_precision.h).
   // Inputs and outputs keep their types.
   DType precision = DType::kF32;
+  // Products of f32 operands on a GPU may round them to TF32 (ops/math_mode.h).
+  bool allow_tf32 = false;
   // Types and layouts of the plan's inputs and outputs; empty: the model's own (io_formats.h).
   // Profiles and pins keep to the model's order of axes.
   std::vector<IoFormat> input_formats, output_formats;

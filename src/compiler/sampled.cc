@@ -243,7 +243,8 @@ class StepChecker final : public runtime::StepHook {
                                   Describe(want->dtype(), want->shape()),
                                   Describe(got.dtype(), got.shape())));
     }
-    const Difference d = CompareWithReference(got.view(), want->view());
+    const Difference d =
+        CompareWithReference(got.view(), want->view(), ReducedPrecision(node.attrs));
     outcome_.corner.elements += got.elements();
     outcome_.corner.max_abs_error = std::max(outcome_.corner.max_abs_error, d.max_abs);
     outcome_.corner.max_rel_error = std::max(outcome_.corner.max_rel_error, d.max_rel);

@@ -39,6 +39,8 @@ std::string Difference(const DeviceInfo& info, const plan::GpuTarget& want) {
 Status CheckOptions(const BuildOptions& options, DeviceKind kind) {
   if (kind == DeviceKind::kCpu && options.allow_cpu_steps)
     return InvalidArgument("--allow-cpu-steps has no effect on a plan for the CPU; leave it out");
+  if (kind == DeviceKind::kCpu && options.allow_tf32)
+    return InvalidArgument("--allow-tf32 has no effect on a plan for the CPU; leave it out");
   if (kind != DeviceKind::kCpu && options.reference_tactics) {
     return InvalidArgument(
         "--reference-tactics names the CPU's plain kernels; build with --device cpu");

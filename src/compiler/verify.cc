@@ -26,13 +26,13 @@ struct Corner {
 // Ordinary values everywhere first, then adversarial ones from the cheapest corner on: what a short
 // budget buys. Large values leave the range of f16 on the way; a plan that computes in it is not
 // measured by them.
-std::vector<Corner> Schedule(const plan::Plan& plan, DType reduced) {
+std::vector<Corner> Schedule(const plan::Plan& plan, Reduced reduced) {
   std::vector<Corner> schedule;
   const auto corners = ProfileCorners(plan);
   for (const auto& c : corners) schedule.push_back({c, Fill::kUniform});
   for (const auto& c : corners) {
     for (Fill fill : {Fill::kSignedZeros, Fill::kTiny, Fill::kLarge, Fill::kConstant}) {
-      if (fill != Fill::kLarge || reduced != DType::kF16) schedule.push_back({c, fill});
+      if (fill != Fill::kLarge || reduced != Reduced::kF16) schedule.push_back({c, fill});
     }
   }
   return schedule;

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "compiler/corners.h"
+#include "compiler/difference.h"
 #include "device/parallel.h"
 #include "plan/plan.h"
 
@@ -36,7 +37,7 @@ struct VerifyOutcome {
   std::string batch_note;  // why it was not checked
   std::string
       refused_alike;  // the first input that plan and reference both refused, with the reason
-  DType reduced = DType::kF32;  // the lower precision it was measured by (difference.h)
+  Reduced reduced = Reduced::kNone;  // the lower precision it was measured by (difference.h)
   size_t skipped = 0;  // comparisons not started because they would not fit the time budget
   // Corners the caller has to verify step by step (sampled.h): too expensive to run the whole
   // reference at; or their outputs differ in the way of a model that amplifies rounding, then doubt

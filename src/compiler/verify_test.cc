@@ -49,9 +49,9 @@ TEST(ReducedPrecision, IsWhatIsComputedInAndNotTheFormOfInputsAndOutputs) {
   const auto full =
       net("f32", "%a : f32[2,4,3] = Cast(%t) {to = 1}", "%b : f16[2,4,3] = Cast(%m) {to = 10}");
   const auto half = net("f16", "%a : f16[2,4,3] = Neg(%t)", "%b : f16[2,4,3] = Neg(%m)");
-  EXPECT_EQ(ReducedPrecision(*full, *full), DType::kF32);
-  EXPECT_EQ(ReducedPrecision(*half, *full), DType::kF16);
-  EXPECT_EQ(ReducedPrecision(*half, *half), DType::kF32);
+  EXPECT_EQ(ReducedPrecision(*full, *full), Reduced::kNone);
+  EXPECT_EQ(ReducedPrecision(*half, *full), Reduced::kF16);
+  EXPECT_EQ(ReducedPrecision(*half, *half), Reduced::kNone);
   // Rounded in between.
   const auto between = PlanOf(R"(graph "net" {
   input %x : f32[2]
@@ -59,7 +59,31 @@ TEST(ReducedPrecision, IsWhatIsComputedInAndNotTheFormOfInputsAndOutputs) {
   %y : f32[2] = Cast(%h) {to = 1}
   output %y as "y"
 })");
-  EXPECT_EQ(ReducedPrecision(*between, *full), DType::kF16);
+  EXPECT_EQ(ReducedPrecision(*between, *full), Reduced::kF16);
+}
+
+TEST(ReducedPrecision, Tf32IsWhereAStepAllowsIt) {
+  const auto net = [](const char* attrs) {
+    return PlanOf(fmt::format(R"(graph "net" {{
+  input %x : f32[2,2]
+  const %w : f32[2,2] = {{1, 2, 3, 4}}
+  %y : f32[2,2] = MatMul(%x, %w){}
+  output %y as "y"
+}})",
+                              attrs));
+  };
+  const auto plain = net(""), tf32 = net(R"( {math = "tf32"})");
+  EXPECT_EQ(ReducedPrecision(*tf32, *plain), Reduced::kTf32);
+  EXPECT_EQ(ReducedPrecision(*plain, *plain), Reduced::kNone);
+  EXPECT_EQ(ReducedPrecision(tf32->steps[0].attrs), Reduced::kTf32);
+  EXPECT_EQ(NormTolerance(Reduced::kTf32), kVerifyF16Tol);
+  // Values beyond f16's range still count.
+  const float got[] = {2e6f}, want[] = {1e6f};
+  const Shape shape{1};
+  EXPECT_EQ(
+      CompareWithReference({DType::kF32, shape, got}, {DType::kF32, shape, want}, Reduced::kTf32)
+          .mismatches,
+      1);
 }
 
 class Verify : public testing::Test {
