@@ -52,6 +52,7 @@ std::string OptionsText(const BuildOptions& options) {
     text += fmt::format("precision {};", DTypeName(options.precision));
   const auto formats = [&](std::string_view what, const std::vector<IoFormat>& list) {
     std::vector<std::string> texts;
+    texts.reserve(list.size());
     for (const IoFormat& format : list) texts.push_back(IoFormatText(format));
     if (!list.empty()) text += fmt::format("{} {};", what, fmt::join(texts, ","));
   };

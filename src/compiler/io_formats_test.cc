@@ -38,6 +38,7 @@ std::string Refusal(std::string_view text) {
 TEST(ParseIoFormats, ReadsTrtexecsSpellings) {
   const auto formats = Formats("fp32:chw,fp16:hwc,bf16:hwc8,int64:chw,uint8:hwc,bool:chw");
   std::vector<std::string> texts;
+  texts.reserve(formats.size());
   for (const IoFormat& f : formats) texts.push_back(IoFormatText(f));
   EXPECT_THAT(
       texts, ElementsAre("fp32:chw", "fp16:hwc", "bf16:hwc", "int64:chw", "uint8:hwc", "bool:chw"));
