@@ -212,6 +212,14 @@ class WorkerFaults(unittest.TestCase):
                     break
             self.assertEqual(refused, 3)
 
+    def test_wrong_bits_of_an_idle_worker_replace_it(self):
+        with serving(self.models, "--threads", "1", "--golden-probe-ms", "20", "--worker-faults", "probe:wrong@3") as (front, port):
+            wrong = lambda: metric(port, "fusee_worker_deaths_total", reason="golden_mismatch")
+            wait_for("a golden mismatch", lambda: wrong() >= 1)
+            self.assertGreaterEqual(metric(port, "fusee_worker_probes_total"), 2)
+            self.assertEqual(metric(port, "fusee_worker_deaths_total"), wrong(), "no worker died of anything else")
+            wait_for("the worker", lambda: is_ready(port, "cpu:0"))
+
     def test_sigterm_to_everybody_loses_nothing_and_leaves_no_process(self):
         with serving(self.models, "--workers", "2", "--threads", "1", "--drain-delay-ms", "300") as (front, port):
             pids = []

@@ -32,9 +32,11 @@ Result<std::unique_ptr<server::Supervisor>> MakeSupervisor(const ServeFlags& fla
   options.slab_bytes = flags.request_memory;
   options.marks = flags.nvtx;
   const auto add = [&](const std::string& kind, int index, std::string open_as) {
+    server::WorkerLimits limits = server::LimitsFor(kind);
+    limits.probe = std::chrono::milliseconds(flags.golden_probe_ms);
     options.devices.push_back({.info = {fmt::format("{}:{}", kind, index), kind},
                                .open_as = std::move(open_as),
-                               .limits = server::LimitsFor(kind),
+                               .limits = limits,
                                .faults = flags.worker_faults});
   };
   if (AnyPlanFor(flags.options, "cuda")) {

@@ -16,6 +16,7 @@ constexpr int kCpuWorkersMax = 32;
 constexpr int kCudaDevicesMax = 16;
 constexpr uint64_t kRequestMemoryMax = uint64_t{16} << 30;
 constexpr uint64_t kRequestMemoryMin = 1 << 20;
+constexpr int64_t kGoldenProbeMsMax = int64_t{24} * 3600 * 1000;
 constexpr int64_t kMaxDeadlineMs = int64_t{24} * 3600 * 1000;
 
 }  // namespace
@@ -62,6 +63,11 @@ void ServeFlags::Add(CLI::App& app) {
       ->check(CLI::Range(uint64_t{0}, kRequestMemoryMax))
       ->capture_default_str();
   app.add_flag("--nvtx", nvtx, "CUDA workers name batches and steps for Nsight Systems");
+  app.add_option("--golden-probe-ms", golden_probe_ms,
+                 "a worker without work makes a golden run of its plans again after this long and "
+                 "is replaced when the bits differ; 0: never")
+      ->check(CLI::Range(int64_t{0}, kGoldenProbeMsMax))
+      ->capture_default_str();
   app.add_option("--worker-faults", worker_faults, "for tests: faults of the workers")->group("");
   app.add_option("--threads", threads,
                  "threads of each CPU worker; 0: the processors there are, divided by the workers")

@@ -18,7 +18,8 @@ struct ServeFlags {
   uint64_t request_memory = 0;  // bytes of input tensors, and as many of outputs, that workers map;
                                 // after Apply never 0
   bool nvtx = false;            // GPU workers name batches and steps for Nsight Systems
-  std::string worker_faults;    // for tests: base/fault.h, of every worker
+  int64_t golden_probe_ms = 1000;  // of idleness before a worker makes a golden run again; 0: never
+  std::string worker_faults;       // for tests: base/fault.h, of every worker
 
   void Add(CLI::App& app);
   // Moves what was parsed into options. Errors: kInvalidArgument naming the flag, why it cannot be

@@ -272,4 +272,20 @@ Status Decode(std::span<const std::byte> bytes, DoneMessage* m) {
   return good ? OkStatus() : Malformed("done");
 }
 
+void Encode(const ProbedMessage& m, std::vector<std::byte>* out) {
+  ByteWriter(out).Put(static_cast<uint8_t>(m.probed));
+}
+Status Decode(std::span<const std::byte> bytes, ProbedMessage* m) {
+  ByteReader r(bytes);
+  return r.Flag(&m->probed) && r.AtEnd() ? OkStatus() : Malformed("probed");
+}
+
+void Encode(const LastWordsMessage& m, std::vector<std::byte>* out) {
+  ByteWriter(out).Text(std::string_view(m.text).substr(0, kModelTextMax));
+}
+Status Decode(std::span<const std::byte> bytes, LastWordsMessage* m) {
+  ByteReader r(bytes);
+  return r.Text(&m->text, kModelTextMax) && r.AtEnd() ? OkStatus() : Malformed("last words");
+}
+
 }  // namespace fusee::ipc

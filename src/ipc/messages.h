@@ -4,10 +4,12 @@
 //   kLoad   model, path, name, version         kHello   protocol, device
 //   kBatch  id, model, shapes, places          kLoaded  model, status or description
 //   kPing                                      kDone    batch id, status, times, output shapes
-//   kStop                                      kPong
+//   kProbe                                     kPong
+//   kStop                                      kProbed  whether there was anything to probe
+//                                              kLastWords  text, before an exit that has a reason
 //
-// Every answer so far carries kFinal: there is one for each question. `about` in the header names
-// the question (model number, batch id, ping number).
+// Every answer so far carries kFinal: there is one for each question. Last words answer none.
+// `about` in the header names the question (model number, batch id, ping number).
 //
 // A worker's bytes are untrusted: every decoder checks counts, ranges and the message's end, and an
 // error means that the worker is to be replaced. Tensors are named by offset into the slabs, which
@@ -24,17 +26,20 @@
 namespace fusee::ipc {
 
 // Both sides come from one build, or do not talk.
-inline constexpr uint32_t kProtocol = 1;
+inline constexpr uint32_t kProtocol = 2;
 
 enum class MessageType : uint16_t {
   kLoad = 1,
   kBatch = 2,
   kPing = 3,
   kStop = 4,
+  kProbe = 5,
   kHello = 101,
   kLoaded = 102,
   kDone = 103,
   kPong = 104,
+  kProbed = 105,
+  kLastWords = 106,
 };
 
 struct LoadMessage {
@@ -77,6 +82,21 @@ struct DoneMessage {
   std::vector<Shape> outputs;  // of a batch of one item; empty for others
 };
 
+// A request that comes while a probe runs waits for it, and no latency table knows of that: plans
+// whose quickest golden run takes longer are not probed.
+inline constexpr Duration kProbeTimeMax = std::chrono::milliseconds(10);
+
+// A golden run was made and its bits were right; or, with probed false, no model has one that is
+// quick enough, and asking again is in vain.
+struct ProbedMessage {
+  bool probed = false;
+};
+
+// What a worker that is about to end by itself has to say; its exit status follows.
+struct LastWordsMessage {
+  std::string text;
+};
+
 // Encoders replace *out. Errors (batches and descriptions only): kResourceExhausted when the
 // message would exceed kMessageBytesMax.
 void Encode(const LoadMessage& message, std::vector<std::byte>* out);
@@ -84,6 +104,8 @@ void Encode(const HelloMessage& message, std::vector<std::byte>* out);
 Status Encode(const LoadedMessage& message, std::vector<std::byte>* out);
 Status Encode(const BatchMessage& message, std::vector<std::byte>* out);
 void Encode(const DoneMessage& message, std::vector<std::byte>* out);
+void Encode(const ProbedMessage& message, std::vector<std::byte>* out);
+void Encode(const LastWordsMessage& message, std::vector<std::byte>* out);
 
 // Decoders take any bytes. Errors: kDataLoss. What they accept is bounded; a LoadedMessage has also
 // passed CheckModel.
@@ -92,5 +114,7 @@ Status Decode(std::span<const std::byte> bytes, HelloMessage* out);
 Status Decode(std::span<const std::byte> bytes, LoadedMessage* out);
 Status Decode(std::span<const std::byte> bytes, BatchMessage* out);
 Status Decode(std::span<const std::byte> bytes, DoneMessage* out);
+Status Decode(std::span<const std::byte> bytes, ProbedMessage* out);
+Status Decode(std::span<const std::byte> bytes, LastWordsMessage* out);
 
 }  // namespace fusee::ipc

@@ -82,6 +82,22 @@ TEST(Messages, OthersComeBackAsTheyWere) {
   EXPECT_EQ(done.outputs[0], (Shape{1, 2}));
 }
 
+TEST(Messages, ProbesAndLastWordsComeBackAndAreBounded) {
+  std::vector<std::byte> bytes;
+  Encode(ProbedMessage{.probed = true}, &bytes);
+  ProbedMessage probed;
+  ASSERT_TRUE(Decode(bytes, &probed).ok());
+  EXPECT_TRUE(probed.probed);
+  bytes[0] = std::byte{2};
+  EXPECT_EQ(Decode(bytes, &probed).code(), StatusCode::kDataLoss);
+  Encode(LastWordsMessage{.text = std::string(kModelTextMax + 1, 'x')}, &bytes);
+  LastWordsMessage words;
+  ASSERT_TRUE(Decode(bytes, &words).ok());
+  EXPECT_EQ(words.text.size(), kModelTextMax);
+  bytes.push_back({});
+  EXPECT_EQ(Decode(bytes, &words).code(), StatusCode::kDataLoss);
+}
+
 TEST(Messages, EveryPrefixAndEveryLongerTextIsRefused) {
   const std::vector<std::byte> whole = Bytes(Loaded());
   LoadedMessage back;

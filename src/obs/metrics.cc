@@ -12,7 +12,8 @@ namespace fusee::obs {
 namespace {
 
 enum class Kind : uint8_t { kCounter, kGauge, kSecondsGauge, kLatencyHistogram, kSizeHistogram };
-enum class Labels : uint8_t { kServer, kModel, kModelReason, kDevice };
+enum class Labels : uint8_t { kServer, kModel, kModelReason, kDevice, kDeviceReason };
+enum class Group : uint8_t { kFailure, kRefusal, kDeath };
 
 struct Definition {
   MetricId id;
@@ -29,8 +30,11 @@ constexpr Definition kDefinitions[] = {
 #undef FUSEE_METRIC
 };
 
-constexpr std::string_view kReasonNames[] = {
-#define FUSEE_REASON(id, text) text,
+constexpr struct {
+  Group group;
+  std::string_view name;
+} kReasons[] = {
+#define FUSEE_REASON(id, group, text) {Group::group, text},
 #include "obs/reasons.inc"
 #undef FUSEE_REASON
 };
@@ -98,13 +102,16 @@ void WriteOne(std::string& out, const Definition& d, std::string_view labels,
     case Kind::kCounter:
     case Kind::kGauge: break;
   }
-  if (d.labels != Labels::kModelReason) return line(labels, metrics.Value(d.id));
+  if (d.labels != Labels::kModelReason && d.labels != Labels::kDeviceReason)
+    return line(labels, metrics.Value(d.id));
   // Triton's reasons belong to its own metric, ours to ours; a rejection counted in both is one
   // line in each.
-  const bool tritons = d.id == MetricId::kRequestFailure;
+  const Group group = d.labels == Labels::kDeviceReason   ? Group::kDeath
+                      : d.id == MetricId::kRequestFailure ? Group::kFailure
+                                                          : Group::kRefusal;
   for (size_t r = 0; r < kReasonCount; ++r) {
-    if (tritons != (r <= static_cast<size_t>(Reason::kOther))) continue;
-    line(fmt::format("{},reason=\"{}\"", labels, kReasonNames[r]),
+    if (kReasons[r].group != group) continue;
+    line(fmt::format("{},reason=\"{}\"", labels, kReasons[r].name),
          metrics.Value(d.id, static_cast<Reason>(r)));
   }
 }
@@ -133,6 +140,11 @@ void Metrics::Add(MetricId id, Reason reason, uint64_t n) {
 uint64_t Metrics::Value(MetricId id, Reason reason) const {
   return reasons_[static_cast<size_t>(id)][static_cast<size_t>(reason)].load(
       std::memory_order_relaxed);
+}
+uint64_t Metrics::Total(MetricId id) const {
+  uint64_t total = 0;
+  for (size_t r = 0; r < kReasonCount; ++r) total += Value(id, static_cast<Reason>(r));
+  return total;
 }
 void Metrics::Observe(MetricId id, Duration d) {
   histograms_[static_cast<size_t>(id)].Observe(kLatencyBoundsUs, Microseconds(d));
@@ -178,7 +190,7 @@ std::string Registry::Serialize() const {
       WriteOne(out, d, "", server_);
       continue;
     }
-    if (d.labels == Labels::kDevice) {
+    if (d.labels == Labels::kDevice || d.labels == Labels::kDeviceReason) {
       for (const Entry& e : devices)
         WriteOne(out, d, fmt::format("device=\"{}\"", Escaped(e.name)), *e.metrics);
       continue;

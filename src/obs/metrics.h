@@ -36,12 +36,12 @@ inline constexpr size_t kMetricCount = 0
     ;
 
 enum class Reason : uint8_t {
-#define FUSEE_REASON(id, text) id,
+#define FUSEE_REASON(id, group, text) id,
 #include "obs/reasons.inc"
 #undef FUSEE_REASON
 };
 inline constexpr size_t kReasonCount = 0
-#define FUSEE_REASON(id, text) +1
+#define FUSEE_REASON(id, group, text) +1
 #include "obs/reasons.inc"
 #undef FUSEE_REASON
     ;
@@ -86,6 +86,7 @@ class Metrics {
     return cells_[static_cast<size_t>(id)].load(std::memory_order_relaxed);
   }
   uint64_t Value(MetricId id, Reason reason) const;
+  uint64_t Total(MetricId id) const;  // over all reasons
   Histogram::Snapshot Read(MetricId id) const {
     return histograms_[static_cast<size_t>(id)].Read();
   }

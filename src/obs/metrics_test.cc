@@ -43,6 +43,19 @@ TEST(Metrics, ReasonsAreSplitBetweenTritonsMetricAndOurs) {
       Not(HasSubstr("nv_inference_request_failure{model=\"m\",version=\"1\",reason=\"late\"}")));
 }
 
+TEST(Metrics, DeathsOfDevicesHaveReasonsOfTheirOwn) {
+  Registry registry;
+  auto device = registry.Device("cpu:0");
+  device->Add(MetricId::kWorkerDeaths, Reason::kGoldenMismatch);
+  device->Add(MetricId::kWorkerDeaths, Reason::kSignal, 2);
+  const std::string text = registry.Serialize();
+  EXPECT_THAT(
+      text,
+      HasSubstr("fusee_worker_deaths_total{device=\"cpu:0\",reason=\"golden_mismatch\"} 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("device=\"cpu:0\",reason=\"late\"")));
+  EXPECT_EQ(device->Total(MetricId::kWorkerDeaths), 3u);
+}
+
 TEST(Metrics, HistogramBucketsAreCumulativeAndInSeconds) {
   Registry registry;
   auto metrics = registry.Model("m", 1);

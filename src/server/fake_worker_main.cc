@@ -1,11 +1,16 @@
 // A worker for tests of the supervisor: speaks the protocol without a runtime. Its one model
 // answers with its input. --device says how it behaves, --faults arms base/fault.h.
 //
-//   echo       as it should           silent     never says hello
-//   garbage    random bytes in the ring            babble     a message of unknown type when ready
-//   twice      answers a batch twice               larger     answers with an output beyond its
-//   place absent     its device is not there             refuse     cannot load the model other its
-//   plan's digest is another in every process
+// - echo: as it should
+// - silent: never says hello
+// - garbage: random bytes in the ring
+// - babble: a message of unknown type when ready
+// - twice: answers a batch twice
+// - larger: answers with an output beyond its place
+// - absent: its device is not there
+// - refuse: cannot load the model
+// - other: its plan's digest is another in every process
+// - unprobed: has no golden run for an idle device
 #include <poll.h>
 #include <unistd.h>
 
@@ -93,9 +98,17 @@ class FakeWorker {
     if (fds[1].revents != 0) _exit(0);
   }
 
-  void Reply(MessageType type, std::span<const std::byte> payload) {
-    if (!writer_.Write({.type = static_cast<uint16_t>(type), .flags = kFinal}, payload).ok())
-      _exit(static_cast<int>(WorkerExit::kProtocol));
+  [[noreturn]] void Mismatch() {
+    std::vector<std::byte> payload;
+    Encode(LastWordsMessage{.text = "plan 'p': output 'OUTPUT', element 3"}, &payload);
+    Reply(MessageType::kLastWords, payload);
+    _exit(static_cast<int>(WorkerExit::kGoldenMismatch));
+  }
+
+  void Reply(MessageType type, std::span<const std::byte> payload, uint64_t about = 0) {
+    const MessageHeader header{
+        .type = static_cast<uint16_t>(type), .flags = kFinal, .about = about};
+    if (!writer_.Write(header, payload).ok()) _exit(static_cast<int>(WorkerExit::kProtocol));
     channel_.reply_bell().Ring();
   }
 
@@ -106,6 +119,7 @@ class FakeWorker {
         fault::Hit(fault::Point::kLoad);
         LoadMessage load;
         (void)Decode(message.payload, &load);
+        if (fault::Hit(fault::Point::kGolden) == fault::Effect::kWrong) Mismatch();
         (void)Encode(Describe(load.model, mode_), &payload);
         Reply(MessageType::kLoaded, payload);
         if (mode_ == "babble") Reply(static_cast<MessageType>(999), {});
@@ -113,6 +127,10 @@ class FakeWorker {
       }
       case MessageType::kBatch: return Batch(message);
       case MessageType::kPing: return Reply(MessageType::kPong, {});
+      case MessageType::kProbe:
+        if (fault::Hit(fault::Point::kProbe) == fault::Effect::kWrong) Mismatch();
+        Encode(ProbedMessage{.probed = mode_ != "unprobed"}, &payload);
+        return Reply(MessageType::kProbed, payload, message.header.about);
       default: _exit(0);
     }
   }

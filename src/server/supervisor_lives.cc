@@ -12,6 +12,18 @@ using obs::MetricId;
 
 constexpr uint32_t kMessagesAtOnce = 256;  // of one worker before the next is heard
 
+obs::Reason ReasonOf(const ProcessEnd& end, WorkerState state) {
+  if (end.exited) {
+    switch (static_cast<ipc::WorkerExit>(end.status)) {
+      case ipc::WorkerExit::kDeviceAbsent: return obs::Reason::kDeviceAbsent;
+      case ipc::WorkerExit::kDeviceLost: return obs::Reason::kDeviceLost;
+      case ipc::WorkerExit::kGoldenMismatch: return obs::Reason::kGoldenMismatch;
+      default: return obs::Reason::kExit;
+    }
+  }
+  return state == WorkerState::kSuspect ? obs::Reason::kSuspect : obs::Reason::kSignal;
+}
+
 }  // namespace
 
 Status Supervisor::State::StartProcess(Worker& w) {
@@ -43,6 +55,7 @@ void Supervisor::State::Spawn(Worker& w, TimePoint now) {
   w.held.assign(models.size(), false);
   w.loading = models.size();
   w.told = w.rang = w.ended = false;
+  w.last_words.clear();
   const Status started = StartProcess(w);
   if (!started.ok()) {
     spdlog::error("worker {}: {}", w.device.info.name, started.message());
@@ -117,6 +130,13 @@ Status Supervisor::State::OnMessage(Worker& w, const ipc::Message& message, Time
     case MessageType::kLoaded: return OnLoaded(w, message, now);
     case MessageType::kDone: return OnDone(w, message, now);
     case MessageType::kPong: w.life.OnPong(now); return OkStatus();
+    case MessageType::kProbed: return OnProbed(w, message, now);
+    case MessageType::kLastWords: {
+      ipc::LastWordsMessage words;
+      FUSEE_TRY(Decode(message.payload, &words));
+      w.last_words = std::move(words.text);
+      return OkStatus();
+    }
     default: break;
   }
   return DataLoss(fmt::format("it sent a message of unknown type {}", message.header.type));
@@ -206,6 +226,16 @@ Status Supervisor::State::OnDone(Worker& w, const ipc::Message& message, TimePoi
   return OkStatus();
 }
 
+Status Supervisor::State::OnProbed(Worker& w, const ipc::Message& message, TimePoint now) {
+  ipc::ProbedMessage probed;
+  FUSEE_TRY(Decode(message.payload, &probed));
+  if (message.header.about != w.probes)
+    return DataLoss("it made a golden run that nobody asked for");
+  if (probed.probed) metrics[w.index]->Add(MetricId::kWorkerProbes);
+  w.life.OnProbed(now, probed.probed);
+  return OkStatus();
+}
+
 void Supervisor::State::Lose(Worker& w) {
   if (!w.in_flight) return;
   Event event{.what = Event::What::kDone, .device = w.index, .listener = w.in_flight->listener};
@@ -229,31 +259,37 @@ void Supervisor::State::Reap(Worker& w, TimePoint now) {
   if (!end) return;
   Hear(w, now);  // what it finished before it died is finished
   const bool had_batch = w.in_flight.has_value();
-  const bool absent =
-      end->exited && end->status == static_cast<int>(ipc::WorkerExit::kDeviceAbsent);
+  const obs::Reason reason = ReasonOf(*end, w.life.state());
+  const bool absent = reason == obs::Reason::kDeviceAbsent;
+  const bool wrong = reason == obs::Reason::kGoldenMismatch;
   const bool was_loading = w.life.state() == WorkerState::kWarming && w.loading < models.size();
   const std::string why = w.life.state() == WorkerState::kSuspect ? w.life.why() + "; " : "";
+  const std::string how =
+      w.last_words.empty() ? end->Text() : fmt::format("{}: {}", end->Text(), w.last_words);
   Retire(w);
   w.reader.reset();
   w.writer.reset();
   w.channel.reset();
   w.kept.clear();
-  w.life.OnExit(now, absent ? WorkerLife::End::kAbsent : WorkerLife::End::kCrashed);
+  w.life.OnExit(now, absent  ? WorkerLife::End::kAbsent
+                     : wrong ? WorkerLife::End::kWrong
+                             : WorkerLife::End::kCrashed);
   if (w.life.state() == WorkerState::kStopped) return;
-  metrics[w.index]->Add(MetricId::kWorkerDeaths);
-  if (was_loading && !absent) {
+  metrics[w.index]->Add(MetricId::kWorkerDeaths, reason);
+  // Wrong bits are the device's fault: the model is tried again in the next life.
+  if (was_loading && !absent && !wrong) {
     Holding& holding = At(w.loading, w.kind);
     if (++holding.load_deaths >= kLoadDeathsMax && !holding.model) {
       holding.failure = Internal(fmt::format("worker {} died {} times while loading it ({})",
-                                             w.device.info.name, holding.load_deaths, end->Text()));
+                                             w.device.info.name, holding.load_deaths, how));
     }
   }
-  w.absent_text = end->Text();
+  w.absent_text = how;
   const bool repeated = absent && w.given_up;
   w.given_up = w.given_up || absent || w.life.state() == WorkerState::kQuarantined;
   if (!repeated) {
     spdlog::log(absent ? spdlog::level::info : spdlog::level::warn,
-                "worker {} ended: {}{}{}; now {}", w.device.info.name, why, end->Text(),
+                "worker {} ended: {}{}{}; now {}", w.device.info.name, why, how,
                 had_batch ? ", with a batch in flight" : "", WorkerStateName(w.life.state()));
   }
   changed.notify_all();
@@ -269,6 +305,10 @@ void Supervisor::State::Act(Worker& w, TimePoint now) {
       case WorkerLife::Action::kKill:
         spdlog::warn("worker {} is killed: {}", w.device.info.name, w.life.why());
         w.process.Kill();
+        break;
+      case WorkerLife::Action::kProbe:
+        if (Status sent = Send(w, MessageType::kProbe, ++w.probes, {}); !sent.ok())
+          w.life.OnFault(now, sent.message());
         break;
       case WorkerLife::Action::kPing:
         if (Status sent = Send(w, MessageType::kPing, ++w.pings, {}); !sent.ok())

@@ -67,11 +67,12 @@ struct Supervisor::State {
     std::vector<bool> held;            // by model
     bool announced = false;            // the listener knows it as ready, or is about to
     bool told = false;                 // it does
+    std::string last_words;            // why it is about to end
     bool rang = false, ended = false;  // what poll said of its bell and its process
     // Of the worker.
     bool given_up = false;  // absent or quarantined since its last hello: nobody waits for it
     std::string absent_text;
-    uint64_t lives = 0, pings = 0;
+    uint64_t lives = 0, pings = 0, probes = 0;
     struct InFlight {
       ipc::Batch batch;
       ipc::BatchListener* listener;
@@ -106,6 +107,7 @@ struct Supervisor::State {
   Status OnHello(Worker& w, const ipc::Message& message, TimePoint now);
   Status OnLoaded(Worker& w, const ipc::Message& message, TimePoint now);
   Status OnDone(Worker& w, const ipc::Message& message, TimePoint now);
+  Status OnProbed(Worker& w, const ipc::Message& message, TimePoint now);
   void Reap(Worker& w, TimePoint now);
   void Act(Worker& w, TimePoint now);
   // The worker takes no more: says so, and reports its batch lost.

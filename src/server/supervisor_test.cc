@@ -167,6 +167,14 @@ class SupervisorTest : public testing::Test {
   uint64_t Metric(size_t device, obs::MetricId id) {
     return registry_.Device(options_.devices[device].info.name)->Value(id);
   }
+  uint64_t Deaths(size_t device) {
+    return registry_.Device(options_.devices[device].info.name)
+        ->Total(obs::MetricId::kWorkerDeaths);
+  }
+  uint64_t Deaths(size_t device, obs::Reason reason) {
+    return registry_.Device(options_.devices[device].info.name)
+        ->Value(obs::MetricId::kWorkerDeaths, reason);
+  }
 
   obs::Registry registry_;
   Listener listener_;
@@ -197,7 +205,7 @@ TEST_F(SupervisorTest, AKilledWorkerLosesItsBatchAndComesBack) {
   EXPECT_TRUE(result->lost);
   ASSERT_TRUE(listener_.WaitReady(0, 2));
   ExpectServes(0);
-  EXPECT_EQ(Metric(0, obs::MetricId::kWorkerDeaths), 1u);
+  EXPECT_EQ(Deaths(0), 1u);
   EXPECT_EQ(Metric(0, obs::MetricId::kWorkerRestarts), 1u);
   EXPECT_EQ(Metric(0, obs::MetricId::kWorkerBatchesLost), 1u);
 }
@@ -260,7 +268,7 @@ TEST_F(SupervisorTest, RandomBytesInTheRingReplaceTheWorkerAndHurtNobody) {
   Start();
   ASSERT_TRUE(listener_.WaitReady(1, 1));
   ExpectServes(1);
-  EXPECT_GE(Metric(0, obs::MetricId::kWorkerDeaths), 5u);
+  EXPECT_GE(Deaths(0), 5u);
 }
 
 TEST_F(SupervisorTest, AWorkerThatNeverSaysHelloIsGivenUpOn) {
@@ -278,7 +286,7 @@ TEST_F(SupervisorTest, ACrashLoopIsQuarantinedAndServesAgainOnceHealed) {
   Start();
   EXPECT_FALSE(kinds_[0].model.ok());
   EXPECT_THAT(kinds_[0].model.status().message(), HasSubstr("signal 9"));
-  EXPECT_EQ(Metric(0, obs::MetricId::kWorkerDeaths), Limits().crash_loop);
+  EXPECT_EQ(Deaths(0), Limits().crash_loop);
   supervisor_->SetFaults(0, "");
   ASSERT_TRUE(listener_.WaitReady(0, 1));
   EXPECT_EQ(supervisor_->state(0), WorkerState::kReady);
@@ -293,9 +301,48 @@ TEST_F(SupervisorTest, AModelThatKillsItsLoaderIsLeftOut) {
   EXPECT_EQ(listener_.held(0), 0u);
 }
 
+// The device is at fault, and not the model: the worker is replaced, in the end left alone for a
+// while, and the other device serves.
+TEST_F(SupervisorTest, WrongGoldenOutputsQuarantineTheirDeviceWhileTheOtherServes) {
+  Add("echo", "cuda", "golden:wrong");
+  Add("echo", "cpu");
+  Start();
+  ASSERT_EQ(kinds_.size(), 2u);
+  EXPECT_EQ(kinds_[0].model.status().code(), StatusCode::kUnavailable) << "it may come";
+  EXPECT_THAT(kinds_[0].model.status().message(), HasSubstr("output 'OUTPUT', element 3"));
+  EXPECT_EQ(Deaths(0, obs::Reason::kGoldenMismatch), Limits().crash_loop);
+  ASSERT_TRUE(listener_.WaitReady(1, 1));
+  ExpectServes(1);
+  supervisor_->SetFaults(0, "");
+  ASSERT_TRUE(listener_.WaitReady(0, 1));
+  EXPECT_EQ(listener_.held(0), 1u) << "a healed device holds what it computed wrongly before";
+}
+
+TEST_F(SupervisorTest, WrongBitsOfAnIdleWorkerReplaceIt) {
+  auto limits = Limits();
+  limits.probe = std::chrono::milliseconds(1);
+  Add("echo", "cpu", "probe:wrong@3", limits);
+  Start();
+  ASSERT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_GE(Deaths(0, obs::Reason::kGoldenMismatch), 1u);
+  EXPECT_GE(Metric(0, obs::MetricId::kWorkerProbes), 2u);
+}
+
+TEST_F(SupervisorTest, AWorkerWithNothingToProbeServesOn) {
+  auto limits = Limits();
+  limits.probe = std::chrono::milliseconds(1);
+  limits.heartbeat = std::chrono::milliseconds(5);
+  Add("unprobed", "cpu", "probe:wrong@2", limits);
+  Start();
+  for (int i = 0; i < 50; ++i) ExpectServes(0);
+  EXPECT_EQ(Deaths(0), 0u);
+  EXPECT_EQ(Metric(0, obs::MetricId::kWorkerProbes), 0u);
+}
+
 TEST_F(SupervisorTest, ARefusedModelSaysWhy) {
   Add("refuse");
   Start();
+  EXPECT_EQ(Deaths(0), 0u) << "nothing is wrong with the worker";
   EXPECT_EQ(kinds_[0].model.status().code(), StatusCode::kDataLoss);
   EXPECT_EQ(kinds_[0].model.status().message(), "the plan is damaged");
 }

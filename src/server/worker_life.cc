@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ipc/messages.h"
+
 namespace fusee::server {
 namespace {
 
@@ -57,6 +59,19 @@ void WorkerLife::OnAllLoaded(TimePoint now) {
   ready_since_ = heard_ = now;
   pinged_ = false;
   batch_limit_.reset();
+  probe_limit_.reset();
+  probes_ = true;
+  probe_took_ = {};
+  PutOffProbe(now);
+}
+
+void WorkerLife::PutOffProbe(TimePoint now) {
+  probe_due_ = now + std::max(limits_.probe, kProbeShare * probe_took_);
+}
+
+std::optional<TimePoint> WorkerLife::ProbeDue() const {
+  if (limits_.probe <= Duration(0) || !probes_) return std::nullopt;
+  return probe_due_;
 }
 
 void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
@@ -64,15 +79,17 @@ void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
   const auto multiple = Duration(
       static_cast<int64_t>(static_cast<double>(predicted.count()) * limits_.hang_multiple));
   const Duration ceiling = std::max(limits_.hang_ceiling, 2 * predicted);
-  batch_limit_ = now + (predicted <= Duration(0)
-                            ? ceiling
-                            : std::clamp(multiple, std::min(limits_.hang_floor, ceiling), ceiling));
+  batch_allowance_ = predicted <= Duration(0)
+                         ? ceiling
+                         : std::clamp(multiple, std::min(limits_.hang_floor, ceiling), ceiling);
+  batch_limit_ = probe_limit_.value_or(now) + batch_allowance_;
 }
 
 void WorkerLife::OnBatchDone(TimePoint now) {
   batch_limit_.reset();
   heard_ = now;
   pinged_ = false;
+  PutOffProbe(now);
 }
 
 void WorkerLife::OnPong(TimePoint now) {
@@ -80,11 +97,23 @@ void WorkerLife::OnPong(TimePoint now) {
   pinged_ = false;
 }
 
+void WorkerLife::OnProbed(TimePoint now, bool again) {
+  if (!probe_limit_) return;
+  probe_limit_.reset();
+  probe_took_ = now - probe_sent_;
+  probes_ = again;
+  heard_ = now;
+  pinged_ = false;
+  PutOffProbe(now);
+  if (batch_limit_) batch_limit_ = now + batch_allowance_;  // its turn has come
+}
+
 void WorkerLife::Suspect(std::string why) {
   state_ = WorkerState::kSuspect;
   why_ = std::move(why);
   kill_due_ = true;
   batch_limit_.reset();
+  probe_limit_.reset();
 }
 
 void WorkerLife::OnFault(TimePoint, std::string why) {
@@ -94,10 +123,12 @@ void WorkerLife::OnFault(TimePoint, std::string why) {
 
 void WorkerLife::OnExit(TimePoint now, End end) {
   const bool was_ready = ready_since_ != TimePoint{};
-  const bool good = was_ready && now - ready_since_ >= limits_.proven;
+  const Duration served = was_ready ? now - ready_since_ : Duration(0);
+  const bool good = was_ready && served >= limits_.proven && end != End::kWrong;
   alive_ = false;
   kill_due_ = false;
   batch_limit_.reset();
+  probe_limit_.reset();
   ready_since_ = {};
   if (draining_) {
     state_ = WorkerState::kStopped;
@@ -114,6 +145,7 @@ void WorkerLife::OnExit(TimePoint now, End end) {
     due_ = now;
     return;
   }
+  if (end == End::kWrong && served >= limits_.forget) short_lives_ = quarantines_ = 0;
   if (++short_lives_ < limits_.crash_loop) {
     due_ = now + Doubled(limits_.pause_first, short_lives_ - 1, limits_.pause_max);
     return;
@@ -134,6 +166,7 @@ void WorkerLife::Drain(TimePoint) {
 
 WorkerLife::Action WorkerLife::Poll(TimePoint now) {
   if (batch_limit_ && now >= *batch_limit_) Suspect("its batch is overdue");
+  if (probe_limit_ && now >= *probe_limit_) Suspect("its golden run is overdue");
   switch (state_) {
     case WorkerState::kRestarting:
     case WorkerState::kQuarantined:
@@ -146,13 +179,19 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
       if (now >= due_) Suspect("a model took too long to load");
       break;
     case WorkerState::kReady:
-      if (batch_limit_) break;
+      if (batch_limit_ || probe_limit_) break;  // its answer says that it lives
       if (pinged_ && now - heard_ >= limits_.heartbeat + limits_.heartbeat_answer) {
         Suspect("it does not answer");
       } else if (!pinged_ && now - heard_ >= limits_.heartbeat) {
         pinged_ = true;
         heard_ = now - limits_.heartbeat;  // the answer's time counts from now
         return Action::kPing;
+      } else if (const auto due = ProbeDue(); !pinged_ && due && now >= *due) {
+        probe_sent_ = now;
+        const auto allowance = Duration(static_cast<int64_t>(
+            static_cast<double>(Duration(ipc::kProbeTimeMax).count()) * limits_.hang_multiple));
+        probe_limit_ = now + std::max(limits_.hang_floor, allowance);
+        return Action::kProbe;
       }
       break;
     case WorkerState::kSuspect:
@@ -168,6 +207,7 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
 
 std::optional<TimePoint> WorkerLife::next_wake() const {
   if (kill_due_) return TimePoint{};
+  if (probe_limit_) return probe_limit_;  // before any batch's
   if (batch_limit_) return batch_limit_;
   switch (state_) {
     case WorkerState::kRestarting:
@@ -175,7 +215,8 @@ std::optional<TimePoint> WorkerLife::next_wake() const {
     case WorkerState::kStarting:
     case WorkerState::kWarming: return due_;
     case WorkerState::kReady:
-      return heard_ + limits_.heartbeat + (pinged_ ? limits_.heartbeat_answer : Duration(0));
+      if (pinged_) return heard_ + limits_.heartbeat + limits_.heartbeat_answer;
+      return std::min(heard_ + limits_.heartbeat, ProbeDue().value_or(TimePoint::max()));
     case WorkerState::kSuspect:
     case WorkerState::kDraining:
     case WorkerState::kStopped: break;

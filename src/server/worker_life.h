@@ -2,7 +2,7 @@
 // a pure state machine, without processes, threads or clocks.
 //
 //             spawned          hello           all loaded
-//   RESTARTING -----> STARTING -----> WARMING ----------> READY <--> (batch, ping)
+//   RESTARTING -----> STARTING -----> WARMING ----------> READY <--> (batch, ping, probe)
 //     ^   ^               |              |                  |
 //     |   |               +--- too slow, overdue, silent, nonsense ---> SUSPECT --kill--> (exit)
 //     |   |                                                                                  |
@@ -15,6 +15,15 @@
 // A life counts as good once it was READY for WorkerLimits::proven; after its end the next one
 // starts at once. Short lives pause longer and longer (back-off), and after crash_loop of them in a
 // row the worker is left alone for a while, then tried again.
+//
+// A life that ends because golden outputs differ (End::kWrong) is never good, however long it
+// lasted: a device that computes wrongly is worse than one that crashes. What such a life makes
+// forgotten, once it lasted WorkerLimits::forget, are the bad ones before it.
+//
+// A READY worker without work is asked for two things: now and then for a sign of life (ping), and,
+// each WorkerLimits::probe, to make a golden run again (probe). A probe takes the device, so it
+// must never take more than one part in kProbeShare of the time; a batch that is sent meanwhile is
+// not overdue because of it.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +47,8 @@ enum class WorkerState : uint8_t {
 };
 std::string_view WorkerStateName(WorkerState state);
 
+inline constexpr int kProbeShare = 20;
+
 // Every wait of supervision. What a device needs differs: see LimitsFor.
 struct WorkerLimits {
   Duration start = std::chrono::seconds(20);  // from the process's start to its hello
@@ -49,7 +60,11 @@ struct WorkerLimits {
   Duration hang_ceiling = std::chrono::seconds(30);
   Duration heartbeat = std::chrono::milliseconds(250);  // of silence before an idle worker is asked
   Duration heartbeat_answer = std::chrono::seconds(2);  // and then this long for its answer
+  // Of idleness before a golden run; 0: none. It may take hang_multiple times ipc::kProbeTimeMax,
+  // at least hang_floor.
+  Duration probe = std::chrono::seconds(1);
   Duration proven = std::chrono::milliseconds(250);
+  Duration forget = std::chrono::minutes(10);
   Duration pause_first = std::chrono::milliseconds(50);
   Duration pause_max = std::chrono::seconds(5);
   uint32_t crash_loop = 5;
@@ -64,8 +79,8 @@ WorkerLimits LimitsFor(std::string_view kind);
 
 class WorkerLife {
  public:
-  enum class Action : uint8_t { kNone, kSpawn, kKill, kPing };
-  enum class End : uint8_t { kCrashed, kAbsent };
+  enum class Action : uint8_t { kNone, kSpawn, kKill, kPing, kProbe };
+  enum class End : uint8_t { kCrashed, kAbsent, kWrong };
 
   // Due to be spawned at once.
   explicit WorkerLife(const WorkerLimits& limits) : limits_(limits) {}
@@ -79,6 +94,8 @@ class WorkerLife {
   void OnBatchSent(TimePoint now, Duration predicted);
   void OnBatchDone(TimePoint now);
   void OnPong(TimePoint now);
+  // The golden run was made and right. again false: this life has nothing to probe.
+  void OnProbed(TimePoint now, bool again);
   // It did what no healthy worker does; why is for the log.
   void OnFault(TimePoint now, std::string why);
   // The process is gone (also: could not be started).
@@ -104,6 +121,9 @@ class WorkerLife {
 
  private:
   void Suspect(std::string why);
+  // The next probe, at the earliest.
+  void PutOffProbe(TimePoint now);
+  std::optional<TimePoint> ProbeDue() const;
 
   const WorkerLimits limits_;
   WorkerState state_ = WorkerState::kRestarting;
@@ -114,6 +134,11 @@ class WorkerLife {
   TimePoint ready_since_{}, heard_{};
   bool pinged_ = false;
   std::optional<TimePoint> batch_limit_;
+  Duration batch_allowance_{};  // from when the device has the batch to when it counts as hung
+  bool probes_ = true;          // this life has something to probe
+  TimePoint probe_due_{}, probe_sent_{};
+  Duration probe_took_{};
+  std::optional<TimePoint> probe_limit_;  // while one runs
   uint32_t short_lives_ = 0;
   uint32_t quarantines_ = 0;
   uint32_t absences_ = 0;  // in a row

@@ -143,6 +143,8 @@ TEST_F(WorkerLifeTest, SilenceIsAnsweredByAPingAndThenByDeath) {
 }
 
 TEST_F(WorkerLifeTest, APongStartsTheSilenceAnew) {
+  limits_.probe = Duration(0);
+  Restart(limits_);
   MakeReady();
   for (int i = 0; i < 3; ++i) {
     Pass(limits_.heartbeat);
@@ -166,6 +168,98 @@ TEST_F(WorkerLifeTest, ABusyWorkerIsNotPinged) {
   life_.OnBatchSent(now(), seconds(2));
   Pass(seconds(10));
   EXPECT_EQ(Poll(), Action::kNone);
+}
+
+// Idle for `probe` by the state machine's own pings, up to the moment of the probe.
+TEST_F(WorkerLifeTest, AnIdleWorkerIsProbed) {
+  limits_.heartbeat = seconds(100);
+  Restart(limits_);
+  MakeReady();
+  Pass(limits_.probe - Duration(1));
+  EXPECT_EQ(Poll(), Action::kNone);
+  EXPECT_EQ(*life_.next_wake() - now(), Duration(1));
+  Pass(Duration(1));
+  EXPECT_EQ(Poll(), Action::kProbe);
+  EXPECT_EQ(Poll(), Action::kNone);
+  life_.OnProbed(now(), /*again=*/true);
+  EXPECT_EQ(*life_.next_wake() - now(), limits_.probe);
+}
+
+TEST_F(WorkerLifeTest, WorkPutsTheProbeOff) {
+  limits_.heartbeat = seconds(100);
+  Restart(limits_);
+  MakeReady();
+  for (int i = 0; i < 5; ++i) {
+    Pass(limits_.probe - Duration(1));
+    ASSERT_EQ(Poll(), Action::kNone);
+    life_.OnBatchSent(now(), milliseconds(1));
+    Pass(milliseconds(1));
+    ASSERT_EQ(Poll(), Action::kNone);
+    life_.OnBatchDone(now());
+  }
+}
+
+TEST_F(WorkerLifeTest, ProbesTakeTheirShareOfTheTimeOnly) {
+  limits_.heartbeat = seconds(100);
+  limits_.probe = milliseconds(1);
+  Restart(limits_);
+  MakeReady();
+  Pass(limits_.probe);
+  ASSERT_EQ(Poll(), Action::kProbe);
+  Pass(milliseconds(10));
+  life_.OnProbed(now(), true);
+  EXPECT_EQ(*life_.next_wake() - now(), kProbeShare * milliseconds(10));
+}
+
+TEST_F(WorkerLifeTest, ALifeWithNothingToProbeIsNotAskedAgain) {
+  MakeReady();
+  Pass(limits_.probe);
+  ASSERT_EQ(Poll(), Action::kPing);
+  life_.OnPong(now());
+  ASSERT_EQ(Poll(), Action::kProbe);
+  life_.OnProbed(now(), /*again=*/false);
+  Pass(limits_.probe);
+  EXPECT_EQ(Poll(), Action::kPing);
+  life_.OnPong(now());
+  EXPECT_EQ(Poll(), Action::kNone);
+}
+
+TEST_F(WorkerLifeTest, WithoutAnIntervalNothingIsProbed) {
+  limits_.probe = Duration(0);
+  Restart(limits_);
+  MakeReady();
+  Pass(limits_.heartbeat);
+  ASSERT_EQ(Poll(), Action::kPing);
+  life_.OnPong(now());
+  EXPECT_EQ(Poll(), Action::kNone);
+}
+
+TEST_F(WorkerLifeTest, AProbeThatDoesNotEndKills) {
+  limits_.heartbeat = seconds(100);
+  Restart(limits_);
+  MakeReady();
+  Pass(limits_.probe);
+  ASSERT_EQ(Poll(), Action::kProbe);
+  Pass(limits_.hang_floor - Duration(1));
+  EXPECT_EQ(Poll(), Action::kNone);
+  Pass(Duration(1));
+  EXPECT_EQ(Poll(), Action::kKill);
+  EXPECT_THAT(life_.why(), testing::HasSubstr("golden run"));
+}
+
+TEST_F(WorkerLifeTest, ABatchBehindAProbeHasItsWholeTime) {
+  limits_.heartbeat = seconds(100);
+  Restart(limits_);
+  MakeReady();
+  Pass(limits_.probe);
+  ASSERT_EQ(Poll(), Action::kProbe);
+  life_.OnBatchSent(now(), milliseconds(1));
+  EXPECT_EQ(*life_.batch_limit() - now(), 2 * limits_.hang_floor);
+  Pass(milliseconds(8));
+  life_.OnProbed(now(), true);
+  EXPECT_EQ(*life_.batch_limit() - now(), limits_.hang_floor);
+  Pass(limits_.hang_floor);
+  EXPECT_EQ(Poll(), Action::kKill);
 }
 
 TEST_F(WorkerLifeTest, AFaultKills) {
@@ -239,6 +333,27 @@ TEST_F(WorkerLifeTest, OneMoreShortLifeDoublesTheQuarantine) {
   EXPECT_EQ(expected, limits_.quarantine_max);
 }
 
+TEST_F(WorkerLifeTest, WrongBitsAreNeverAGoodLife) {
+  for (uint32_t i = 0; i < limits_.crash_loop; ++i) {
+    Pass(std::max(Duration(0), life_.next_wake().value_or(now()) - now()));
+    MakeReady();
+    Pass(seconds(60));
+    life_.OnExit(now(), End::kWrong);
+  }
+  EXPECT_EQ(life_.state(), WorkerState::kQuarantined);
+}
+
+TEST_F(WorkerLifeTest, WrongBitsLongAfterOthersStandAlone) {
+  for (uint32_t i = 0; i < 2 * limits_.crash_loop; ++i) {
+    Pass(std::max(Duration(0), life_.next_wake().value_or(now()) - now()));
+    MakeReady();
+    Pass(limits_.forget);
+    life_.OnExit(now(), End::kWrong);
+    ASSERT_EQ(life_.state(), WorkerState::kRestarting);
+    ASSERT_EQ(life_.short_lives(), 1u) << "and yet it pauses";
+  }
+}
+
 TEST_F(WorkerLifeTest, AHealedWorkerLeavesQuarantineForGood) {
   for (uint32_t i = 0; i < limits_.crash_loop; ++i) ShortLife();
   Pass(limits_.quarantine_first);
@@ -306,6 +421,7 @@ TEST_F(WorkerLifeTest, EverySequenceOfEventsKeepsTheInvariants) {
       [&] { life_.OnBatchSent(now(), milliseconds(1)); },
       [&] { life_.OnBatchDone(now()); },
       [&] { life_.OnFault(now(), "x"); },
+      [&] { life_.OnProbed(now(), true); },
       [&] {
         if (life_.alive()) life_.OnExit(now(), End::kCrashed);
       },

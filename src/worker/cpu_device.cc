@@ -17,6 +17,7 @@ Result<std::unique_ptr<CpuModel>> CpuModel::Create(std::shared_ptr<const runtime
                                                    std::string digest, Parallel* parallel) {
   auto model = std::unique_ptr<CpuModel>(new CpuModel);
   FUSEE_TRY(model->context_, runtime::Context::Create(plan, {.parallel = parallel}));
+  model->golden_.emplace(model->context_.get());
   model->info_ = DescribePlan(plan->plan(), name, version);
   model->info_.memory_bytes = plan->context_bytes() + plan->plan().weights.size();
   model->info_.plan_digest = std::move(digest);
@@ -99,6 +100,11 @@ Status CpuModel::Run(std::span<ipc::BatchItem> items, const Clock& clock, ipc::B
   return OkStatus();
 }
 
+Result<std::optional<std::string>> CpuModel::ReplayGolden(const Clock& clock) {
+  return TextOf(golden_->ReplayAll(clock));
+}
+Result<std::optional<std::string>> CpuModel::ProbeGolden() { return TextOf(golden_->Probe()); }
+
 CpuDevice::CpuDevice(const DeviceOptions& options)
     : pool_({.width = options.threads > 0
                           ? options.threads
@@ -108,7 +114,7 @@ std::string CpuDevice::description() const { return fmt::format("{} threads", po
 
 Result<std::unique_ptr<WorkerModel>> CpuDevice::Load(const std::string& path,
                                                      const std::string& name, int64_t version) {
-  FUSEE_TRY(auto model, CpuModel::Load(path, name, version, /*replay_golden=*/true, &pool_));
+  FUSEE_TRY(auto model, CpuModel::Load(path, name, version, /*replay_golden=*/false, &pool_));
   return std::unique_ptr<WorkerModel>(std::move(model));
 }
 

@@ -7,6 +7,7 @@
 #include "device/thread_pool.h"
 #include "runtime/runtime.h"
 #include "worker/device.h"
+#include "worker/golden_runs.h"
 
 namespace fusee::worker {
 
@@ -20,7 +21,7 @@ class CpuModel final : public WorkerModel {
   static Result<std::unique_ptr<CpuModel>> Create(std::shared_ptr<const runtime::LoadedPlan> plan,
                                                   const std::string& name, int64_t version,
                                                   std::string digest, Parallel* parallel);
-  // The same from a file; replays the golden runs when asked to.
+  // The same from a file; when asked to, golden runs are replayed and a difference is an error.
   static Result<std::unique_ptr<CpuModel>> Load(const std::string& path, const std::string& name,
                                                 int64_t version, bool replay_golden,
                                                 Parallel* parallel);
@@ -28,6 +29,9 @@ class CpuModel final : public WorkerModel {
   const ipc::ModelInfo& info() const override { return info_; }
   const ipc::ShapeProgram& shapes() const override { return shapes_; }
   Status Run(std::span<ipc::BatchItem> items, const Clock& clock, ipc::BatchResult* times) override;
+  Result<std::optional<std::string>> ReplayGolden(const Clock& clock) override;
+  bool can_probe() const override { return golden_->can_probe(); }
+  Result<std::optional<std::string>> ProbeGolden() override;
 
  private:
   CpuModel() = default;
@@ -37,6 +41,7 @@ class CpuModel final : public WorkerModel {
   ipc::ModelInfo info_;
   ipc::ShapeProgram shapes_;
   std::unique_ptr<runtime::Context> context_;
+  std::optional<GoldenRuns> golden_;  // of the context
 };
 
 class CpuDevice final : public WorkerDevice {

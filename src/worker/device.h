@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -12,7 +13,7 @@
 
 namespace fusee::worker {
 
-// A plan with all the memory it needs, golden runs replayed. Of one thread.
+// A plan with all the memory it needs. Of one thread.
 class WorkerModel {
  public:
   virtual ~WorkerModel() = default;
@@ -26,6 +27,15 @@ class WorkerModel {
   // the runtime's; afterwards WorkerDevice::Health says whether the device still is of use.
   virtual Status Run(std::span<ipc::BatchItem> items, const Clock& clock,
                      ipc::BatchResult* times) = 0;
+
+  // The plan's golden runs, on the memory that serves (worker/golden_runs.h). A text: what differs,
+  // hence the device computes wrongly and nothing of it is to be trusted; nullopt: the bits are
+  // right. Errors: the runs could not be made; afterwards Health counts.
+  virtual Result<std::optional<std::string>> ReplayGolden(const Clock& clock) = 0;
+  // One of them again, quick enough for an idle device. Precondition: can_probe, which is known
+  // after ReplayGolden.
+  virtual bool can_probe() const = 0;
+  virtual Result<std::optional<std::string>> ProbeGolden() = 0;
 };
 
 class WorkerDevice {
@@ -41,8 +51,8 @@ class WorkerDevice {
     return OkStatus();
   }
 
-  // Loads a plan, takes its memory, replays its golden runs and compares bit by bit. Blocks.
-  // Errors: those of the plan loader, prefixed with the path.
+  // Loads a plan and takes its memory; its golden runs are still to be replayed. Blocks. Errors:
+  // those of the plan loader, prefixed with the path.
   virtual Result<std::unique_ptr<WorkerModel>> Load(const std::string& path,
                                                     const std::string& name, int64_t version) = 0;
 

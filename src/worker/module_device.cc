@@ -4,8 +4,8 @@
 
 #include "base/digest.h"
 #include "base/fault.h"
-#include "runtime/golden.h"
 #include "runtime/runtime.h"
+#include "worker/golden_runs.h"
 #include "worker/plan_metadata.h"
 
 namespace fusee::worker {
@@ -20,7 +20,8 @@ class ModuleModel final : public WorkerModel {
         shapes_(DescribeShapes(plan->plan())),
         device_(device),
         plan_(std::move(plan)),
-        context_(std::move(context)) {
+        context_(std::move(context)),
+        golden_(context_.get()) {
     info_.memory_bytes = plan_->context_bytes() + plan_->plan().weights.size();
     info_.plan_digest = ToHex(Sha256(plan_->file_bytes()));
     inputs_.reserve(context_->pieces_max());
@@ -30,6 +31,11 @@ class ModuleModel final : public WorkerModel {
   const ipc::ModelInfo& info() const override { return info_; }
   const ipc::ShapeProgram& shapes() const override { return shapes_; }
   Status Run(std::span<ipc::BatchItem> items, const Clock& clock, ipc::BatchResult* times) override;
+  Result<std::optional<std::string>> ReplayGolden(const Clock& clock) override {
+    return TextOf(golden_.ReplayAll(clock));
+  }
+  bool can_probe() const override { return golden_.can_probe(); }
+  Result<std::optional<std::string>> ProbeGolden() override { return TextOf(golden_.Probe()); }
 
  private:
   Status Bind(std::span<ipc::BatchItem> items);
@@ -39,6 +45,7 @@ class ModuleModel final : public WorkerModel {
   Device* const device_;
   std::shared_ptr<const runtime::LoadedPlan> plan_;
   std::unique_ptr<runtime::Context> context_;
+  GoldenRuns golden_;                        // of the context
   std::vector<runtime::InputPiece> inputs_;  // of one tensor while it is bound
   std::vector<runtime::OutputPiece> outputs_;
 };
@@ -141,16 +148,12 @@ Status ModuleDevice::BindRequestMemory(std::span<const std::byte> inputs,
 
 Result<std::unique_ptr<WorkerModel>> ModuleDevice::Load(const std::string& path,
                                                         const std::string& name, int64_t version) {
-  // Golden runs are replayed on the context that will serve, so that its arena and graphs are taken
-  // once and what was checked is what runs.
   FUSEE_TRY(auto plan, runtime::LoadedPlan::Load(path, {.replay_golden = false,
                                                         .allow_unverified = true,
                                                         .device = device_,
                                                         .kernels = kernels_}));
   FUSEE_TRY(auto context,
             runtime::Context::Create(plan, {.marks = marks_, .host_memory = host_memory_}));
-  if (Status status = runtime::ReplayGolden(*context); !status.ok())
-    return std::move(status).Annotate("'" + path + "'");
   return std::unique_ptr<WorkerModel>(
       std::make_unique<ModuleModel>(device_, std::move(plan), std::move(context), name, version));
 }

@@ -13,6 +13,7 @@
 #include "plan/encode.h"
 #include "runtime/device_plan_test_util.h"
 #include "runtime/golden.h"
+#include "runtime/runtime.h"
 
 namespace fusee::worker {
 namespace {
@@ -69,8 +70,50 @@ TEST_F(ModuleDeviceTest, ReplaysGoldenRunsOnTheContextThatServes) {
   plan::Plan plan = DevicePlan();
   plan.certificate.golden = {{{8}, Fill::kUniform, 7, {Sha256({})}}};
   const auto model = device_.Load(Save(plan), "small", 1);
-  EXPECT_EQ(model.status().code(), StatusCode::kFailedPrecondition) << model.status().ToString();
-  EXPECT_NE(model.status().message().find("golden point 0"), std::string::npos);
+  ASSERT_TRUE(model.ok()) << "it can be loaded: " << model.status().ToString();
+  const auto difference = (*model)->ReplayGolden(SteadyClock());
+  ASSERT_TRUE(difference.ok() && *difference);
+  EXPECT_NE((*difference)->find("golden point 0: output 'y'"), std::string::npos) << **difference;
+  EXPECT_FALSE((*model)->can_probe());
+}
+
+TEST_F(ModuleDeviceTest, ProbesBetweenBatchesWithoutTakingMemory) {
+  // The right bits, by the reference kernels.
+  auto loaded = runtime::LoadedPlan::FromPlan(
+      std::make_shared<plan::Plan>(plan::testing::SmallPlan()), {.replay_golden = false});
+  ASSERT_TRUE(loaded.ok());
+  auto reference = runtime::Context::Create(*loaded, {});
+  ASSERT_TRUE(reference.ok());
+  const auto digests = runtime::RunGolden(**reference, std::vector<int64_t>{3}, Fill::kUniform, 7);
+  ASSERT_TRUE(digests.ok());
+  plan::Plan plan = DevicePlan();
+  plan.certificate.golden = {{{3}, Fill::kUniform, 7, *digests}};
+
+  std::vector<float> in(64, 1.0f), out(64);
+  ASSERT_TRUE(
+      device_
+          .BindRequestMemory(std::as_bytes(std::span(in)), std::as_writable_bytes(std::span(out)))
+          .ok());
+  auto model = device_.Load(Save(plan), "small", 1);
+  ASSERT_TRUE(model.ok()) << model.status().ToString();
+  const auto difference = (*model)->ReplayGolden(SteadyClock());
+  ASSERT_TRUE(difference.ok()) << difference.status().ToString();
+  ASSERT_EQ(*difference, std::nullopt);
+  const uint64_t taken = fake_.allocated_bytes();
+  const ConstTensorView x{DType::kF32, Shape{2, 4}, in.data()};
+  TensorView y{DType::kF32, Shape{2, 4}, out.data()};
+  ipc::BatchItem item{{&x, 1}, {&y, 1}};
+  ipc::BatchResult times;
+  for (int i = 0; i < 3; ++i) {
+    const auto probe = (*model)->ProbeGolden();
+    ASSERT_TRUE(probe.ok()) << probe.status().ToString();
+    EXPECT_EQ(*probe, std::nullopt);
+    std::fill(out.begin(), out.end(), 0.0f);
+    ASSERT_TRUE((*model)->Run({&item, 1}, SteadyClock(), &times).ok());
+    for (size_t k = 0; k < 8; ++k) EXPECT_EQ(out[k], -(1 + static_cast<float>(k % 4 + 1))) << k;
+    for (size_t k = 8; k < 64; ++k) EXPECT_EQ(out[k], 0) << "a probe writes nowhere else";
+  }
+  EXPECT_EQ(fake_.allocated_bytes(), taken);
 }
 
 TEST_F(ModuleDeviceTest, MarksBatchesForAProfilerWhenAsked) {

@@ -68,6 +68,7 @@ WorkerExit WorkerLoop::Serve(const ipc::Message& request) {
     case MessageType::kLoad: return Load(request);
     case MessageType::kBatch: return RunBatch(request);
     case MessageType::kPing: return Reply(MessageType::kPong, request.header.about, {});
+    case MessageType::kProbe: return Probe(request);
     case MessageType::kStop: stop_ = true; return WorkerExit::kOk;
     default: break;
   }
@@ -84,12 +85,18 @@ WorkerExit WorkerLoop::Load(const ipc::Message& request) {
   fault::Hit(fault::Point::kLoad);
   ipc::LoadedMessage loaded{.model = load.model};
   auto model = device_->Load(load.path, load.name, load.version);
+  Result<std::optional<std::string>> difference = std::optional<std::string>();
+  if (model.ok()) difference = (*model)->ReplayGolden(*clock_);
   if (const Status health = device_->Health(); !health.ok()) {
     spdlog::error("{}", health.message());
     return WorkerExit::kDeviceLost;
   }
-  if (model.ok() && fault::Hit(fault::Point::kGolden) == fault::Effect::kWrong)
-    model = FailedPrecondition("a fault was armed: the golden outputs count as different");
+  const std::string name =
+      fmt::format("model '{}' version {}, plan '{}'", load.name, load.version, load.path);
+  if (!difference.ok())
+    model = std::move(difference).status().Annotate("'" + load.path + "'");
+  else if (*difference)
+    return Mismatch(fmt::format("{}: {}", name, **difference));
   if (model.ok()) {
     loaded.info = (*model)->info();
     loaded.shapes = (*model)->shapes();
@@ -103,8 +110,41 @@ WorkerExit WorkerLoop::Load(const ipc::Message& request) {
     loaded.status = std::move(encoded);
     (void)Encode(loaded, &payload_);
   }
-  if (loaded.status.ok()) models_[load.model] = std::move(*model);
+  if (loaded.status.ok()) {
+    models_[load.model] = std::move(*model);
+    names_[load.model] = name;
+  }
   return Reply(MessageType::kLoaded, load.model, payload_);
+}
+
+WorkerExit WorkerLoop::Probe(const ipc::Message& request) {
+  auto model = models_.end();
+  // From the one whose turn it is, all around.
+  for (size_t i = 0; i < models_.size() && model == models_.end(); ++i) {
+    auto at = models_.lower_bound(probe_from_);
+    if (at == models_.end()) at = models_.begin();
+    probe_from_ = at->first + 1;
+    if (at->second->can_probe()) model = at;
+  }
+  Result<std::optional<std::string>> difference = std::optional<std::string>();
+  if (model != models_.end()) difference = model->second->ProbeGolden();
+  if (const Status health = device_->Health(); !health.ok()) {
+    spdlog::error("{}", health.message());
+    return WorkerExit::kDeviceLost;
+  }
+  // The same run was made at load, on the same memory: not being able to is being broken.
+  if (!difference.ok())
+    return Mismatch(fmt::format("{}: {}", names_[model->first], difference.status().message()));
+  if (*difference) return Mismatch(fmt::format("{}: {}", names_[model->first], **difference));
+  Encode(ipc::ProbedMessage{.probed = model != models_.end()}, &payload_);
+  return Reply(MessageType::kProbed, request.header.about, payload_);
+}
+
+WorkerExit WorkerLoop::Mismatch(std::string_view what) {
+  spdlog::error("golden mismatch: {}", what);
+  Encode(ipc::LastWordsMessage{.text = std::string(what)}, &payload_);
+  (void)Reply(MessageType::kLastWords, 0, payload_);  // the exit status says the rest
+  return WorkerExit::kGoldenMismatch;
 }
 
 Status WorkerLoop::Place(const ipc::BatchMessage& batch, const WorkerModel& model) {

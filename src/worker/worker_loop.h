@@ -1,9 +1,15 @@
 // A worker process after its start: reads requests from the ring, runs them, replies.
 //
-//   kHello ->           <- kLoad ... kLoad       kLoaded -> (one for each)
+//   kHello ->           <- kLoad ... kLoad       kLoaded -> (one for each, golden runs replayed)
 //                       <- kBatch                kDone ->
 //                       <- kPing                 kPong ->
+//                       <- kProbe                kProbed -> (one golden run of one model, in turn)
 //                       <- kStop                 (ends)
+//
+// Two ways for a plan not to be served. One that cannot be loaded or run here (a damaged file,
+// another device's) is answered with the reason, and the worker goes on: nothing is wrong with it.
+// One whose golden runs give other bits than they should, at load or later, ends the worker
+// (kGoldenMismatch): a device that computes one thing wrongly is trusted with nothing.
 //
 // One thread; requests are served in order. Whatever a batch names is checked against the model and
 // the slabs before a byte is touched, so a front's mistake is an error and not a crash.
@@ -36,6 +42,9 @@ class WorkerLoop {
   ipc::WorkerExit Serve(const ipc::Message& request);
   ipc::WorkerExit Load(const ipc::Message& request);
   ipc::WorkerExit RunBatch(const ipc::Message& request);
+  ipc::WorkerExit Probe(const ipc::Message& request);
+  // Ends because golden runs differ.
+  ipc::WorkerExit Mismatch(std::string_view what);
   Status Place(const ipc::BatchMessage& batch, const WorkerModel& model);
   ipc::WorkerExit Reply(ipc::MessageType type, uint64_t about, std::span<const std::byte> payload);
   // False when the front is gone.
@@ -50,6 +59,8 @@ class WorkerLoop {
   ipc::RingReader reader_;
   ipc::RingWriter writer_;
   std::map<uint32_t, std::unique_ptr<WorkerModel>> models_;
+  std::map<uint32_t, std::string> names_;  // by model: name, version and path, for messages
+  uint32_t probe_from_ = 0;                // the model whose turn it is, or the next after it
   bool stop_ = false;
   // Of the running batch; kept so that batch after batch allocates little.
   ipc::BatchMessage batch_;

@@ -43,8 +43,21 @@ class CopyModel final : public WorkerModel {
     }
     return OkStatus();
   }
+  Result<std::optional<std::string>> ReplayGolden(const Clock&) override {
+    if (!run_status.ok()) return run_status;
+    return Golden(fault::Point::kGolden);
+  }
+  bool can_probe() const override { return probes; }
+  Result<std::optional<std::string>> ProbeGolden() override { return Golden(fault::Point::kProbe); }
+
+  Status run_status;
+  bool probes = true;
 
  private:
+  static std::optional<std::string> Golden(fault::Point point) {
+    if (fault::Hit(point) != fault::Effect::kWrong) return std::nullopt;
+    return "output 'OUT', element 2";
+  }
   ipc::ModelInfo info_;
   ipc::ShapeProgram shapes_;
 };
@@ -55,7 +68,10 @@ class CopyDevice final : public WorkerDevice {
   Result<std::unique_ptr<WorkerModel>> Load(const std::string& path, const std::string&,
                                             int64_t) override {
     if (path == "bad") return DataLoss("bad plan");
-    return std::unique_ptr<WorkerModel>(std::make_unique<CopyModel>());
+    auto model = std::make_unique<CopyModel>();
+    if (path == "norun") model->run_status = Internal("no run");
+    model->probes = path != "unprobed";
+    return std::unique_ptr<WorkerModel>(std::move(model));
   }
   Status Health() const override { return lost ? Internal("sticky") : OkStatus(); }
   bool lost = false;
@@ -102,9 +118,29 @@ class WorkerLoopTest : public testing::Test {
       channel_.reply_bell().Hear();
     }
   }
-  Status Load(const std::string& path = "plan") {
-    Encode(ipc::LoadMessage{.model = 0, .path = path, .name = "m", .version = 1}, &payload_);
+  void SendLoad(const std::string& path, uint32_t model = 0) {
+    Encode(
+        ipc::LoadMessage{
+            .model = model, .path = path, .name = "m" + std::to_string(model), .version = 1},
+        &payload_);
     Send(MessageType::kLoad);
+  }
+  // Whether anything was probed.
+  bool Probe() {
+    Send(MessageType::kProbe, 4);
+    EXPECT_EQ(Read().type, static_cast<uint16_t>(MessageType::kProbed));
+    ipc::ProbedMessage probed;
+    EXPECT_TRUE(Decode(reply_.payload, &probed).ok());
+    return probed.probed;
+  }
+  void ExpectLastWords(const std::string& part) {
+    EXPECT_EQ(Read().type, static_cast<uint16_t>(MessageType::kLastWords));
+    ipc::LastWordsMessage words;
+    ASSERT_TRUE(Decode(reply_.payload, &words).ok());
+    EXPECT_THAT(words.text, testing::HasSubstr(part));
+  }
+  Status Load(const std::string& path = "plan", uint32_t model = 0) {
+    SendLoad(path, model);
     EXPECT_EQ(Read().type, static_cast<uint16_t>(MessageType::kLoaded));
     ipc::LoadedMessage loaded;
     const Status decoded = Decode(reply_.payload, &loaded);
@@ -176,9 +212,48 @@ TEST_F(WorkerLoopTest, APlanThatDoesNotLoadIsAnAnswer) {
   EXPECT_TRUE(Load().ok());
 }
 
-TEST_F(WorkerLoopTest, DifferentGoldenOutputsAreNotServed) {
+TEST_F(WorkerLoopTest, GoldenRunsThatCannotBeMadeAreAnAnswer) {
+  EXPECT_THAT(Load("norun").message(), testing::HasSubstr("no run"));
+  EXPECT_TRUE(Load().ok());
+}
+
+TEST_F(WorkerLoopTest, DifferentGoldenOutputsEndItWithLastWords) {
   ASSERT_TRUE(fault::Arm("golden:wrong").ok());
-  EXPECT_EQ(Load().code(), StatusCode::kFailedPrecondition);
+  SendLoad("some.plan");
+  EXPECT_EQ(Exit(), WorkerExit::kGoldenMismatch);
+  ExpectLastWords("some.plan");
+  EXPECT_FALSE(*reader_.Read(&reply_)) << "and no answer";
+}
+
+TEST_F(WorkerLoopTest, AProbeWithRightBitsIsAnswered) {
+  ASSERT_TRUE(Load().ok());
+  EXPECT_TRUE(Probe());
+  EXPECT_EQ(reply_.header.about, 4u);
+}
+
+TEST_F(WorkerLoopTest, WhatIsTooSlowIsNotProbed) {
+  EXPECT_FALSE(Probe());
+  ASSERT_TRUE(Load("unprobed").ok());
+  EXPECT_FALSE(Probe());
+}
+
+TEST_F(WorkerLoopTest, ProbesGoRoundTheModels) {
+  ASSERT_TRUE(fault::Arm("probe:wrong@5").ok());
+  for (uint32_t model : {7u, 3u}) ASSERT_TRUE(Load("plan", model).ok());
+  ASSERT_TRUE(Load("unprobed", 5).ok());
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Probe());
+  Send(MessageType::kProbe);
+  EXPECT_EQ(Exit(), WorkerExit::kGoldenMismatch);
+  ExpectLastWords("model 'm3'");
+}
+
+TEST_F(WorkerLoopTest, AProbeWithOtherBitsEndsItWithLastWords) {
+  ASSERT_TRUE(Load().ok());
+  ASSERT_TRUE(fault::Arm("probe:wrong@2").ok());
+  EXPECT_TRUE(Probe());
+  Send(MessageType::kProbe);
+  EXPECT_EQ(Exit(), WorkerExit::kGoldenMismatch);
+  ExpectLastWords("output 'OUT', element 2");
 }
 
 TEST_F(WorkerLoopTest, StopsWhenTold) {
