@@ -22,7 +22,7 @@ from harness import ROOT, READY_LIMIT_S, STOP_LIMIT_S, fusee, infer_binary, requ
 HELDOUT = np.load(ROOT / "examples/digits/heldout_images.npy")
 LOGITS = np.load(ROOT / "examples/digits/heldout_logits.npy")
 PROFILE = "image:1x1x8x8,8x1x8x8,32x1x8x8"
-READY = 3  # fusee_worker_state
+READY, PROBATION = 3, 8  # fusee_worker_state
 KILLS = 20
 KILLS_IN_FLIGHT = 10
 KILL_EVERY_S = 0.5
@@ -126,7 +126,13 @@ def wait_for(what, condition):
 
 
 def is_ready(port, worker):
+    """It has its full share of the load."""
     return metric(port, "fusee_worker_state", device=worker) == READY
+
+
+def serves(port, worker):
+    """It takes batches, with its full share of the load or on the way there."""
+    return metric(port, "fusee_worker_state", device=worker) in (READY, PROBATION)
 
 
 class WorkerFaults(unittest.TestCase):
@@ -160,19 +166,19 @@ class WorkerFaults(unittest.TestCase):
         # A little slower than they are, so that a kill finds a batch in flight.
         with serving(self.models, "--workers", "2", "--threads", "1", "--worker-faults", "run:slow=5x0") as (front, port):
             for worker in ("cpu:0", "cpu:1"):
-                wait_for(f"{worker} ready", lambda: is_ready(port, worker))
+                wait_for(f"{worker} ready", lambda: serves(port, worker))
             with Load(port) as load:
                 kills, next_kill = 0, time.monotonic()
                 lost = lambda: metric(port, "fusee_worker_batches_lost_total")
                 while kills < KILLS or (lost() < KILLS_IN_FLIGHT and kills < 3 * KILLS):
                     victim = f"cpu:{kills % 2}"
-                    wait_for("both workers ready", lambda: is_ready(port, "cpu:0") and is_ready(port, "cpu:1"))
+                    wait_for("both workers", lambda: serves(port, "cpu:0") and serves(port, "cpu:1"))
                     next_kill += KILL_EVERY_S
                     time.sleep(max(0, next_kill - time.monotonic()))
                     os.kill(workers_of(front.pid)[victim], signal.SIGKILL)
                     kills += 1
                     wait_for("the death is seen", lambda: metric(port, "fusee_worker_deaths_total") >= kills)
-                wait_for("both workers ready", lambda: is_ready(port, "cpu:0") and is_ready(port, "cpu:1"))
+                wait_for("both workers", lambda: serves(port, "cpu:0") and serves(port, "cpu:1"))
             self.assert_all_right(load)
             for pid in workers_of(front.pid).values():
                 links = [os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
@@ -189,18 +195,31 @@ class WorkerFaults(unittest.TestCase):
             with Load(port) as load:
                 wait_for("answers", lambda: load.right > 20)
                 for worker in ("cpu:0", "cpu:1"):
-                    wait_for("both workers ready", lambda: is_ready(port, "cpu:0") and is_ready(port, "cpu:1"))
+                    wait_for("both workers", lambda: serves(port, "cpu:0") and serves(port, "cpu:1"))
                     pid = workers_of(front.pid)[worker]
                     os.kill(pid, signal.SIGSTOP)
-                    wait_for("another process", lambda: workers_of(front.pid).get(worker, pid) != pid and is_ready(port, worker))
+                    wait_for("another process", lambda: workers_of(front.pid).get(worker, pid) != pid and serves(port, worker))
             self.assert_all_right(load)
             self.assertGreaterEqual(metric(port, "fusee_worker_deaths_total"), 2)
+
+    def test_a_killed_worker_serves_on_probation_and_is_ready_in_the_end(self):
+        with serving(self.models, "--workers", "2", "--threads", "1") as (front, port):
+            for worker in ("cpu:0", "cpu:1"):
+                wait_for(f"{worker} ready at once", lambda: is_ready(port, worker))
+            with Load(port) as load:
+                wait_for("answers", lambda: load.right > 20)
+                os.kill(workers_of(front.pid)["cpu:0"], signal.SIGKILL)
+                wait_for("probation", lambda: metric(port, "fusee_worker_state", device="cpu:0") == PROBATION)
+                self.assertEqual(request(port, "GET", "/v2/health/ready")[0], 200)
+                wait_for("ready", lambda: is_ready(port, "cpu:0"))
+            self.assert_all_right(load)
+            self.assertEqual(load.served_by, {"cpu:0", "cpu:1"})
 
     def test_one_worker_alone_comes_back_and_a_lost_request_is_told_to_retry(self):
         with serving(self.models, "--threads", "1", "--worker-faults", "run:kill@3") as (_, port):
             refused = 0
             for _ in range(30):
-                wait_for("the worker", lambda: is_ready(port, "cpu:0"))
+                wait_for("the worker", lambda: serves(port, "cpu:0"))
                 status, headers, body = request(port, "POST", "/v2/models/digits/infer", json.dumps(
                     {"inputs": [{"name": "image", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": HELDOUT[0].ravel().tolist()}]}))
                 if status == 200:
@@ -218,7 +237,7 @@ class WorkerFaults(unittest.TestCase):
             wait_for("a golden mismatch", lambda: wrong() >= 1)
             self.assertGreaterEqual(metric(port, "fusee_worker_probes_total"), 2)
             self.assertEqual(metric(port, "fusee_worker_deaths_total"), wrong(), "no worker died of anything else")
-            wait_for("the worker", lambda: is_ready(port, "cpu:0"))
+            wait_for("the worker", lambda: serves(port, "cpu:0"))
 
     def test_sigterm_to_everybody_loses_nothing_and_leaves_no_process(self):
         with serving(self.models, "--workers", "2", "--threads", "1", "--drain-delay-ms", "300") as (front, port):

@@ -149,49 +149,59 @@ Result<std::shared_ptr<const ServedModel>> Dispatcher::ExtendModel(
 
 // ---- admission ----
 
-std::vector<Dispatcher::Lane*> Dispatcher::CandidatesLocked(const InferCall& call, size_t kind,
-                                                            const Lane* except) {
-  std::vector<Lane*> candidates;
-  if (!call.shapes[kind].fits) return candidates;
-  for (const auto& lane : lanes_) {
-    if (lane.get() != except && lane->ready && lane->Holds(*call.model, kind))
-      candidates.push_back(lane.get());
+std::vector<Dispatcher::Choice> Dispatcher::ChoicesLocked(const InferCall& call, const Lane* except,
+                                                          TimePoint now) {
+  std::vector<Choice> choices;
+  for (size_t kind = 0; kind < call.model->kinds.size(); ++kind) {
+    if (!call.shapes[kind].fits) continue;
+    const auto first = static_cast<std::ptrdiff_t>(choices.size());
+    for (const auto& lane : lanes_) {
+      if (lane.get() != except && lane->ready && lane->Holds(*call.model, kind))
+        choices.push_back({lane.get(), kind});
+    }
+    const auto load = [](const Choice& c) {
+      return c.lane->scheduler.queued() + static_cast<uint32_t>(c.lane->running.calls.size());
+    };
+    std::stable_sort(choices.begin() + first, choices.end(),
+                     [&](const Choice& a, const Choice& b) { return load(a) < load(b); });
   }
-  const auto load = [](const Lane* l) {
-    return l->scheduler.queued() + static_cast<uint32_t>(l->running.calls.size());
-  };
-  std::ranges::stable_sort(candidates, {}, load);
-  return candidates;
+  const auto trusted = [now](const Choice& c) { return c.lane->probation.over(now); };
+  if (std::ranges::none_of(choices, trusted)) return choices;
+  // Each on probation that would have the request says whether it is of its share; else it is asked
+  // last. Ends at the latest at one that is trusted.
+  while (!trusted(choices.front()) &&
+         !choices.front().lane->spreader.Take(choices.front().lane->probation.Share(now))) {
+    std::rotate(choices.begin(), choices.begin() + 1, choices.end());
+  }
+  return choices;
 }
 
 std::optional<Dispatcher::Refused> Dispatcher::PlaceLocked(std::unique_ptr<InferCall>* call,
                                                            TimePoint now, const Lane* except,
                                                            Handle* placed) {
   std::optional<sched::Refusal> refusal;
-  for (size_t kind = 0; kind < (*call)->model->kinds.size(); ++kind) {
-    for (Lane* lane : CandidatesLocked(**call, kind, except)) {
-      const RequestShape& shape = (*call)->shapes[kind];
-      const sched::Admission admission =
-          lane->scheduler.Admit({.model = (*call)->model->kinds[kind].index[lane->index],
-                                 .arrival = (*call)->arrival,
-                                 .deadline = (*call)->deadline,
-                                 .rows = shape.rows,
-                                 .bytes = (*call)->bytes,
-                                 .shape = shape.key,
-                                 .latency_class = shape.latency_class},
-                                now);
-      if (const auto* ticket = std::get_if<sched::Ticket>(&admission)) {
-        if (placed != nullptr) *placed = {(*call)->id, lane->index, ticket->slot};
-        lane->Keep(*ticket, std::move(*call));
-        return std::nullopt;
-      }
-      // Of several refusals the one that soonest is none any more; "never" counts last.
-      const auto& here = std::get<sched::Refusal>(admission);
-      const auto wait = [](const sched::Refusal& r) {
-        return r.reason == sched::RefusalReason::kImpossible ? Duration::max() : r.retry_after;
-      };
-      if (!refusal || wait(here) < wait(*refusal)) refusal = here;
+  for (const auto& [lane, kind] : ChoicesLocked(**call, except, now)) {
+    const RequestShape& shape = (*call)->shapes[kind];
+    const sched::Admission admission =
+        lane->scheduler.Admit({.model = (*call)->model->kinds[kind].index[lane->index],
+                               .arrival = (*call)->arrival,
+                               .deadline = (*call)->deadline,
+                               .rows = shape.rows,
+                               .bytes = (*call)->bytes,
+                               .shape = shape.key,
+                               .latency_class = shape.latency_class},
+                              now);
+    if (const auto* ticket = std::get_if<sched::Ticket>(&admission)) {
+      if (placed != nullptr) *placed = {(*call)->id, lane->index, ticket->slot};
+      lane->Keep(*ticket, std::move(*call));
+      return std::nullopt;
     }
+    // Of several refusals the one that soonest is none any more; "never" counts last.
+    const auto& here = std::get<sched::Refusal>(admission);
+    const auto wait = [](const sched::Refusal& r) {
+      return r.reason == sched::RefusalReason::kImpossible ? Duration::max() : r.retry_after;
+    };
+    if (!refusal || wait(here) < wait(*refusal)) refusal = here;
   }
   if (refusal) return MakeRefusal(*refusal, **call);
   return Refused{Unavailable(fmt::format("no device that holds model '{}' is ready; try again in a "
@@ -342,6 +352,8 @@ void Dispatcher::StealLocked(Lane& lane, TimePoint now) {
     if (queued > (victim ? victim->scheduler.queued() : 0)) victim = other.get();
   }
   if (victim == nullptr) return;
+  // Its share comes by admission.
+  if (!lane.probation.over(now) && victim->probation.over(now)) return;
   const uint32_t share = (victim->scheduler.queued() + 1) / 2;
   for (uint32_t i = 0; i < share; ++i) {
     const sched::Ticket ticket = *victim->scheduler.First();
@@ -470,7 +482,8 @@ void Dispatcher::MoveQueueLocked(Lane& lane, TimePoint now, Todo* todo) {
   }
 }
 
-void Dispatcher::OnDeviceReady(size_t device, std::vector<const ipc::Model*> models) {
+void Dispatcher::OnDeviceReady(size_t device, std::vector<const ipc::Model*> models,
+                               Probation probation) {
   Todo todo;
   {
     const std::lock_guard lock(mutex_);
@@ -478,6 +491,8 @@ void Dispatcher::OnDeviceReady(size_t device, std::vector<const ipc::Model*> mod
     std::ranges::sort(models);
     lane.models = std::move(models);
     lane.ready = true;
+    lane.probation = probation;
+    lane.spreader = {};
     if (!stopping_) StartLocked(clock_->Now(), &todo);
   }
   Proceed(&todo);

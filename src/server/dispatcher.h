@@ -11,6 +11,10 @@
 // in time; among devices of one kind, to the one with the least to do. A device that has nothing to
 // do takes from one of its kind that has.
 //
+// A device on probation is passed over for all but its share of the requests that would be its own
+// (probation.h), as long as another that is not can take them. One that all others refuse is
+// offered to it all the same: an answer from a device on probation is better than none.
+//
 // A request is refused by Submit, or its `done` is called exactly once. One mutex guards the
 // schedulers; nothing slow happens under it.
 #pragma once
@@ -114,7 +118,7 @@ class Dispatcher final {
   uint32_t pending() const { return pending_.load(std::memory_order_relaxed); }
 
   // From the fleet.
-  void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models);
+  void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models, Probation probation);
   void OnDeviceLost(size_t device);
 
   // Answers what waits with kUnavailable, refuses what comes, waits for the running batches at most
@@ -161,6 +165,8 @@ class Dispatcher final {
     std::vector<std::unique_ptr<InferCall>> calls;  // by ticket slot
     Running running;                                // its spans are read by the fleet
     bool ready = false;
+    Probation probation;
+    ShareSpreader spreader;
     std::vector<const ipc::Model*> models;  // that it holds while ready, sorted
   };
 
@@ -170,7 +176,12 @@ class Dispatcher final {
   std::optional<Refused> PlaceLocked(std::unique_ptr<InferCall>* call, TimePoint now,
                                      const Lane* except, Handle* placed = nullptr);
   Lane* FindLocked(const Handle& handle, uint32_t* slot) const;
-  std::vector<Lane*> CandidatesLocked(const InferCall& call, size_t kind, const Lane* except);
+  // Where a call may go, in the order in which to ask.
+  struct Choice {
+    Lane* lane;
+    size_t kind;  // of the call's model
+  };
+  std::vector<Choice> ChoicesLocked(const InferCall& call, const Lane* except, TimePoint now);
   void FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, TimePoint now, Todo* todo);
   void LoseBatchLocked(Lane& lane, TimePoint now, Todo* todo);
   void MoveQueueLocked(Lane& lane, TimePoint now, Todo* todo);

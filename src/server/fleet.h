@@ -14,6 +14,7 @@
 #include "ipc/executor.h"
 #include "ipc/memory.h"
 #include "obs/metrics.h"
+#include "server/probation.h"
 
 namespace fusee::server {
 
@@ -49,8 +50,9 @@ struct KindModel {
 class FleetListener {
  public:
   virtual ~FleetListener() = default;
-  // The device takes batches of these models from now on.
-  virtual void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models) = 0;
+  // The device takes batches of these models from now on, for a while perhaps on probation.
+  virtual void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models,
+                             Probation probation) = 0;
   // It takes no more. A batch that it had is reported lost to its BatchListener afterwards.
   virtual void OnDeviceLost(size_t device) = 0;
   // A kind that was not there when the models were loaded has come: model index as in LoadAll.

@@ -72,8 +72,9 @@ struct Server::Impl final : FleetListener {
     fleet->Attach(this, &service->registry());
   }
 
-  void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models) override {
-    service->dispatcher().OnDeviceReady(device, std::move(models));
+  void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models,
+                     Probation probation) override {
+    service->dispatcher().OnDeviceReady(device, std::move(models), probation);
     service->RefreshReady();
   }
   void OnDeviceLost(size_t device) override {

@@ -160,7 +160,9 @@ void Supervisor::State::Deliver(std::vector<Event>& due) {
   for (Event& e : due) {
     switch (e.what) {
       case Event::What::kDone: e.listener->OnBatchDone(std::move(e.result)); break;
-      case Event::What::kReady: listener->OnDeviceReady(e.device, std::move(e.models)); break;
+      case Event::What::kReady:
+        listener->OnDeviceReady(e.device, std::move(e.models), e.probation);
+        break;
       case Event::What::kGone: listener->OnDeviceLost(e.device); break;
       case Event::What::kArrived:
         listener->OnModelArrived(e.model, {std::move(e.kind), std::move(e.loaded)});

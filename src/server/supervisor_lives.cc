@@ -89,12 +89,12 @@ void Supervisor::State::LoadNext(Worker& w, TimePoint now) {
   if (next == models.size()) {
     w.life.OnAllLoaded(now);
     w.announced = true;
-    Event ready{.what = Event::What::kReady, .device = w.index};
+    Event ready{.what = Event::What::kReady, .device = w.index, .probation = w.life.probation()};
     for (size_t m = 0; m < models.size(); ++m) {
       if (w.held[m]) ready.models.push_back(At(m, w.kind).model.get());
     }
-    spdlog::info("worker {} is ready: process {}, {} models", w.device.info.name, w.process.pid(),
-                 ready.models.size());
+    spdlog::info("worker {} is {}: process {}, {} models", w.device.info.name,
+                 WorkerStateName(w.life.state()), w.process.pid(), ready.models.size());
     events.push_back(std::move(ready));
     return;
   }

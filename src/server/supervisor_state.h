@@ -91,6 +91,7 @@ struct Supervisor::State {
     ipc::BatchListener* listener = nullptr;    // kDone
     ipc::BatchResult result;                   // kDone
     std::vector<const ipc::Model*> models;     // kReady
+    Probation probation;                       // kReady
     size_t model = 0;                          // kArrived
     std::string kind;                          // kArrived
     std::shared_ptr<const ipc::Model> loaded;  // kArrived; shared with the holding

@@ -23,8 +23,10 @@ constexpr std::chrono::seconds kPatience{60};  // of a test for what must happen
 // Remembers what it was told, and lets a test wait for it.
 class Listener final : public FleetListener {
  public:
-  void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models) override {
+  void OnDeviceReady(size_t device, std::vector<const ipc::Model*> models,
+                     Probation probation) override {
     const std::lock_guard lock(mutex_);
+    probation_[device] = probation.length;
     ++ready_[device];
     held_[device] = models.size();
     up_[device] = true;
@@ -56,6 +58,10 @@ class Listener final : public FleetListener {
   bool WaitLost(size_t device, int times) {
     return WaitUntil([&] { return lost_[device] >= times; });
   }
+  Duration probation(size_t device) {
+    const std::lock_guard lock(mutex_);
+    return probation_[device];
+  }
   size_t held(size_t device) {
     const std::lock_guard lock(mutex_);
     return held_[device];
@@ -66,6 +72,7 @@ class Listener final : public FleetListener {
   std::condition_variable changed_;
   std::map<size_t, int> ready_, lost_;
   std::map<size_t, size_t> held_;
+  std::map<size_t, Duration> probation_;
   std::map<size_t, bool> up_;
   int arrived_ = 0;
 };
@@ -210,6 +217,20 @@ TEST_F(SupervisorTest, AKilledWorkerLosesItsBatchAndComesBack) {
   EXPECT_EQ(Metric(0, obs::MetricId::kWorkerBatchesLost), 1u);
 }
 
+TEST_F(SupervisorTest, ProbationFollowsACrashAndEndsByItself) {
+  auto limits = Limits();
+  limits.probation = std::chrono::milliseconds(20);
+  Add("echo", "cpu", "batch:kill", limits);
+  Start();
+  ASSERT_TRUE(listener_.WaitReady(0, 1));
+  EXPECT_EQ(listener_.probation(0), Duration(0)) << "a first start is trusted";
+  supervisor_->SetFaults(0, "");
+  ASSERT_TRUE(Send(0, 1)->waiter.Wait());
+  ASSERT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_EQ(listener_.probation(0), limits.probation);
+  while (supervisor_->state(0) != WorkerState::kReady) ExpectServes(0);
+}
+
 TEST_F(SupervisorTest, AStoppedWorkerWithABatchIsOverdueAndReplaced) {
   auto limits = Limits();
   limits.hang_floor = std::chrono::milliseconds(20);
@@ -289,7 +310,7 @@ TEST_F(SupervisorTest, ACrashLoopIsQuarantinedAndServesAgainOnceHealed) {
   EXPECT_EQ(Deaths(0), Limits().crash_loop);
   supervisor_->SetFaults(0, "");
   ASSERT_TRUE(listener_.WaitReady(0, 1));
-  EXPECT_EQ(supervisor_->state(0), WorkerState::kReady);
+  EXPECT_EQ(supervisor_->state(0), WorkerState::kProbation);
   EXPECT_EQ(listener_.held(0), 1u);
 }
 

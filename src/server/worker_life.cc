@@ -26,6 +26,7 @@ std::string_view WorkerStateName(WorkerState state) {
     case WorkerState::kQuarantined: return "QUARANTINED";
     case WorkerState::kDraining: return "DRAINING";
     case WorkerState::kStopped: return "STOPPED";
+    case WorkerState::kProbation: return "PROBATION";
   }
   return "UNKNOWN";
 }
@@ -55,7 +56,9 @@ void WorkerLife::OnModelLoaded(TimePoint now) {
 
 void WorkerLife::OnAllLoaded(TimePoint now) {
   if (state_ != WorkerState::kWarming) return;
-  state_ = WorkerState::kReady;
+  probation_ = {now, crashed_ ? limits_.probation : Duration(0)};
+  state_ = probation_.over(now) ? WorkerState::kReady : WorkerState::kProbation;
+  answered_ = false;
   ready_since_ = heard_ = now;
   pinged_ = false;
   batch_limit_.reset();
@@ -75,7 +78,7 @@ std::optional<TimePoint> WorkerLife::ProbeDue() const {
 }
 
 void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
-  if (state_ != WorkerState::kReady && state_ != WorkerState::kDraining) return;
+  if (!ready() && state_ != WorkerState::kDraining) return;
   const auto multiple = Duration(
       static_cast<int64_t>(static_cast<double>(predicted.count()) * limits_.hang_multiple));
   const Duration ceiling = std::max(limits_.hang_ceiling, 2 * predicted);
@@ -86,6 +89,7 @@ void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
 }
 
 void WorkerLife::OnBatchDone(TimePoint now) {
+  answered_ = true;
   batch_limit_.reset();
   heard_ = now;
   pinged_ = false;
@@ -124,7 +128,8 @@ void WorkerLife::OnFault(TimePoint, std::string why) {
 void WorkerLife::OnExit(TimePoint now, End end) {
   const bool was_ready = ready_since_ != TimePoint{};
   const Duration served = was_ready ? now - ready_since_ : Duration(0);
-  const bool good = was_ready && served >= limits_.proven && end != End::kWrong;
+  const bool good = was_ready && served >= limits_.proven && end != End::kWrong &&
+                    (answered_ || probation_.length == Duration(0));
   alive_ = false;
   kill_due_ = false;
   batch_limit_.reset();
@@ -140,6 +145,7 @@ void WorkerLife::OnExit(TimePoint now, End end) {
     return;
   }
   absences_ = 0;
+  crashed_ = true;
   if (good) {
     short_lives_ = quarantines_ = 0;
     due_ = now;
@@ -178,6 +184,12 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
     case WorkerState::kWarming:
       if (now >= due_) Suspect("a model took too long to load");
       break;
+    case WorkerState::kProbation:
+      if (probation_.over(now)) {
+        state_ = WorkerState::kReady;
+        crashed_ = false;
+      }
+      [[fallthrough]];
     case WorkerState::kReady:
       if (batch_limit_ || probe_limit_) break;  // its answer says that it lives
       if (pinged_ && now - heard_ >= limits_.heartbeat + limits_.heartbeat_answer) {
@@ -205,21 +217,25 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
   return Action::kNone;
 }
 
+TimePoint WorkerLife::NextOfReady() const {
+  if (probe_limit_) return *probe_limit_;  // before any batch's
+  if (batch_limit_) return *batch_limit_;
+  if (pinged_) return heard_ + limits_.heartbeat + limits_.heartbeat_answer;
+  return std::min(heard_ + limits_.heartbeat, ProbeDue().value_or(TimePoint::max()));
+}
+
 std::optional<TimePoint> WorkerLife::next_wake() const {
   if (kill_due_) return TimePoint{};
-  if (probe_limit_) return probe_limit_;  // before any batch's
+  if (state_ == WorkerState::kProbation) return std::min(NextOfReady(), probation_.end());
+  if (state_ == WorkerState::kReady) return NextOfReady();
+  if (probe_limit_) return probe_limit_;
   if (batch_limit_) return batch_limit_;
   switch (state_) {
     case WorkerState::kRestarting:
     case WorkerState::kQuarantined:
     case WorkerState::kStarting:
     case WorkerState::kWarming: return due_;
-    case WorkerState::kReady:
-      if (pinged_) return heard_ + limits_.heartbeat + limits_.heartbeat_answer;
-      return std::min(heard_ + limits_.heartbeat, ProbeDue().value_or(TimePoint::max()));
-    case WorkerState::kSuspect:
-    case WorkerState::kDraining:
-    case WorkerState::kStopped: break;
+    default: break;
   }
   return std::nullopt;
 }

@@ -3,7 +3,10 @@
 //
 //             spawned          hello           all loaded
 //   RESTARTING -----> STARTING -----> WARMING ----------> READY <--> (batch, ping, probe)
-//     ^   ^               |              |                  |
+//     ^   ^               |              |  |               ^   |
+//     |   |               |              |  |    5 s later  |   |
+//     |   |               |              |  +-> PROBATION --+   |
+//     |   |               |              |     after a crash |  |
 //     |   |               +--- too slow, overdue, silent, nonsense ---> SUSPECT --kill--> (exit)
 //     |   |                                                                                  |
 //     |   +---------------------- exit, after a pause that doubles --------------------------+
@@ -12,9 +15,16 @@
 //
 //   any --Drain--> DRAINING --exit--> STOPPED
 //
+// PROBATION serves as READY does, and whoever asks whether a worker is ready for requests counts
+// both: /v2/health/ready, "ready again after a fault", ready() below. What differs is the share of
+// the load it is offered while something else is READY (probation.h); whoever asks for the full
+// share waits for READY itself. A first start, and a device that was merely absent, go straight to
+// READY; any life after one that crashed begins on probation.
+//
 // A life counts as good once it was READY for WorkerLimits::proven; after its end the next one
-// starts at once. Short lives pause longer and longer (back-off), and after crash_loop of them in a
-// row the worker is left alone for a while, then tried again.
+// starts at once. On probation it must also have answered a batch by then: with one request in a
+// hundred, living on says little. Short lives pause longer and longer (back-off), and after
+// crash_loop of them in a row the worker is left alone for a while, then tried again.
 //
 // A life that ends because golden outputs differ (End::kWrong) is never good, however long it
 // lasted: a device that computes wrongly is worse than one that crashes. What such a life makes
@@ -32,6 +42,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "server/probation.h"
 
 namespace fusee::server {
 
@@ -44,6 +55,7 @@ enum class WorkerState : uint8_t {
   kQuarantined,
   kDraining,
   kStopped,
+  kProbation,  // last, because the numbers are known to dashboards
 };
 std::string_view WorkerStateName(WorkerState state);
 
@@ -63,6 +75,7 @@ struct WorkerLimits {
   // Of idleness before a golden run; 0: none. It may take hang_multiple times ipc::kProbeTimeMax,
   // at least hang_floor.
   Duration probe = std::chrono::seconds(1);
+  Duration probation = kProbationLength;
   Duration proven = std::chrono::milliseconds(250);
   Duration forget = std::chrono::minutes(10);
   Duration pause_first = std::chrono::milliseconds(50);
@@ -110,7 +123,10 @@ class WorkerLife {
   std::optional<TimePoint> next_wake() const;
 
   WorkerState state() const { return state_; }
-  bool ready() const { return state_ == WorkerState::kReady; }
+  // Takes batches.
+  bool ready() const { return state_ == WorkerState::kReady || state_ == WorkerState::kProbation; }
+  // Of this life; over, or without length, when it began READY.
+  const Probation& probation() const { return probation_; }
   // A process exists, as far as this knows.
   bool alive() const { return alive_; }
   // The reason of the last fault, or empty.
@@ -124,12 +140,16 @@ class WorkerLife {
   // The next probe, at the earliest.
   void PutOffProbe(TimePoint now);
   std::optional<TimePoint> ProbeDue() const;
+  TimePoint NextOfReady() const;
 
   const WorkerLimits limits_;
   WorkerState state_ = WorkerState::kRestarting;
   bool alive_ = false;
   bool kill_due_ = false;
   bool draining_ = false;
+  bool crashed_ = false;   // a life before this one, since the last that was READY
+  bool answered_ = false;  // a batch, in this life
+  Probation probation_;
   TimePoint due_{};  // of the state: spawn, or the latest moment for its next event
   TimePoint ready_since_{}, heard_{};
   bool pinged_ = false;

@@ -33,7 +33,11 @@ class WorkerLifeTest : public testing::Test {
     Spawn();
     life_.OnHello(now());
     life_.OnAllLoaded(now());
-    ASSERT_EQ(life_.state(), WorkerState::kReady);
+    ASSERT_TRUE(life_.ready());
+  }
+  void Answer() {
+    life_.OnBatchSent(now(), milliseconds(1));
+    life_.OnBatchDone(now());
   }
   // A life that ends before it counts.
   void ShortLife() {
@@ -277,6 +281,7 @@ TEST_F(WorkerLifeTest, AFaultKills) {
 TEST_F(WorkerLifeTest, AfterAGoodLifeTheNextStartsAtOnce) {
   for (int i = 0; i < 20; ++i) {
     MakeReady();
+    Answer();
     Pass(limits_.proven);
     life_.OnExit(now(), End::kCrashed);
     EXPECT_EQ(life_.state(), WorkerState::kRestarting);
@@ -301,6 +306,7 @@ TEST_F(WorkerLifeTest, AGoodLifeForgetsTheShortOnes) {
   EXPECT_EQ(life_.short_lives(), 2u);
   Pass(*life_.next_wake() - now());
   MakeReady();
+  Answer();
   Pass(limits_.proven);
   life_.OnExit(now(), End::kCrashed);
   EXPECT_EQ(life_.short_lives(), 0u);
@@ -358,10 +364,73 @@ TEST_F(WorkerLifeTest, AHealedWorkerLeavesQuarantineForGood) {
   for (uint32_t i = 0; i < limits_.crash_loop; ++i) ShortLife();
   Pass(limits_.quarantine_first);
   MakeReady();
+  Answer();
   Pass(limits_.proven);
   life_.OnExit(now(), End::kCrashed);
   EXPECT_EQ(life_.state(), WorkerState::kRestarting);
   EXPECT_EQ(life_.short_lives(), 0u);
+}
+
+TEST_F(WorkerLifeTest, ALifeAfterACrashBeginsOnProbation) {
+  MakeReady();
+  ASSERT_EQ(life_.state(), WorkerState::kReady) << "a first start is trusted";
+  Pass(limits_.proven);
+  life_.OnExit(now(), End::kCrashed);
+  MakeReady();
+  EXPECT_EQ(life_.state(), WorkerState::kProbation);
+  EXPECT_EQ(life_.probation().Share(now()), kShareFirst);
+  const TimePoint end = life_.probation().end();
+  EXPECT_EQ((end - now()).count(), limits_.probation.count());
+  while (now() < end) {
+    ASSERT_EQ(life_.state(), WorkerState::kProbation);
+    Pass(*life_.next_wake() - now());
+    if (Poll() == Action::kPing) life_.OnPong(now());
+    if (Poll() == Action::kProbe) life_.OnProbed(now(), true);
+  }
+  EXPECT_EQ(now(), end) << "it wakes for it";
+  EXPECT_EQ(life_.state(), WorkerState::kReady);
+}
+
+TEST_F(WorkerLifeTest, ProbationEndsWhileABatchRuns) {
+  limits_.hang_floor = seconds(10);
+  Restart(limits_);
+  MakeReady();
+  life_.OnExit(now(), End::kCrashed);
+  Pass(limits_.pause_first);
+  MakeReady();
+  life_.OnBatchSent(now(), milliseconds(1));
+  EXPECT_EQ(*life_.next_wake() - now(), limits_.probation);
+  Pass(limits_.probation);
+  EXPECT_EQ(Poll(), Action::kNone);
+  EXPECT_EQ(life_.state(), WorkerState::kReady);
+}
+
+TEST_F(WorkerLifeTest, OnProbationAWorkerMustAnswerToCount) {
+  for (uint32_t i = 0; i + 1 < limits_.crash_loop; ++i) ShortLife();
+  Pass(*life_.next_wake() - now());
+  MakeReady();
+  Pass(limits_.proven);
+  life_.OnExit(now(), End::kCrashed);
+  EXPECT_EQ(life_.state(), WorkerState::kQuarantined);
+}
+
+TEST_F(WorkerLifeTest, ADeviceThatWasAbsentIsTrusted) {
+  Spawn();
+  life_.OnExit(now(), End::kAbsent);
+  Pass(limits_.absent_first);
+  MakeReady();
+  EXPECT_EQ(life_.state(), WorkerState::kReady);
+}
+
+TEST_F(WorkerLifeTest, OneThatCrashedAndThenWasAbsentIsNot) {
+  MakeReady();
+  Pass(limits_.proven);
+  life_.OnExit(now(), End::kCrashed);
+  Spawn();
+  life_.OnExit(now(), End::kAbsent);
+  Pass(limits_.absent_first);
+  MakeReady();
+  EXPECT_EQ(life_.state(), WorkerState::kProbation);
 }
 
 TEST_F(WorkerLifeTest, AProcessThatCannotBeStartedIsAShortLife) {
