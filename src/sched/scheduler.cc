@@ -82,6 +82,8 @@ struct Scheduler::State {
     return model(s.meta.model).profile.latency[s.meta.latency_class].Predict(s.meta.rows);
   }
 
+  bool Shares(const Slot& s) { return model(s.meta.model).profile.batchable && !s.meta.alone; }
+
   // Deadline order from the tail: with one deadline per model a request belongs at the end, so this
   // is O(1) in practice.
   void Insert(uint32_t i) {
@@ -133,16 +135,17 @@ struct Scheduler::State {
     Slot& h = slot(head);
     ModelState& m = model(h.meta.model);
     const LatencyTable& table = m.profile.latency[h.meta.latency_class];
-    const uint32_t cap =
-        m.profile.batchable ? std::max(m.cap[h.meta.latency_class], h.meta.rows) : h.meta.rows;
-    const uint32_t count_max = m.profile.batchable ? kBatchRequestsMax : 1;
+    const bool shares = Shares(h);
+    const uint32_t cap = shares ? std::max(m.cap[h.meta.latency_class], h.meta.rows) : h.meta.rows;
+    const uint32_t count_max = shares ? kBatchRequestsMax : 1;
     Formed batch;
     int skipped = 0;
     for (uint32_t i = head; i != kNone && batch.count < count_max && skipped < kSkipMax;
          i = slot(i).model_next) {
       Slot& s = slot(i);
       if (s.planned_in == walk) continue;
-      if (!(s.meta.shape == h.meta.shape) || batch.rows + s.meta.rows > cap) {
+      if (!(s.meta.shape == h.meta.shape) || batch.rows + s.meta.rows > cap ||
+          (i != head && s.meta.alone)) {
         ++skipped;
         continue;
       }
@@ -160,7 +163,8 @@ struct Scheduler::State {
 
   bool SameKind(const Slot& a, const Slot& b) const {
     return a.meta.model == b.meta.model && a.meta.shape == b.meta.shape &&
-           a.meta.rows == b.meta.rows && a.meta.latency_class == b.meta.latency_class;
+           a.meta.rows == b.meta.rows && a.meta.latency_class == b.meta.latency_class &&
+           a.meta.alone == b.meta.alone;
   }
 
   // Plays the queue forward from now. A request that cannot make it is left out, as Expire will
@@ -196,11 +200,11 @@ struct Scheduler::State {
     const Slot& s = slot(candidate);
     ModelState& m = model(s.meta.model);
     const LatencyTable& table = m.profile.latency[s.meta.latency_class];
-    const uint32_t cap =
-        m.profile.batchable ? std::max(m.cap[s.meta.latency_class], s.meta.rows) : s.meta.rows;
+    const bool shares = Shares(s);
+    const uint32_t cap = shares ? std::max(m.cap[s.meta.latency_class], s.meta.rows) : s.meta.rows;
     const Duration longer = table.Predict(tail.rows + s.meta.rows);
-    if (tail.count < (m.profile.batchable ? kBatchRequestsMax : 1) &&
-        tail.rows + s.meta.rows <= cap && tail.start + longer <= slot(tail.head).meta.deadline) {
+    if (tail.count < (shares ? kBatchRequestsMax : 1) && tail.rows + s.meta.rows <= cap &&
+        tail.start + longer <= slot(tail.head).meta.deadline) {
       tail.rows += s.meta.rows;
       ++tail.count;
       return plan;

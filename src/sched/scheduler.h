@@ -16,8 +16,9 @@
 // answered is refused at once, while its client can still do something else. The device never idles
 // while anything waits.
 //
-// Requests are compatible when model and shape key are equal; a batch holds at most the model's row
-// cap: the knee of its latency table, so that nobody waits for rows that add no throughput.
+// Requests are compatible when model and shape key are equal and neither has to run alone; a batch
+// holds at most the model's row cap: the knee of its latency table, so that nobody waits for rows
+// that add no throughput.
 //
 // No socket, thread, device or clock: the caller passes the time in. No allocation after
 // construction. Thread-safety: none; the owner serialises calls.
@@ -82,6 +83,7 @@ struct RequestMeta {
   uint64_t bytes = 0;
   ShapeKey shape;
   uint8_t latency_class = 0;  // index into ModelProfile::latency
+  bool alone = false;         // shares its batch with nobody
 };
 
 enum class RequestState : uint8_t { kFree, kQueued, kRunning };

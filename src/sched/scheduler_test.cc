@@ -278,5 +278,41 @@ TEST(LatencyTable, KneeStopsWhereThroughputStops) {
   EXPECT_EQ(LatencyTable().Knee(8), 8u);
 }
 
+TEST_F(SchedulerTest, ARequestThatMustRunAloneSharesItsBatchWithNobody) {
+  const ModelIndex model = Add(Linear(milliseconds(1), milliseconds(1), 8));
+  RequestMeta suspect = Request(model, milliseconds(500));
+  suspect.alone = true;
+  const Ticket first = Admitted(Request(model, milliseconds(100)));
+  const Ticket alone = Admitted(suspect);
+  const Ticket second = Admitted(Request(model, milliseconds(900)));
+  const Ticket twin = Admitted(suspect);
+  std::vector<std::vector<uint32_t>> batches;
+  while (const auto batch = scheduler_.NextBatch(clock_.Now())) {
+    auto& slots = batches.emplace_back();
+    for (const Ticket& t : batch->requests()) slots.push_back(t.slot);
+    clock_.Advance(milliseconds(1));
+    scheduler_.Complete(*batch, clock_.Now());
+  }
+  EXPECT_EQ(batches, (std::vector<std::vector<uint32_t>>{
+                         {first.slot, second.slot}, {alone.slot}, {twin.slot}}));
+}
+
+// Admission must know that they do not share: 1 + 1 ms each, one after another.
+TEST_F(SchedulerTest, RequestsThatRunAloneAreBookedOneAfterAnother) {
+  const ModelIndex model = Add(Linear(milliseconds(1), milliseconds(1), 8));
+  for (const bool running : {false, true}) {
+    RequestMeta suspect = Request(model, milliseconds(running ? 9 : 7));
+    suspect.alone = true;
+    if (running) {  // the short way of admitting at a queue's tail
+      while (const auto batch = scheduler_.NextBatch(clock_.Now()))
+        scheduler_.Complete(*batch, clock_.Now());
+      Admitted(Request(model, milliseconds(100)));
+      ASSERT_TRUE(scheduler_.NextBatch(clock_.Now()));
+    }
+    for (int i = 0; i < 3; ++i) Admitted(suspect);
+    EXPECT_EQ(Refused(suspect).reason, RefusalReason::kLate) << running;
+  }
+}
+
 }  // namespace
 }  // namespace fusee::sched
