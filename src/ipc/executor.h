@@ -108,6 +108,8 @@ struct BatchResult {
   // outputs may still be written to until the device is known to be dead, so whoever runs it again
   // gives it other output memory.
   bool lost = false;
+  // Lost, but before the device had begun it: whatever ended the device, it was not the batch.
+  bool blameless = false;
   Duration gather{}, compute{}, scatter{};  // copying rows in, running, copying rows out
 };
 

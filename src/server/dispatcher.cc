@@ -52,11 +52,6 @@ Dispatcher::Refused MakeRefusal(const sched::Refusal& refusal, const InferCall& 
   return {Internal("unknown refusal"), Duration(0), Reason::kOther};
 }
 
-void CountBroken(obs::Metrics& metrics, Reason reason) {
-  metrics.Add(MetricId::kRequestFailure, reason);
-  metrics.Add(MetricId::kBrokenPromises);
-}
-
 }  // namespace
 
 bool PlaceOutputs(ipc::BlockSource& source, InferCall* call) {
@@ -97,6 +92,11 @@ void Dispatcher::Lane::Keep(sched::Ticket ticket, std::unique_ptr<InferCall> cal
   call->ticket = ticket;
   call->waits = true;
   calls[ticket.slot] = std::move(call);
+}
+
+void Dispatcher::CountBroken(obs::Metrics& metrics, Reason reason) {
+  metrics.Add(MetricId::kRequestFailure, reason);
+  metrics.Add(MetricId::kBrokenPromises);
 }
 
 Dispatcher::Dispatcher(const sched::Limits& limits, Fleet* fleet, obs::Registry* registry,
@@ -189,7 +189,8 @@ std::optional<Dispatcher::Refused> Dispatcher::PlaceLocked(std::unique_ptr<Infer
                                .rows = shape.rows,
                                .bytes = (*call)->bytes,
                                .shape = shape.key,
-                               .latency_class = shape.latency_class},
+                               .latency_class = shape.latency_class,
+                               .alone = (*call)->alone},
                               now);
     if (const auto* ticket = std::get_if<sched::Ticket>(&admission)) {
       if (placed != nullptr) *placed = {(*call)->id, lane->index, ticket->slot};
@@ -217,10 +218,18 @@ std::variant<Dispatcher::Admitted, Dispatcher::Refused> Dispatcher::Submit(
   std::optional<Refused> refused;
   Admitted admitted;
   const InferCall* const placed = call.get();  // whoever takes it keeps it until Proceed
+  const auto known = poison_.Find(call->model->info(), call->inputs, clock_->Now());
+  if (known) {
+    call->alone = true;
+    call->deaths_before = known->deaths;
+    call->fingerprint = known->fingerprint;
+  }
   {
     const std::lock_guard lock(mutex_);
     const TimePoint now = clock_->Now();
-    if (stopping_) {
+    if (known && known->poisonous) {
+      refused = Refused{PoisonousStatus(), Duration(0), Reason::kPoisonous};
+    } else if (stopping_) {
       refused = Refused{Unavailable("Server exiting"), Duration(0), Reason::kDraining};
     } else if (pending_.load(std::memory_order_relaxed) >= limits_.requests) {
       refused = MakeRefusal({.reason = sched::RefusalReason::kQueueFull}, *call);
@@ -236,6 +245,7 @@ std::variant<Dispatcher::Admitted, Dispatcher::Refused> Dispatcher::Submit(
       return std::move(*refused);
     }
     metrics.Add(MetricId::kPendingRequests);
+    if (known) metrics.Add(MetricId::kSuspectRequests);
     pending_.fetch_add(1, std::memory_order_relaxed);
     StartLocked(now, &todo);
     admitted.waits = placed->waits;
@@ -267,9 +277,16 @@ bool Dispatcher::Cancel(const Handle& handle) {
   {
     const std::lock_guard lock(mutex_);
     uint32_t slot = 0;
-    Lane* lane = FindLocked(handle, &slot);
-    if (lane == nullptr || !lane->scheduler.Cancel(lane->calls[slot]->ticket)) return false;
-    auto call = std::move(lane->calls[slot]);
+    std::unique_ptr<InferCall> call;
+    if (Lane* lane = FindLocked(handle, &slot)) {
+      if (!lane->scheduler.Cancel(lane->calls[slot]->ticket)) return false;
+      call = std::move(lane->calls[slot]);
+    } else {
+      const auto parked = std::ranges::find(parked_, handle.id, &InferCall::id);
+      if (parked == parked_.end()) return false;
+      call = std::move(*parked);
+      parked_.erase(parked);
+    }
     // Not a broken promise: the client broke it off.
     call->model->metrics->Add(MetricId::kRequestFailure, Reason::kCanceled);
     todo.finished.push_back(
@@ -294,6 +311,7 @@ bool Dispatcher::AnyReady() const {
 uint64_t Dispatcher::BytesLocked() const {
   uint64_t bytes = 0;
   for (const auto& lane : lanes_) bytes += lane->scheduler.bytes();
+  for (const auto& call : parked_) bytes += call->bytes;
   return bytes;
 }
 
@@ -304,15 +322,24 @@ void Dispatcher::ExpireLocked(Lane& lane, TimePoint now, Todo* todo) {
   size_t n;
   do {
     n = lane.scheduler.Expire(now, expired);
-    for (size_t i = 0; i < n; ++i) {
-      Finished f{std::move(lane.calls[expired[i].slot]),
-                 DeadlineExceeded("Request timeout expired")};
-      obs::Metrics& metrics = *f.call->model->metrics;
-      metrics.Add(MetricId::kDeadlineMisses);
-      CountBroken(metrics, Reason::kRejected);
-      todo->finished.push_back(std::move(f));
-    }
+    for (size_t i = 0; i < n; ++i) FinishExpired(std::move(lane.calls[expired[i].slot]), todo);
   } while (n == expired.size());
+}
+
+void Dispatcher::ExpireParkedLocked(TimePoint now, Todo* todo) {
+  for (auto& call : std::exchange(parked_, {})) {
+    if (now > call->deadline)
+      FinishExpired(std::move(call), todo);
+    else
+      parked_.push_back(std::move(call));
+  }
+}
+
+void Dispatcher::FinishExpired(std::unique_ptr<InferCall> call, Todo* todo) {
+  obs::Metrics& metrics = *call->model->metrics;
+  metrics.Add(MetricId::kDeadlineMisses);
+  CountBroken(metrics, Reason::kRejected);
+  todo->finished.push_back({std::move(call), DeadlineExceeded("Request timeout expired")});
 }
 
 void Dispatcher::StartLocked(TimePoint now, Todo* todo) {
@@ -378,7 +405,7 @@ void Dispatcher::OnBatchDone(Lane& lane, ipc::BatchResult result) {
                 "the fleet reported a batch that is not running");
     const TimePoint now = clock_->Now();
     if (result.lost)
-      LoseBatchLocked(lane, now, &todo);
+      LoseBatchLocked(lane, result.blameless, now, &todo);
     else
       FinishBatchLocked(lane, result, now, &todo);
     if (!stopping_) StartLocked(now, &todo);
@@ -408,6 +435,7 @@ void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, T
     metrics.Observe(MetricId::kQueueSeconds, queued);
     metrics.Observe(MetricId::kComputeSeconds, took);
     f.call->served_by = lane.info.name;
+    f.call->survived_on = lane.info.kind;
     if (!f.status.ok()) {
       CountBroken(metrics, Reason::kBackend);
     } else if (now > f.call->deadline) {
@@ -432,55 +460,7 @@ void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, T
   running.stamps.clear();
 }
 
-// ---- a device ends ----
-
-void Dispatcher::LoseBatchLocked(Lane& lane, TimePoint now, Todo* todo) {
-  Running& running = lane.running;
-  lane.scheduler.Abandon(running.batch);
-  for (auto& call : running.calls) {
-    obs::Metrics& metrics = *call->model->metrics;
-    // The lost device may still write there; the others get a fresh place.
-    todo->kept.emplace_back(lane.index, std::move(call->output_memory));
-    Status status =
-        Unavailable(fmt::format("device {} ended while it had the request", lane.info.name));
-    const bool again =
-        !stopping_ && call->replays < kReplaysMax && PlaceOutputs(*memory_.outputs, call.get());
-    if (again) {
-      ++call->replays;
-      if (auto refused = PlaceLocked(&call, now, &lane); !refused) {
-        lane.metrics->Add(MetricId::kWorkerRequestsMoved);
-        metrics.Add(MetricId::kReplayedRequests);
-        continue;
-      } else {
-        status = std::move(refused->status).Annotate(status.message());
-      }
-    }
-    CountBroken(metrics, Reason::kBackend);
-    call->retry_after = kNoDeviceRetry;
-    // Whatever refused it, the client's part is to come again.
-    todo->finished.push_back({std::move(call), Unavailable(status.message())});
-  }
-  running.calls.clear();
-  running.items.clear();
-  running.stamps.clear();
-}
-
-void Dispatcher::MoveQueueLocked(Lane& lane, TimePoint now, Todo* todo) {
-  while (const auto ticket = lane.scheduler.First()) {
-    auto call = std::move(lane.calls[ticket->slot]);
-    lane.scheduler.Cancel(*ticket);
-    auto refused = PlaceLocked(&call, now, &lane);
-    if (!refused) {
-      lane.metrics->Add(MetricId::kWorkerRequestsMoved);
-      continue;
-    }
-    CountBroken(*call->model->metrics, Reason::kBackend);
-    call->retry_after = kNoDeviceRetry;
-    todo->finished.push_back(
-        {std::move(call), Unavailable(fmt::format("device {} ended before the request ran: {}",
-                                                  lane.info.name, refused->status.message()))});
-  }
-}
+// ---- devices come and go ----
 
 void Dispatcher::OnDeviceReady(size_t device, std::vector<const ipc::Model*> models,
                                Probation probation) {
@@ -493,7 +473,11 @@ void Dispatcher::OnDeviceReady(size_t device, std::vector<const ipc::Model*> mod
     lane.ready = true;
     lane.probation = probation;
     lane.spreader = {};
-    if (!stopping_) StartLocked(clock_->Now(), &todo);
+    const TimePoint now = clock_->Now();
+    if (!stopping_) {
+      UnparkLocked(now, &todo);
+      StartLocked(now, &todo);
+    }
   }
   Proceed(&todo);
 }
@@ -508,6 +492,7 @@ void Dispatcher::OnDeviceLost(size_t device) {
     lane.models.clear();
     if (!stopping_) {  // else Stop has answered what waited
       MoveQueueLocked(lane, now, &todo);
+      if (lane.running.calls.empty()) UnparkLocked(now, &todo);
       StartLocked(now, &todo);
     }
   }
@@ -521,6 +506,7 @@ void Dispatcher::Proceed(Todo* todo) {
   for (const Start& start : todo->starts)
     fleet_->Execute(start.device, start.batch, lanes_[start.device].get());
   for (Finished& f : todo->finished) {
+    RecordDeaths(*f.call);
     f.call->model->metrics->Subtract(MetricId::kPendingRequests);
     pending_.fetch_sub(1, std::memory_order_relaxed);
     auto done = std::move(f.call->done);
@@ -533,6 +519,10 @@ std::optional<TimePoint> Dispatcher::NextExpiryLocked() const {
   for (const auto& lane : lanes_) {
     const auto expiry = lane->scheduler.NextExpiry();
     if (expiry && (!next || *expiry < *next)) next = expiry;
+  }
+  for (const auto& call : parked_) {
+    const TimePoint expiry = call->deadline + Duration(1);
+    if (!next || expiry < *next) next = expiry;
   }
   return next;
 }
@@ -548,6 +538,7 @@ void Dispatcher::WatchDeadlines() {
     if (stopping_) return;
     Todo todo;
     for (const auto& lane : lanes_) ExpireLocked(*lane, clock_->Now(), &todo);
+    ExpireParkedLocked(clock_->Now(), &todo);
     if (todo.finished.empty()) continue;
     lock.unlock();
     Proceed(&todo);
@@ -573,6 +564,10 @@ bool Dispatcher::Stop(std::chrono::milliseconds timeout) {
         CountBroken(*lane->calls[slot]->model->metrics, Reason::kCanceled);
         todo.finished.push_back({std::move(lane->calls[slot]), Unavailable("Server exiting")});
       }
+    }
+    for (auto& call : std::exchange(parked_, {})) {
+      CountBroken(*call->model->metrics, Reason::kCanceled);
+      todo.finished.push_back({std::move(call), Unavailable("Server exiting")});
     }
   }
   if (watcher_.joinable()) watcher_.join();

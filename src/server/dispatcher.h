@@ -15,6 +15,15 @@
 // (probation.h), as long as another that is not can take them. One that all others refuse is
 // offered to it all the same: an answer from a device on probation is better than none.
 //
+// A request that was in flight when its device ended may be why it ended (poison.h). It is run once
+// more, alone:
+//
+//   batch [A B C] on cuda:0, which ends     all three are suspects
+//   cpu:0 queue: [A] [B] [C]                A is answered: innocent
+//   [B] runs, cpu:0 ends                    twice in flight, and alone: poisonous, answered 422,
+//                                           and so is every request like it, here or yet to come
+//   [C] is parked until any device is back  it cannot have been the one; answered in the end
+//
 // A request is refused by Submit, or its `done` is called exactly once. One mutex guards the
 // schedulers; nothing slow happens under it.
 #pragma once
@@ -32,6 +41,7 @@
 #include "base/clock.h"
 #include "sched/scheduler.h"
 #include "server/fleet.h"
+#include "server/poison.h"
 #include "server/repository.h"
 
 namespace fusee::server {
@@ -61,7 +71,14 @@ struct InferCall {
   sched::Ticket ticket;  // in the scheduler of the device where it waits
   bool waits = false;
   uint32_t replays = 0;
-  std::string served_by;   // the device that answered
+  bool alone = false;                      // a suspect: shares its batch with nobody
+  uint32_t deaths_before = 0;              // with the same bytes, before this request came
+  std::vector<std::string> died_on;        // kinds of the devices that ended with it in flight
+  bool died_alone = false;                 // the last time
+  std::string survived_on;                 // kind of the device that ran it to its end
+  std::optional<Fingerprint> fingerprint;  // once known
+  bool poisonous = false;                  // with an error: answered as poison.h says
+  std::string served_by;                   // the device that answered
   Duration retry_after{};  // with an error: when to try again; zero: nothing is known
 };
 
@@ -92,6 +109,7 @@ class Dispatcher final {
     Status status;
     Duration retry_after{};  // zero: retrying does not help
     obs::Reason reason = obs::Reason::kOther;
+    bool poisonous() const { return reason == obs::Reason::kPoisonous; }
   };
   // Names an admitted call for Cancel, wherever it has moved since.
   struct Handle {
@@ -183,10 +201,18 @@ class Dispatcher final {
   };
   std::vector<Choice> ChoicesLocked(const InferCall& call, const Lane* except, TimePoint now);
   void FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, TimePoint now, Todo* todo);
-  void LoseBatchLocked(Lane& lane, TimePoint now, Todo* todo);
+  // A device ends (dispatcher_faults.cc). Suspects of its queue are parked until its batch has been
+  // judged and some device can take them.
+  void LoseBatchLocked(Lane& lane, bool blameless, TimePoint now, Todo* todo);
   void MoveQueueLocked(Lane& lane, TimePoint now, Todo* todo);
+  void UnparkLocked(TimePoint now, Todo* todo);
+  // Answers what waits and has the same bytes.
+  void RefuseTwinsLocked(const InferCall& poisonous, Todo* todo);
+  void FinishPoisonousLocked(std::unique_ptr<InferCall> call, Todo* todo);
   void StealLocked(Lane& lane, TimePoint now);
   void ExpireLocked(Lane& lane, TimePoint now, Todo* todo);
+  void ExpireParkedLocked(TimePoint now, Todo* todo);
+  static void FinishExpired(std::unique_ptr<InferCall> call, Todo* todo);
   // Every ready and idle device gets its next batch, if any.
   void StartLocked(TimePoint now, Todo* todo);
   void StartLaneLocked(Lane& lane, TimePoint now, Todo* todo);
@@ -196,6 +222,9 @@ class Dispatcher final {
 
   // Without the lock.
   void Proceed(Todo* todo);
+  // Enters what a call was through, if anything, into the table.
+  void RecordDeaths(InferCall& call);
+  static void CountBroken(obs::Metrics& metrics, obs::Reason reason);
   void WatchDeadlines();
 
   Fleet* const fleet_;
@@ -205,8 +234,10 @@ class Dispatcher final {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // by device; what they hold is guarded by mutex_
-  bool stopping_ = false;                     // guarded by mutex_
-  uint64_t calls_named_ = 0;                  // guarded by mutex_
+  std::vector<std::unique_ptr<InferCall>> parked_;  // bounded by pending_; guarded by mutex_
+  PoisonTable poison_;
+  bool stopping_ = false;             // guarded by mutex_
+  uint64_t calls_named_ = 0;          // guarded by mutex_
   int answering_ = 0;                 // OnBatchDone calls past their lock; guarded by mutex_
   std::optional<TimePoint> watched_;  // what the watcher sleeps until; guarded by mutex_
   std::atomic<uint32_t> pending_{0};

@@ -22,6 +22,13 @@ class DispatcherTest : public testing::Test, public FleetListener {
     SetModel("identity", "identity");
   }
 
+  // The dispatcher waits for what runs.
+  ~DispatcherTest() override {
+    for (size_t device : {kCuda, kCpu0, kCpu1}) {
+      while (fleet_.Busy(device)) fleet_.Finish(device);
+    }
+  }
+
   void SetModel(const std::string& cuda, const std::string& cpu) {
     std::vector<std::pair<std::string, std::shared_ptr<const ipc::Model>>> kinds;
     for (const auto& [kind, behaviour] : {std::pair{"cuda", cuda}, std::pair{"cpu", cpu}}) {
@@ -44,11 +51,15 @@ class DispatcherTest : public testing::Test, public FleetListener {
 
   // What has become of one request.
   struct Asked {
-    bool done = false;
+    std::atomic<bool> done = false;  // set last
     Status status;
+    bool poisonous = false, refused = false;
     std::string served_by;
     Duration retry_after{};
     Dispatcher::Handle handle;
+    bool ServedBy(std::string_view device) const {
+      return done && status.ok() && served_by == device;
+    }
   };
   // One row of two numbers.
   std::shared_ptr<Asked> Ask(float value, Duration deadline = seconds(10)) {
@@ -68,16 +79,19 @@ class DispatcherTest : public testing::Test, public FleetListener {
     call->deadline = clock_.Now() + deadline;
     call->done = [asked](std::unique_ptr<InferCall> call, Status status) {
       EXPECT_FALSE(asked->done) << "answered twice";
-      asked->done = true;
       asked->status = std::move(status);
+      asked->poisonous = call->poisonous;
       asked->served_by = call->served_by;
       asked->retry_after = call->retry_after;
+      asked->done = true;
     };
     auto admission = dispatcher_.Submit(std::move(call));
     if (auto* refused = std::get_if<Dispatcher::Refused>(&admission)) {
-      asked->done = true;
       asked->status = std::move(refused->status);
+      asked->poisonous = refused->poisonous();
+      asked->refused = true;
       asked->retry_after = refused->retry_after;
+      asked->done = true;
     } else {
       asked->handle = std::get<Dispatcher::Admitted>(admission).handle;
     }
@@ -91,6 +105,16 @@ class DispatcherTest : public testing::Test, public FleetListener {
     }
     EXPECT_TRUE(asked->done && asked->status.ok()) << asked->status.message();
     return asked->served_by;
+  }
+  // Requests of these values in one batch on the device, which runs something else before.
+  std::vector<std::shared_ptr<Asked>> AskInOneBatch(size_t device, std::vector<float> values) {
+    const auto before = Ask(-1);
+    std::vector<std::shared_ptr<Asked>> asked;
+    for (const float value : values) asked.push_back(Ask(value));
+    fleet_.Finish(device);
+    EXPECT_TRUE(before->done);
+    EXPECT_EQ(fleet_.Items(device), values.size());
+    return asked;
   }
   Probation Fresh() const { return {clock_.Now(), kProbationLength}; }
   uint64_t OfModel(obs::MetricId id) { return registry_.Model("m", 1)->Value(id); }
@@ -173,6 +197,163 @@ TEST_F(DispatcherTest, ANewProbationBeginsWithTheFirstShare) {
     EXPECT_EQ(ServedBy(), "cuda:0");
     fleet_.Down(kCuda);
   }
+}
+
+// ---- poisonous requests ----
+
+// As drawn in dispatcher.h.
+TEST_F(DispatcherTest, TheGuiltyOneOfABatchIsFoundAndTheOthersAreAnswered) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  const auto asked = AskInOneBatch(kCuda, {1, 2, 3});
+  fleet_.Down(kCuda);
+  EXPECT_EQ(OfModel(obs::MetricId::kSuspectRequests), 3u);
+  ASSERT_EQ(fleet_.Items(kCpu0), 1u) << "alone";
+  fleet_.Finish(kCpu0);
+  EXPECT_TRUE(asked[0]->ServedBy("cpu:0"));
+  ASSERT_EQ(fleet_.Items(kCpu0), 1u);
+  fleet_.Down(kCpu0);
+  EXPECT_TRUE(asked[1]->done && asked[1]->poisonous) << asked[1]->status.message();
+  EXPECT_FALSE(asked[2]->done) << "it was not even running";
+  fleet_.Up(kCuda);
+  ASSERT_EQ(fleet_.Items(kCuda), 1u);
+  fleet_.Finish(kCuda);
+  EXPECT_TRUE(asked[2]->ServedBy("cuda:0"));
+  EXPECT_EQ(OfModel(obs::MetricId::kPoisonousRequests), 1u);
+  EXPECT_EQ(OfModel(obs::MetricId::kBrokenPromises), 1u);
+}
+
+TEST_F(DispatcherTest, TheSameBytesAreRefusedFromThenOnAndOthersAreNot) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  Ask(7);
+  fleet_.Down(kCuda);
+  fleet_.Down(kCpu0);
+  fleet_.Up(kCuda);
+  const auto again = Ask(7);
+  EXPECT_TRUE(again->refused && again->poisonous);
+  EXPECT_EQ(again->retry_after, Duration(0));
+  EXPECT_EQ(ServedBy(), "cuda:0");
+  clock_.Advance(kPoisonKept);
+  EXPECT_FALSE(Ask(7)->done) << "not for ever";
+}
+
+TEST_F(DispatcherTest, TwinsOfThePoisonousAreNotRunToFindOut) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  const auto asked = AskInOneBatch(kCuda, {5, 5, 5, 6});
+  fleet_.Down(kCuda);
+  const auto waiting = Ask(5);  // not of the batch, and not yet known
+  fleet_.Down(kCpu0);
+  for (size_t i : {0u, 1u, 2u}) EXPECT_TRUE(asked[i]->done && asked[i]->poisonous) << i;
+  fleet_.Up(kCuda);
+  fleet_.Finish(kCuda);
+  EXPECT_TRUE(asked[3]->ServedBy("cuda:0"));
+  EXPECT_TRUE(waiting->done);
+  EXPECT_FALSE(fleet_.Busy(kCuda));
+}
+
+// It ends every GPU worker, and the CPU answers it: it must not end one with every retry.
+TEST_F(DispatcherTest, WhatEndsOneKindOnlyIsFoundToo) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  const auto first = Ask(7);
+  fleet_.Down(kCuda);
+  fleet_.Finish(kCpu0);
+  EXPECT_TRUE(first->ServedBy("cpu:0"));
+  fleet_.Up(kCuda);
+  const auto before = Ask(-1);
+  const auto second = Ask(7);
+  const auto third = Ask(8);
+  fleet_.Finish(kCuda);
+  EXPECT_EQ(fleet_.Items(kCuda), 1u) << "known, so alone";
+  fleet_.Down(kCuda);
+  EXPECT_TRUE(second->done && second->poisonous);
+  fleet_.Finish(kCpu0);
+  EXPECT_TRUE(third->ServedBy("cpu:0")) << "and it was not run on the fallback again";
+  EXPECT_FALSE(fleet_.Busy(kCpu0));
+}
+
+// Workers that are killed from outside, again and again, with the same request in flight.
+TEST_F(DispatcherTest, WhatADeviceOfTheKindSurvivesIsInnocent) {
+  fleet_.Up(kCpu0);
+  fleet_.Up(kCpu1);
+  for (int i = 0; i < 5; ++i) {
+    const auto asked = Ask(7);
+    const size_t victim = fleet_.Busy(kCpu0) ? kCpu0 : kCpu1, other = kCpu0 + kCpu1 - victim;
+    fleet_.Down(victim);
+    fleet_.Finish(other);
+    EXPECT_TRUE(asked->done && asked->status.ok()) << asked->status.message();
+    fleet_.Up(victim);
+  }
+  EXPECT_EQ(OfModel(obs::MetricId::kPoisonousRequests), 0u);
+}
+
+TEST_F(DispatcherTest, ASuspectThatItsKindSurvivesIsCleared) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  for (int i = 0; i < 3; ++i) {
+    Ask(7);
+    fleet_.Down(kCuda);
+    fleet_.Finish(kCpu0);
+    fleet_.Up(kCuda);
+    const auto again = Ask(7);
+    fleet_.Finish(kCuda);
+    EXPECT_TRUE(again->ServedBy("cuda:0"));
+  }
+}
+
+TEST_F(DispatcherTest, ABatchThatHadNotBegunIsNotToBlame) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  const auto asked = AskInOneBatch(kCuda, {1, 2});
+  fleet_.Down(kCuda, /*blameless=*/true);
+  EXPECT_EQ(fleet_.Items(kCpu0), 2u) << "nobody is suspected";
+  fleet_.Down(kCpu0, true);
+  for (const auto& one : asked) EXPECT_FALSE(one->poisonous);
+  EXPECT_EQ(OfModel(obs::MetricId::kSuspectRequests), 0u);
+}
+
+class ParkedTest : public DispatcherTest {
+ protected:
+  // 1 is poisonous, 2 waits for any device.
+  void Park(Duration deadline = seconds(10)) {
+    fleet_.Up(kCuda);
+    fleet_.Up(kCpu0);
+    const auto before = Ask(-1);
+    const auto guilty = Ask(1, deadline / 2);
+    parked_ = Ask(2, deadline);
+    fleet_.Finish(kCuda);
+    ASSERT_EQ(fleet_.Items(kCuda), 2u);
+    fleet_.Down(kCuda);
+    fleet_.Down(kCpu0);
+    ASSERT_TRUE(guilty->poisonous);
+    ASSERT_EQ(dispatcher_.pending(), 1u);
+  }
+  std::shared_ptr<Asked> parked_;
+};
+
+TEST_F(ParkedTest, ItsClientMayHangUp) {
+  Park();
+  ASSERT_FALSE(parked_->done);
+  EXPECT_TRUE(dispatcher_.Cancel(parked_->handle));
+  EXPECT_EQ(parked_->status.code(), StatusCode::kCancelled);
+  EXPECT_FALSE(dispatcher_.Cancel(parked_->handle));
+  EXPECT_EQ(dispatcher_.pending(), 0u);
+}
+
+TEST_F(ParkedTest, StoppingAnswersIt) {
+  Park();
+  EXPECT_TRUE(dispatcher_.Stop(milliseconds(0)));
+  EXPECT_EQ(parked_->status.message(), "Server exiting");
+}
+
+TEST_F(ParkedTest, ItsDeadlinePassesWithoutAnyDevice) {
+  Park(milliseconds(20));  // the watcher sleeps by a real clock
+  clock_.Advance(seconds(1));
+  while (!parked_->done) std::this_thread::yield();
+  EXPECT_EQ(parked_->status.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(dispatcher_.pending(), 0u);
 }
 
 }  // namespace

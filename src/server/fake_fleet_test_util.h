@@ -70,11 +70,19 @@ class FakeFleet final : public Fleet {
     listener_->OnDeviceReady(device, held, probation);
   }
   // The device ends; a batch it had is lost.
-  void Down(size_t device) {
+  void Down(size_t device, bool blameless = false) {
     listener_->OnDeviceLost(device);
     if (auto one = Take(device)) {
-      one->second->OnBatchDone({.id = one->first.id, .status = Unavailable("gone"), .lost = true});
+      one->second->OnBatchDone({.id = one->first.id,
+                                .status = Unavailable("gone"),
+                                .lost = true,
+                                .blameless = blameless});
     }
+  }
+  // Requests in the device's batch.
+  size_t Items(size_t device) {
+    const std::lock_guard lock(mutex_);
+    return running_[device] ? running_[device]->first.items.size() : 0;
   }
   void WaitForBatch(size_t device) {
     std::unique_lock lock(mutex_);

@@ -191,9 +191,18 @@ TEST_F(FleetTest, ABatchIsRunAgainOnceOnly) {
   fleet_->WaitForBatch(second);
   fleet_->Down(second);
   const Reply reply = client->Read();
-  EXPECT_EQ(reply.status, 503);
-  EXPECT_EQ(reply.headers.at("retry-after"), "1");
+  EXPECT_EQ(reply.status, 422) << "it is what both were running";
+  EXPECT_EQ(reply.headers.count("retry-after"), 0u);
+  EXPECT_THAT(reply.body, HasSubstr(R"({"error":"this request is not run)"));
   EXPECT_EQ(OfModel(MetricId::kBrokenPromises), 1u);
+  EXPECT_EQ(OfModel(MetricId::kPoisonousRequests), 1u);
+  const size_t third = kCpu0 + kCpu1 - second;
+  const Reply again = Ask()->Read();
+  EXPECT_EQ(again.status, 422);
+  EXPECT_FALSE(fleet_->Busy(third));
+  EXPECT_EQ(server_->service().registry().Model("m", 1)->Value(MetricId::kRejections,
+                                                               obs::Reason::kPoisonous),
+            1u);
 }
 
 TEST_F(FleetTest, WithoutAnotherDeviceALostBatchIsARetryAtOnce) {

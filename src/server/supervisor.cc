@@ -54,7 +54,10 @@ void Supervisor::Execute(size_t device, const ipc::Batch& batch, ipc::BatchListe
   };
   const bool takes = w.announced && !w.in_flight && w.life.ready();
   if (!takes) {
-    return finish({.id = batch.id, .status = Unavailable("the device is gone"), .lost = true});
+    return finish({.id = batch.id,
+                   .status = Unavailable("the device is gone"),
+                   .lost = true,
+                   .blameless = true});
   }
   if (Status encoded = st.EncodeBatch(w, batch); !encoded.ok())
     return finish({.id = batch.id, .status = std::move(encoded)});

@@ -242,7 +242,8 @@ void Supervisor::State::Lose(Worker& w) {
   event.result = {
       .id = w.in_flight->batch.id,
       .status = Unavailable(fmt::format("device {} ended before it answered", w.device.info.name)),
-      .lost = true};
+      .lost = true,
+      .blameless = w.life.probing()};
   events.push_back(std::move(event));
   w.in_flight.reset();
   metrics[w.index]->Add(MetricId::kWorkerBatchesLost);

@@ -63,6 +63,7 @@ void WorkerLife::OnAllLoaded(TimePoint now) {
   pinged_ = false;
   batch_limit_.reset();
   probe_limit_.reset();
+  probing_ = false;
   probes_ = true;
   probe_took_ = {};
   PutOffProbe(now);
@@ -104,6 +105,7 @@ void WorkerLife::OnPong(TimePoint now) {
 void WorkerLife::OnProbed(TimePoint now, bool again) {
   if (!probe_limit_) return;
   probe_limit_.reset();
+  probing_ = false;
   probe_took_ = now - probe_sent_;
   probes_ = again;
   heard_ = now;
@@ -133,6 +135,7 @@ void WorkerLife::OnExit(TimePoint now, End end) {
   alive_ = false;
   kill_due_ = false;
   batch_limit_.reset();
+  probing_ = false;
   probe_limit_.reset();
   ready_since_ = {};
   if (draining_) {
@@ -200,6 +203,7 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
         return Action::kPing;
       } else if (const auto due = ProbeDue(); !pinged_ && due && now >= *due) {
         probe_sent_ = now;
+        probing_ = true;
         const auto allowance = Duration(static_cast<int64_t>(
             static_cast<double>(Duration(ipc::kProbeTimeMax).count()) * limits_.hang_multiple));
         probe_limit_ = now + std::max(limits_.hang_floor, allowance);

@@ -132,6 +132,8 @@ class WorkerLife {
   // The reason of the last fault, or empty.
   const std::string& why() const { return why_; }
   uint32_t short_lives() const { return short_lives_; }
+  // A golden run is being made; a batch that was sent meanwhile has not begun.
+  bool probing() const { return probing_; }
   // When the batch sent last counts as hung.
   std::optional<TimePoint> batch_limit() const { return batch_limit_; }
 
@@ -158,7 +160,8 @@ class WorkerLife {
   bool probes_ = true;          // this life has something to probe
   TimePoint probe_due_{}, probe_sent_{};
   Duration probe_took_{};
-  std::optional<TimePoint> probe_limit_;  // while one runs
+  bool probing_ = false;
+  std::optional<TimePoint> probe_limit_;  // while one runs and the worker is not yet suspect
   uint32_t short_lives_ = 0;
   uint32_t quarantines_ = 0;
   uint32_t absences_ = 0;  // in a row

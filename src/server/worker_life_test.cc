@@ -249,6 +249,7 @@ TEST_F(WorkerLifeTest, AProbeThatDoesNotEndKills) {
   Pass(Duration(1));
   EXPECT_EQ(Poll(), Action::kKill);
   EXPECT_THAT(life_.why(), testing::HasSubstr("golden run"));
+  EXPECT_TRUE(life_.probing()) << "until its end, so that no batch is blamed";
 }
 
 TEST_F(WorkerLifeTest, ABatchBehindAProbeHasItsWholeTime) {
@@ -259,9 +260,11 @@ TEST_F(WorkerLifeTest, ABatchBehindAProbeHasItsWholeTime) {
   ASSERT_EQ(Poll(), Action::kProbe);
   life_.OnBatchSent(now(), milliseconds(1));
   EXPECT_EQ(*life_.batch_limit() - now(), 2 * limits_.hang_floor);
+  EXPECT_TRUE(life_.probing()) << "it has not begun";
   Pass(milliseconds(8));
   life_.OnProbed(now(), true);
   EXPECT_EQ(*life_.batch_limit() - now(), limits_.hang_floor);
+  EXPECT_FALSE(life_.probing());
   Pass(limits_.hang_floor);
   EXPECT_EQ(Poll(), Action::kKill);
 }

@@ -28,8 +28,9 @@ struct Exchange {
   ContentEncoding answer_encoding = ContentEncoding::kIdentity;
 };
 
-HttpResponse FromStatus(const Status& status, Duration retry_after = {}) {
-  HttpResponse response = HttpResponse::Error(status);
+HttpResponse FromStatus(const Status& status, Duration retry_after = {}, bool poisonous = false) {
+  HttpResponse response = poisonous ? HttpResponse::Error(kPoisonHttpStatus, status.message())
+                                    : HttpResponse::Error(status);
   // The header knows whole seconds only; the text says milliseconds.
   if (retry_after > Duration(0)) {
     const auto seconds =
@@ -248,7 +249,7 @@ void Infer(Service& service, const RouteParams& params, HttpRequest http, Respon
           status.ok()
               ? EncodeInferResponse(shared->model->info(), exchange->request, shared->outputs,
                                     shared->served_by, shared, exchange->answer_encoding)
-              : FromStatus(status, shared->retry_after);
+              : FromStatus(status, shared->retry_after, shared->poisonous);
       shared->model->metrics->Observe(obs::MetricId::kTotalSeconds, clock.Now() - shared->arrival);
       return response;
     });
@@ -256,7 +257,7 @@ void Infer(Service& service, const RouteParams& params, HttpRequest http, Respon
   Dispatcher& dispatcher = service.dispatcher();
   const auto admission = dispatcher.Submit(std::move(call));
   if (const auto* refused = std::get_if<Dispatcher::Refused>(&admission))
-    return respond(FromStatus(refused->status, refused->retry_after));
+    return respond(FromStatus(refused->status, refused->retry_after, refused->poisonous()));
   // Whoever hangs up gives its place in the queue away. What runs already has none to give.
   const auto& admitted = std::get<Dispatcher::Admitted>(admission);
   if (!admitted.waits) return;
