@@ -14,6 +14,16 @@ using std::chrono::seconds;
 
 constexpr size_t kCuda = 0, kCpu0 = 1, kCpu1 = 2;
 
+// As FakeClock, for several threads: the dispatcher's watcher looks at it too.
+class SharedFakeClock final : public Clock {
+ public:
+  TimePoint Now() const override { return TimePoint(Duration(now_.load())); }
+  void Advance(Duration d) { now_ += d.count(); }
+
+ private:
+  std::atomic<int64_t> now_{0};
+};
+
 class DispatcherTest : public testing::Test, public FleetListener {
  protected:
   DispatcherTest() {
@@ -119,7 +129,7 @@ class DispatcherTest : public testing::Test, public FleetListener {
   Probation Fresh() const { return {clock_.Now(), kProbationLength}; }
   uint64_t OfModel(obs::MetricId id) { return registry_.Model("m", 1)->Value(id); }
 
-  FakeClock clock_;
+  SharedFakeClock clock_;
   obs::Registry registry_;
   FakeFleet fleet_{{{"cuda:0", "cuda"}, {"cpu:0", "cpu"}, {"cpu:1", "cpu"}}};
   Dispatcher dispatcher_{sched::Limits{}, &fleet_, &registry_, &clock_};

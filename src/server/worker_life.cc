@@ -131,7 +131,7 @@ void WorkerLife::OnExit(TimePoint now, End end) {
   const bool was_ready = ready_since_ != TimePoint{};
   const Duration served = was_ready ? now - ready_since_ : Duration(0);
   const bool good = was_ready && served >= limits_.proven && end != End::kWrong &&
-                    (answered_ || probation_.length == Duration(0));
+                    (answered_ || probation_.over(now));
   alive_ = false;
   kill_due_ = false;
   batch_limit_.reset();

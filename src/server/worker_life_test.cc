@@ -417,6 +417,15 @@ TEST_F(WorkerLifeTest, OnProbationAWorkerMustAnswerToCount) {
   EXPECT_EQ(life_.state(), WorkerState::kQuarantined);
 }
 
+TEST_F(WorkerLifeTest, AfterProbationAnIdleLifeCountsToo) {
+  ShortLife();
+  Pass(*life_.next_wake() - now());
+  MakeReady();
+  Pass(limits_.probation);
+  life_.OnExit(now(), End::kCrashed);
+  EXPECT_EQ(life_.short_lives(), 0u);
+}
+
 TEST_F(WorkerLifeTest, ADeviceThatWasAbsentIsTrusted) {
   Spawn();
   life_.OnExit(now(), End::kAbsent);
