@@ -7,11 +7,14 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/checked_math.h"
 #include "tensor/tensor.h"
 
 namespace fusee::ops {
 namespace {
 
+constexpr size_t kLtWorkspaceAlignment = 256;
+static_assert(kLtWorkspaceAlignment % kTensorAlignment == 0);
 constexpr int kHeuristicAnswers = 64;
 constexpr int kAlgoIdsMax = 64;
 constexpr size_t kCapIdsMax = 512;      // tiles or stages that one algorithm may list
@@ -290,6 +293,16 @@ Result<LtProblem> MakeLtProblem(const StepSpec& spec) {
     case ActivationKind::kGeluTanh: return p;
     default: return RefuseTactic(spec, "has no such activation");
   }
+}
+
+size_t LtWorkspaceBytes(const LtConfig& config) {
+  if (config.workspace_bytes == 0) return 0;
+  return static_cast<size_t>(config.workspace_bytes) + kLtWorkspaceAlignment - kTensorAlignment;
+}
+
+void* AlignedLtWorkspace(void* workspace) {
+  const auto address = AlignUp(reinterpret_cast<uintptr_t>(workspace), kLtWorkspaceAlignment);
+  return reinterpret_cast<void*>(address);
 }
 
 Result<LtConfig> ReadLtConfig(const StepSpec& spec, const LtProblem& problem) {

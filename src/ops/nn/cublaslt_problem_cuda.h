@@ -50,6 +50,12 @@ struct LtConfig {
 };
 static_assert(sizeof(LtConfig) == 88);
 
+// What a step has to ask of the plan: the library wants its workspace at multiples of 256 bytes,
+// and a plan gives kTensorAlignment. (It says so only in its log; the call answers "invalid
+// value".)
+size_t LtWorkspaceBytes(const LtConfig& config);
+void* AlignedLtWorkspace(void* workspace);
+
 // Errors: kInvalidArgument: not such a configuration, or not for this step.
 Result<LtConfig> ReadLtConfig(const StepSpec& spec, const LtProblem& problem);
 

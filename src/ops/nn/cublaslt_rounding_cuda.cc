@@ -41,7 +41,8 @@ class Operands {
                              count, BitsOf(dtype, static_cast<float>(-p.params.alpha / Beta(p))))));
     FUSEE_TRY(o.zero_, o.Upload(device, std::vector<uint16_t>(count)));
     FUSEE_TRY(o.y_, o.Upload(device, std::vector<uint16_t>(count)));
-    FUSEE_TRY(o.workspace_, device.Allocate(static_cast<size_t>(kLtWorkspaceMax)));
+    FUSEE_TRY(o.workspace_,
+              device.Allocate(LtWorkspaceBytes({.workspace_bytes = kLtWorkspaceMax})));
     return o;
   }
 

@@ -22,9 +22,7 @@ class MatMulCublasLt final : public BoundKernel {
   MatMulCublasLt(LtProblem problem, LtConfig config, bool configured)
       : problem_(std::move(problem)), config_(config), configured_(configured) {}
 
-  size_t workspace_bytes() const override {
-    return configured_ ? static_cast<size_t>(config_.workspace_bytes) : 0;
-  }
+  size_t workspace_bytes() const override { return configured_ ? LtWorkspaceBytes(config_) : 0; }
 
   Status LoadOnDevice(Device& device) override {
     FUSEE_TRY(lt_, cuda::GetCublasLt());
@@ -69,21 +67,22 @@ class MatMulCublasLt final : public BoundKernel {
   Status Enqueue(const void* a, const void* b, const void* bias, const void* added, void* y,
                  void* workspace, void* queue) const {
     LtDescriptors d = descriptors_;
+    workspace = config_.workspace_bytes == 0 ? nullptr : AlignedLtWorkspace(workspace);
     if (problem_.bias)
       FUSEE_CUBLASLT_TRY(
           lt_->desc_set(&d.matmul, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias)));
     const float alpha = static_cast<float>(problem_.params.alpha);
-    FUSEE_CUBLASLT_TRY(lt_->matmul(handle_, &d.matmul, &alpha, b, &d.a, a, &d.b, &problem_.beta,
-                                   added != nullptr ? added : y, &d.c, y, &d.d, &config_.algo,
-                                   workspace, static_cast<size_t>(config_.workspace_bytes),
-                                   static_cast<cudaStream_t>(queue)));
-    return OkStatus();
+    const cublasStatus_t status =
+        lt_->matmul(handle_, &d.matmul, &alpha, b, &d.a, a, &d.b, &problem_.beta,
+                    added != nullptr ? added : y, &d.c, y, &d.d, &config_.algo, workspace,
+                    static_cast<size_t>(config_.workspace_bytes), static_cast<cudaStream_t>(queue));
+    return cuda::ToStatus(status, "cublasLtMatmul");
   }
 
   // One run over scratch memory: the library loads its kernels at their first use, which must not
-  // be a request's, and says only then that an algorithm wants more than the descriptors tell. So
-  // addresses have the alignment that a plan gives and no more, and the result is its own C where
-  // nothing is added, as in Run.
+  // be a request's, and says only then what the descriptors cannot tell it. So addresses have the
+  // alignment that a plan gives and no more, and the result is its own C where nothing is added, as
+  // in Run.
   Status WarmUp(Device& device) const {
     const MatMulShape& s = problem_.shape;
     const int64_t bytes = BytesPerElement(problem_.params.dtype);
@@ -97,7 +96,7 @@ class MatMulCublasLt final : public BoundKernel {
     };
     FUSEE_TRY(auto in, scratch(from * bytes));
     FUSEE_TRY(auto out, scratch(batches * s.m * s.n * bytes));
-    FUSEE_TRY(auto workspace, scratch(static_cast<int64_t>(config_.workspace_bytes)));
+    FUSEE_TRY(auto workspace, scratch(static_cast<int64_t>(LtWorkspaceBytes(config_))));
     FUSEE_TRY(auto queue, device.CreateQueue());
     FUSEE_TRY(queue->Fill(in->device_data(), 0, in->size()));
     FUSEE_TRY(Enqueue(start(*in), start(*in), start(*in),
