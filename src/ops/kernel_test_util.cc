@@ -260,12 +260,18 @@ const DeviceUnderTest* TestDevice() {
   return under;
 }
 
+bool TestsLibraries() {
+  const char* value = std::getenv("FUSEE_TEST_LIBRARIES");
+  return value == nullptr || std::string_view(value) != "0";
+}
+
 std::vector<const KernelDef*> TacticsUnderTest(std::string_view op) {
   const auto cpu = KernelsFor(op);
   std::vector<const KernelDef*> tactics(cpu.begin(), cpu.end());
   if (const DeviceUnderTest* under = TestDevice(); under != nullptr) {
-    const auto more = under->kernels->For(op);
-    tactics.insert(tactics.end(), more.begin(), more.end());
+    for (const KernelDef* kernel : under->kernels->For(op)) {
+      if (kernel->library.empty() || TestsLibraries()) tactics.push_back(kernel);
+    }
   }
   return tactics;
 }
@@ -337,6 +343,7 @@ Result<std::vector<std::string>> CompareConfigurations(const KernelCall& call, d
   FUSEE_TRY(const std::vector<Tensor> want, RunKernel(KernelsFor(call.op).back()->id, call));
   for (const KernelDef* kernel : under->kernels->For(call.op)) {
     if (kernel->configurations == nullptr) continue;
+    if (!kernel->library.empty() && !TestsLibraries()) continue;
     KernelCall configured = call;
     auto offered = kernel->configurations(MakeOperands(call).Spec(call), *under->device);
     if (!offered.ok() && offered.status().code() == StatusCode::kUnimplemented) continue;

@@ -24,6 +24,10 @@ struct DeviceUnderTest {
 };
 const DeviceUnderTest* TestDevice();
 
+// False with FUSEE_TEST_LIBRARIES=0: kernels that call a library are left out. For sanitizers,
+// which take minutes to prepare each of the hundreds of kernels that a library brings.
+bool TestsLibraries();
+
 // KernelsFor(op), then the kernels of the device under test: what a test of an operator loops over.
 std::vector<const KernelDef*> TacticsUnderTest(std::string_view op);
 
