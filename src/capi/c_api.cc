@@ -18,6 +18,7 @@
 #include "plan/dims.h"
 #include "plan/print.h"
 #include "runtime/golden.h"
+#include "runtime/gpu_facts.h"
 
 using fusee::InvalidArgument;
 using fusee::OkStatus;
@@ -324,7 +325,7 @@ fusee_status* fusee_plan_check_on(const char* path, const fusee_device* device,
   host.isa = static_cast<uint8_t>(fusee::HostCpu().isa);
   host.memory_bytes = fusee::UsableMemoryBytes();
   host.format_version = plan::kFormatVersion;
-  if (device != nullptr) host.gpu = fusee::capi::FactsOf(device->device->info());
+  if (device != nullptr) host.gpu = fusee::runtime::FactsOf(device->device->info());
   const plan::CheckReport result = plan::Check(*header, host);
   *verdict = static_cast<fusee_verdict>(result.verdict);
   if (report != nullptr) *report = CopyText(plan::CheckJson(result));

@@ -7,27 +7,14 @@
 
 namespace fusee::capi {
 
-plan::GpuFacts FactsOf(const DeviceInfo& info) {
-  plan::GpuFacts facts;
-  facts.name = info.name;
-  facts.compute_capability = info.compute_capability;
-  facts.multiprocessors = info.multiprocessors;
-  facts.driver_version = info.driver_version;
-  facts.memory_bytes = info.memory_free_bytes;
-  if (info.cublaslt_version != 0) facts.libraries.push_back({"cublaslt", info.cublaslt_version});
-  if (info.cudnn_version != 0) facts.libraries.push_back({"cudnn", info.cudnn_version});
-  return facts;
-}
-
 namespace {
 
 Result<std::unique_ptr<fusee_device>> Open(std::string_view name) {
-  FUSEE_TRY(const ops::DeviceName parsed, ops::ParseDeviceName(name));
-  if (parsed.kind == DeviceKind::kCpu) return std::unique_ptr<fusee_device>();
-  FUSEE_TRY(const ops::DeviceModule* module, ops::LoadDeviceModule(parsed.kind));
+  FUSEE_TRY(ops::OpenedDevice opened, ops::OpenDevice(name));
+  if (opened.device == nullptr) return std::unique_ptr<fusee_device>();
   auto handle = std::make_unique<fusee_device>();
-  FUSEE_TRY(handle->device, module->open(parsed.ordinal));
-  handle->kernels = module->kernels;
+  handle->device = std::move(opened.device);
+  handle->kernels = opened.kernels;
   return handle;
 }
 
@@ -72,7 +59,6 @@ fusee_status* fusee_device_watch_driver(fusee_device* handle) noexcept {
 
 fusee_status* fusee_device_get_driver_calls(const fusee_device* handle,
                                             fusee_driver_calls* out) noexcept {
-  if (handle == nullptr) return fusee::capi::NullArgument("device");
   if (handle == nullptr) return fusee::capi::NullArgument("device");
   const fusee::DriverCalls from = handle->device->driver_calls();
   return fusee::capi::GiveInfo(fusee_driver_calls{0, from.allocations, from.frees, from.code_loads},

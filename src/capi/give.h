@@ -40,7 +40,4 @@ fusee_status* GiveInfo(const Info& value, Info* out) {
              : Give(InvalidArgument("set the struct's struct_size to sizeof it first"));
 }
 
-// What fusee check asks of a GPU.
-plan::GpuFacts FactsOf(const DeviceInfo& info);
-
 }  // namespace fusee::capi

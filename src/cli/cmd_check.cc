@@ -7,8 +7,10 @@
 #include "cli/device_choice.h"
 #include "cli/host.h"
 #include "cli/plan_file.h"
+#include "ops/module.h"
 #include "plan/check.h"
 #include "plan/plan.h"
+#include "runtime/gpu_facts.h"
 
 namespace fusee::cli {
 namespace {
@@ -44,9 +46,9 @@ class CheckCommand final : public Command {
     facts.memory_bytes = host.memory.usable_bytes();
     facts.format_version = plan::kFormatVersion;
     if (header->device != "cpu") {
-      auto opened = OpenDevice(device_.empty() ? header->device : device_);
+      auto opened = ops::OpenDevice(device_.empty() ? header->device : device_);
       if (opened.ok() && opened->device != nullptr) {
-        facts.gpu = FactsOf(opened->device->info());
+        facts.gpu = runtime::FactsOf(opened->device->info());
       } else if (!opened.ok()) {
         facts.no_gpu_reason = opened.status().message();
       }

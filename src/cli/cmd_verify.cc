@@ -15,6 +15,7 @@
 #include "compiler/reference.h"
 #include "compiler/verify.h"
 #include "device/thread_pool.h"
+#include "ops/module.h"
 #include "plan/print.h"
 #include "runtime/golden.h"
 #include "runtime/runtime.h"
@@ -58,7 +59,7 @@ class VerifyCommand final : public Command {
       auto header = ReadPlanHeader(plan_file_);
       device_name_ = header.ok() ? header->device : "cpu";  // loading says what is wrong with it
     }
-    auto opened = OpenDevice(device_name_);
+    auto opened = ops::OpenDevice(device_name_);
     if (!opened.ok()) return PrintUsageError(opened.status(), json_);
     load.device = opened->device.get();
     load.kernels = opened->kernels;

@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <optional>
 
-#include "cli/device_choice.h"
 #include "compiler/build.h"
 #include "device/thread_pool.h"
 #include "onnx/model.h"
+#include "ops/module.h"
 #include "runtime/runtime.h"
 #include "tensor/compare.h"
 
@@ -147,7 +147,7 @@ CaseOutcome FromStatus(const Status& status) {
 Result<std::shared_ptr<const runtime::LoadedPlan>> BuildFor(const ConformCase& test,
                                                             const DataSet& data,
                                                             compiler::BuildOptions options,
-                                                            const DeviceChoice& where) {
+                                                            const ops::OpenedDevice& where) {
   for (const auto& [name, tensor] : data.inputs) {
     const auto dims = tensor.shape().dims();
     options.profiles[name].shapes = {std::vector<int64_t>(dims.begin(), dims.end())};
@@ -161,7 +161,7 @@ Result<std::shared_ptr<const runtime::LoadedPlan>> BuildFor(const ConformCase& t
 
 Result<CaseOutcome> RunDataSet(const ConformCase& test, const DataSet& data,
                                const compiler::BuildOptions& options) {
-  FUSEE_TRY(const DeviceChoice where, OpenDevice(options.device));
+  FUSEE_TRY(const ops::OpenedDevice where, ops::OpenDevice(options.device));
   FUSEE_TRY(auto plan, BuildFor(test, data, options, where));
   if (!data.unreadable.ok())
     return Internal("the data set cannot be read: " + data.unreadable.message());

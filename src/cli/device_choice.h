@@ -1,14 +1,9 @@
-// The device that a command was asked to use, opened without the C ABI: what commands take that
-// look inside the runtime.
+// The device that a command was asked to use, by name.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "base/status.h"
-#include "device/device.h"
-#include "ops/kernel.h"
-#include "plan/check.h"
 
 namespace fusee::cli {
 
@@ -18,16 +13,5 @@ inline constexpr char kDeviceHelp[] =
 
 // ok for an empty name. Errors: kInvalidArgument naming what is allowed.
 Status CheckDeviceName(const std::string& name);
-
-struct DeviceChoice {
-  std::unique_ptr<Device> device;  // null: the CPU
-  const ops::KernelLibrary* kernels = &ops::CpuKernels();
-};
-
-// Errors: kInvalidArgument (the name), kUnavailable (no module, driver or device).
-Result<DeviceChoice> OpenDevice(const std::string& name);
-
-// What plan::Check asks of it.
-plan::GpuFacts FactsOf(const DeviceInfo& info);
 
 }  // namespace fusee::cli

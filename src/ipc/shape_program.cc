@@ -14,43 +14,6 @@ using Op = ShapeProgram::Op;
 
 constexpr double kMicrosecondsMax = 1e12;  // eleven days: what fits any duration here
 
-int64_t FloorDivide(int64_t a, int64_t b) {
-  if (b == 0) return 0;
-  if (b == -1) return a == INT64_MIN ? 0 : -a;
-  const int64_t q = a / b;
-  return q - ((a % b != 0) && ((a < 0) != (b < 0)));
-}
-int64_t FloorModulo(int64_t a, int64_t b) {
-  if (b == 0 || b == -1) return 0;
-  const int64_t r = a % b;
-  return r + ((r != 0 && ((r < 0) != (b < 0))) ? b : 0);
-}
-
-Status Evaluate(std::span<const ShapeProgram::Expr> dims, std::span<const int64_t> symbols,
-                std::span<int64_t> out) {
-  for (size_t i = 0; i < dims.size(); ++i) {
-    const ShapeProgram::Expr& e = dims[i];
-    const auto a = [&] { return out[static_cast<size_t>(e.a)]; };
-    const auto b = [&] { return out[static_cast<size_t>(e.b)]; };
-    bool fits = true;
-    switch (e.op) {
-      case Op::kConstant: out[i] = e.a; break;
-      case Op::kSymbol: out[i] = symbols[static_cast<size_t>(e.a)]; break;
-      case Op::kAdd: fits = CheckedAdd(a(), b(), &out[i]); break;
-      case Op::kMul: fits = CheckedMul(a(), b(), &out[i]); break;
-      case Op::kFloorDiv: out[i] = FloorDivide(a(), b()); break;
-      case Op::kMod: out[i] = FloorModulo(a(), b()); break;
-      case Op::kMin: out[i] = std::min(a(), b()); break;
-      case Op::kMax: out[i] = std::max(a(), b()); break;
-    }
-    if (!fits) {
-      return OutOfRange(fmt::format(
-          "dimension expression {} overflows 64 bits for these shapes; use smaller ones", i));
-    }
-  }
-  return OkStatus();
-}
-
 Result<Shape> ShapeOf(const TensorInfo& tensor, std::span<const uint32_t> dims,
                       std::span<const int64_t> values) {
   Shape shape;
@@ -178,7 +141,7 @@ Status OutputShapes(const ModelInfo& info, const ShapeProgram& program,
     symbols.push_back(value);
   }
   std::vector<int64_t> dims(program.dims.size());
-  FUSEE_TRY(Evaluate(program.dims, symbols, dims));
+  FUSEE_TRY(EvaluateDims(program.dims, symbols, dims));
   for (size_t i = 0; i < inputs.size(); ++i) {
     FUSEE_TRY(const Shape want, ShapeOf(info.inputs[i], program.inputs[i], dims));
     if (!(want == inputs[i])) {

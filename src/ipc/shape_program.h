@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "ipc/executor.h"
+#include "tensor/dim_program.h"
 #include "tensor/shape.h"
 
 namespace fusee::ipc {
@@ -25,12 +26,8 @@ inline constexpr size_t kModelDimsMax = 8192;
 inline constexpr size_t kModelTextMax = 4096;
 
 struct ShapeProgram {
-  // floor division and modulo as in mathematics; a divisor of 0 gives 0.
-  enum class Op : uint8_t { kConstant, kSymbol, kAdd, kMul, kFloorDiv, kMod, kMin, kMax };
-  struct Expr {
-    Op op = Op::kConstant;
-    int64_t a = 0, b = 0;  // a constant, a symbol's index, or indices of earlier entries
-  };
+  using Op = DimOp;
+  using Expr = DimExpr;
   // Two dimensions that must be equal, and the words for a request in which they are not.
   struct Equal {
     uint32_t a = 0, b = 0;

@@ -97,4 +97,14 @@ Result<DeviceName> ParseDeviceName(std::string_view text) {
   return InvalidArgument(fmt::format("device '{}': expected cpu, cuda or cuda:N", text));
 }
 
+Result<OpenedDevice> OpenDevice(std::string_view name) {
+  FUSEE_TRY(const DeviceName parsed, ParseDeviceName(name));
+  OpenedDevice opened;
+  if (parsed.kind == DeviceKind::kCpu) return opened;
+  FUSEE_TRY(const DeviceModule* module, LoadDeviceModule(parsed.kind));
+  FUSEE_TRY(opened.device, module->open(parsed.ordinal));
+  opened.kernels = module->kernels;
+  return opened;
+}
+
 }  // namespace fusee::ops

@@ -44,4 +44,12 @@ struct DeviceName {
 };
 Result<DeviceName> ParseDeviceName(std::string_view text);
 
+// A device by its name, with the kernels for it.
+struct OpenedDevice {
+  std::unique_ptr<Device> device;  // null: the CPU
+  const KernelLibrary* kernels = &CpuKernels();
+};
+// Errors: kInvalidArgument (the name), kUnavailable (no module, driver or device).
+Result<OpenedDevice> OpenDevice(std::string_view name);
+
 }  // namespace fusee::ops

@@ -1,4 +1,4 @@
-// Evaluation of a plan's table of dimension expressions. One pass, no recursion, overflow-checked.
+// What a plan's table of dimension expressions says of shapes and their bounds.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,8 @@ struct DimBounds {
   int64_t max = 0;
 };
 
-// Values of all expressions for these symbol values (one per Plan::symbols), into out (one per
-// Plan::dims). FloorDiv rounds towards minus infinity, Mod has the divisor's sign; a divisor of 0
-// gives 0. Precondition: the table's operands are earlier entries (verified at decode). Errors:
-// kOutOfRange on overflow. Allocates nothing when ok.
-Status EvaluateDims(std::span<const DimExpr> dims, std::span<const int64_t> symbol_values,
-                    std::span<int64_t> out);
+// A plan's table is evaluated by tensor/dim_program.h.
+using fusee::EvaluateDims;
 
 // For each expression an interval that holds all its values while symbols stay within [min, max]
 // (interval arithmetic, saturating at +-2^62; may be wider than the truth). Its upper ends are the

@@ -19,6 +19,7 @@
 #include "plan/config_bytes.h"
 #include "plan/gpu_target.h"
 #include "tensor/attrs.h"
+#include "tensor/dim_program.h"
 #include "tensor/dtype.h"
 #include "tensor/random.h"
 #include "tensor/shape.h"
@@ -43,23 +44,9 @@ enum class Region : uint8_t {
   kWorkspace = 4,    // scratch of one step
 };
 
-// One node of the table of dimension expressions. Operands are indices of earlier entries, so one
-// pass evaluates all.
-enum class DimOp : uint8_t {
-  kConstant = 0,  // a = the value
-  kSymbol = 1,    // a = index into Plan::symbols
-  kAdd = 2,
-  kMul = 3,
-  kFloorDiv = 4,
-  kMod = 5,
-  kMin = 6,
-  kMax = 7,  // of entries a and b
-};
-struct DimExpr {
-  DimOp op = DimOp::kConstant;
-  int64_t a = 0;
-  int64_t b = 0;
-};
+// The table of dimension expressions; its symbols are Plan::symbols.
+using fusee::DimExpr;
+using fusee::DimOp;
 
 // A named run-time quantity: a dimension of an input, or an element of a small integer input.
 struct Symbol {

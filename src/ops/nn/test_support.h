@@ -105,7 +105,9 @@ inline void ExpectTacticsAgree(const KernelCall& call, size_t tactics, double rt
                                double atol = 1e-5) {
   auto ran = CompareTactics(call, rtol, atol);
   ASSERT_TRUE(ran.ok()) << ran.status().ToString() << " (seed " << kTestSeed << ")";
-  if (TestsLibraries()) EXPECT_GE(ran->size(), tactics);
+  if (TestsLibraries()) {
+    EXPECT_GE(ran->size(), tactics);
+  }
 }
 
 inline std::vector<float> Floats(const Tensor& t) {
