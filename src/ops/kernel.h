@@ -127,7 +127,8 @@ struct KernelDef {
   uint32_t in_place_inputs =
       0;  // bit i: result 0 may share operand i's memory when their sizes are equal
   // False: bits of one item or row of the result may depend on how many there are (a library
-  // chooses an algorithm by the shape).
+  // chooses an algorithm by the shape). Speaks of the kernel without a configuration; one that
+  // splits a sum gives other bits than the others, at every batch.
   bool batch_invariant = true;
   // kUnimplemented with the reason when this tactic does not take such a step; kInvalidArgument
   // when no kernel could.

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "ops/kernel.h"
+#include "ops/math_mode.h"
 #include "ops/nn/conv.h"
 
 namespace fusee::ops {
@@ -48,8 +49,10 @@ Shape OperandShape(size_t i, const Shape& shape) { return i == 2 ? shape : Rows(
 class GemmStep {
  public:
   explicit GemmStep(const StepSpec& conv) : attrs_({{"transB", int64_t{1}}}) {
-    for (const char* name : {"activation", "activation_alpha", "activation_beta"}) {
-      if (const auto* value = conv.attrs->Find(name)) attrs_.Set(name, *value);
+    for (std::string_view name :
+         {kMathAttr, std::string_view("activation"), std::string_view("activation_alpha"),
+          std::string_view("activation_beta")}) {
+      if (const auto* value = conv.attrs->Find(name)) attrs_.Set(std::string(name), *value);
     }
     for (size_t i = 0; i < conv.inputs.size(); ++i) {
       inputs_.push_back(conv.inputs[i]);

@@ -23,6 +23,7 @@
 
 #include "cuda/cudnn.h"
 #include "cuda/error.h"
+#include "device/cpu_limits.h"
 #include "ops/kernel.h"
 #include "ops/nn/conv.h"
 
@@ -37,7 +38,7 @@ constexpr int64_t kEnginesMax = 128;
 constexpr int64_t kKernelCfgMax = 64;
 constexpr size_t kPlansMax = kKernelCfgMax + 2 * kHeuristicsMax;  // of one step
 constexpr uint64_t kWorkspaceMax = uint64_t{64} << 20;
-constexpr unsigned kBuildThreadsMax = 16;
+constexpr int kBuildThreadsMax = 16;
 
 constexpr uint32_t kConfigMagic = 0x314E4446;  // "FDN1"
 struct ConfigHeader {
@@ -288,22 +289,21 @@ struct Range {
   int64_t low = 0, high = -1;
 };
 
-// The values of an engine's KERNEL_CFG knob; empty without it.
-Result<Range> KernelConfigsOf(const CudnnDescriptor& engine) {
-  FUSEE_TRY(const std::vector<CudnnDescriptor> knobs,
-            engine.Descriptors(CUDNN_ATTR_ENGINE_KNOB_INFO, CUDNN_BACKEND_KNOB_INFO_DESCRIPTOR,
-                               CUDNN_KNOB_TYPE_COUNTS));
-  for (const CudnnDescriptor& knob : knobs) {
+// The values of an engine's KERNEL_CFG knob; empty without one that can be read.
+Range KernelConfigsOf(const CudnnDescriptor& engine) {
+  const auto knobs = engine.Descriptors(CUDNN_ATTR_ENGINE_KNOB_INFO,
+                                        CUDNN_BACKEND_KNOB_INFO_DESCRIPTOR, CUDNN_KNOB_TYPE_COUNTS);
+  if (!knobs.ok()) return {};
+  for (const CudnnDescriptor& knob : *knobs) {
     const auto type =
         knob.Get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_INFO_TYPE, CUDNN_TYPE_KNOB_TYPE);
     if (!type.ok() || *type != CUDNN_KNOB_TYPE_KERNEL_CFG) continue;
-    Range range;
-    FUSEE_TRY(range.low, knob.Get<int64_t>(CUDNN_ATTR_KNOB_INFO_MINIMUM_VALUE, CUDNN_TYPE_INT64));
-    FUSEE_TRY(range.high, knob.Get<int64_t>(CUDNN_ATTR_KNOB_INFO_MAXIMUM_VALUE, CUDNN_TYPE_INT64));
-    range.high = std::min(range.high, range.low + kKernelCfgMax - 1);
-    return range;
+    const auto low = knob.Get<int64_t>(CUDNN_ATTR_KNOB_INFO_MINIMUM_VALUE, CUDNN_TYPE_INT64);
+    const auto high = knob.Get<int64_t>(CUDNN_ATTR_KNOB_INFO_MAXIMUM_VALUE, CUDNN_TYPE_INT64);
+    if (!low.ok() || !high.ok()) continue;
+    return {*low, std::min(*high, *low + kKernelCfgMax - 1)};
   }
-  return Range{};
+  return {};
 }
 
 Status AddKernelConfig(const CudnnApi& api, const CudnnDescriptor& engine, int64_t index,
@@ -335,11 +335,11 @@ Status AddKernelConfigs(const CudnnApi& api, const OperationGraph& graph, const 
     FUSEE_TRY(engine.SetDescriptor(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph.get()));
     FUSEE_TRY(engine.Set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, index));
     if (!engine.Finalize().ok() || !IsAllowed(engine, conv)) continue;
-    FUSEE_TRY(const Range range, KernelConfigsOf(engine));
-    if (range.high < range.low) continue;
+    const Range range = KernelConfigsOf(engine);
+    const size_t before = list->size();
     for (int64_t value = range.low; value <= range.high; ++value)
       FUSEE_TRY(AddKernelConfig(api, engine, index, value, list));
-    return OkStatus();
+    if (list->size() > before) return OkStatus();
   }
   return OkStatus();
 }
@@ -386,13 +386,13 @@ std::vector<Configuration> SerialiseAll(const CudnnApi& api,
       if (one.ok()) results[i] = std::move(*one);
     }
   };
-  std::vector<std::thread> threads;
-  const unsigned width =
-      std::min<unsigned>({kBuildThreadsMax, std::max(1u, std::thread::hardware_concurrency()),
-                          static_cast<unsigned>(std::max<size_t>(1, candidates.size()))});
-  for (unsigned t = 1; t < width; ++t) threads.emplace_back(work);
-  work();
-  for (std::thread& thread : threads) thread.join();
+  {
+    std::vector<std::jthread> threads;
+    const int width =
+        std::min({kBuildThreadsMax, UsableCpus(), static_cast<int>(candidates.size())});
+    for (int t = 1; t < width; ++t) threads.emplace_back(work);
+    work();
+  }
   std::vector<Configuration> list;
   std::set<std::vector<std::byte>> seen;  // a heuristic's choice may be one of the enumerated
   for (auto& one : results) {
@@ -519,6 +519,7 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 extern const KernelDef conv_cudnn = {.id = "conv_cudnn.1",
                                      .op = "Conv",
                                      .device = DeviceKind::kCuda,
+                                     .batch_invariant = false,
                                      .bind = &Bind,
                                      .configurations = &Configurations,
                                      .library = "cudnn"};

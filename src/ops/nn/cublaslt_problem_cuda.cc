@@ -369,17 +369,6 @@ Status CheckLtAlgo(const cuda::CublasLt& lt, cublasLtHandle_t handle, LtDescript
   return OkStatus();
 }
 
-Result<std::vector<LtConfig>> PlainLtConfigs(const cuda::CublasLt& lt, cublasLtHandle_t handle,
-                                             LtDescriptors& d) {
-  FUSEE_TRY(const std::vector<Found> found,
-            Heuristic(lt, handle, d, CUBLASLT_REDUCTION_SCHEME_NONE, 0));
-  std::vector<LtConfig> list;
-  for (const Found& f : found) {
-    if (f.config.flags == 0) list.push_back(f.config);
-  }
-  return list;
-}
-
 Result<std::vector<Configuration>> LtConfigurations(const cuda::CublasLt& lt,
                                                     cublasLtHandle_t handle, const LtProblem& p) {
   LtDescriptors d;

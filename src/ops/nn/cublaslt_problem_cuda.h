@@ -72,11 +72,6 @@ Status InitLtDescriptors(const cuda::CublasLt& lt, const LtProblem& problem, LtD
 Status CheckLtAlgo(const cuda::CublasLt& lt, cublasLtHandle_t handle, LtDescriptors& descriptors,
                    const LtConfig& config);
 
-// The heuristic's algorithms without workspace and without splits, the best first: for a step
-// without a configuration.
-Result<std::vector<LtConfig>> PlainLtConfigs(const cuda::CublasLt& lt, cublasLtHandle_t handle,
-                                             LtDescriptors& descriptors);
-
 // The heuristic's answers, with and without splits, then what a bounded search finds.
 Result<std::vector<Configuration>> LtConfigurations(const cuda::CublasLt& lt,
                                                     cublasLtHandle_t handle,

@@ -1,6 +1,7 @@
 #include "ops/nn/cublaslt_rounding_cuda.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "tensor/half.h"
 
@@ -20,7 +21,9 @@ float ValueOf(DType dtype, float value) {
                               : static_cast<float>(BFloat16(value));
 }
 
-// Operands on the device: every row of a and every column of b is 1, 2^-6, 0, 0, ...
+// Operands on the device: every row of a is alpha's sign times 1, 2^-6, 0, 0, ..., every column of
+// b the same without the sign. What is left of alpha * (1 + 2^-12) - |alpha| is then positive, so
+// that Relu keeps it.
 class Operands {
  public:
   static Result<Operands> Make(const StepSpec& spec, const LtProblem& p, Device& device) {
@@ -29,16 +32,18 @@ class Operands {
     const MatMulShape& s = p.shape;
     const DType dtype = p.params.dtype;
     const int64_t batches = s.batch_rank > 0 ? s.batches : 1;
-    FUSEE_TRY(o.a_, o.Upload(device, Lines(spec.inputs[0].max_shape.elements(), dtype, batches,
-                                           s.a_batch[0], s.m, s.a_row, s.a_col)));
-    FUSEE_TRY(o.b_, o.Upload(device, Lines(spec.inputs[1].max_shape.elements(), dtype, batches,
+    const float sign = p.params.alpha < 0 ? -1 : 1;
+    FUSEE_TRY(o.a_, o.Upload(device, Lines(spec.inputs[0].max_shape.elements(), dtype, sign,
+                                           batches, s.a_batch[0], s.m, s.a_row, s.a_col)));
+    FUSEE_TRY(o.b_, o.Upload(device, Lines(spec.inputs[1].max_shape.elements(), dtype, 1, batches,
                                            s.b_batch[0], s.n, s.b_col, s.b_row)));
     const auto count = static_cast<size_t>(batches * s.m * s.n);
     o.result_.resize(static_cast<size_t>(std::min<int64_t>(s.n, kLooked)));
     FUSEE_TRY(
         o.minus_,
         o.Upload(device, std::vector<uint16_t>(
-                             count, BitsOf(dtype, static_cast<float>(-p.params.alpha / Beta(p))))));
+                             count, BitsOf(dtype, static_cast<float>(-std::abs(p.params.alpha) /
+                                                                     Beta(p))))));
     FUSEE_TRY(o.zero_, o.Upload(device, std::vector<uint16_t>(count)));
     FUSEE_TRY(o.y_, o.Upload(device, std::vector<uint16_t>(count)));
     FUSEE_TRY(o.workspace_,
@@ -48,7 +53,7 @@ class Operands {
 
   // What is added cancels the 1 of the sum only where it can be held exactly.
   static bool CanCancel(const LtProblem& p) {
-    const auto wanted = static_cast<float>(-p.params.alpha / Beta(p));
+    const auto wanted = static_cast<float>(-std::abs(p.params.alpha) / Beta(p));
     return wanted != 0 && ValueOf(p.params.dtype, wanted) == wanted;
   }
 
@@ -82,14 +87,14 @@ class Operands {
 
   static double Beta(const LtProblem& p) { return p.added == 2 ? p.beta : 1; }
 
-  static std::vector<uint16_t> Lines(int64_t elements, DType dtype, int64_t batches, int64_t batch,
-                                     int64_t lines, int64_t line, int64_t step) {
+  static std::vector<uint16_t> Lines(int64_t elements, DType dtype, float sign, int64_t batches,
+                                     int64_t batch, int64_t lines, int64_t line, int64_t step) {
     std::vector<uint16_t> bits(static_cast<size_t>(elements));
     for (int64_t i = 0; i < batches; ++i) {
       for (int64_t l = 0; l < lines; ++l) {
         const int64_t first = i * batch + l * line;
-        bits[static_cast<size_t>(first)] = BitsOf(dtype, 1);
-        bits[static_cast<size_t>(first + step)] = BitsOf(dtype, kSmall);
+        bits[static_cast<size_t>(first)] = BitsOf(dtype, sign);
+        bits[static_cast<size_t>(first + step)] = BitsOf(dtype, sign * kSmall);
       }
     }
     return bits;
@@ -107,6 +112,26 @@ class Operands {
   std::vector<uint16_t> result_;
 };
 
+// Other errors speak of the one algorithm only.
+bool EndsTheList(StatusCode code) {
+  return code == StatusCode::kAborted || code == StatusCode::kResourceExhausted;
+}
+
+Result<bool> Keeps(const StepSpec& spec, const LtProblem& problem, Device& device,
+                   Operands& operands, const Configuration& configuration) {
+  StepSpec configured = spec;
+  configured.config = configuration.bytes;
+  const KernelDef& def = problem.params.gemm ? gemm_cublaslt_cuda : matmul_cublaslt_cuda;
+  FUSEE_TRY(std::unique_ptr<BoundKernel> bound, def.bind(configured));
+  FUSEE_TRY(bound->LoadOnDevice(device));
+  for (const bool in_bias : {true, false}) {
+    if (in_bias ? !problem.bias : problem.added == 0) continue;
+    FUSEE_TRY(const bool keeps, operands.Keeps(problem, *bound, spec, in_bias));
+    if (!keeps) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<std::vector<Configuration>> KeepFloatSums(const StepSpec& spec, const LtProblem& problem,
@@ -118,18 +143,9 @@ Result<std::vector<Configuration>> KeepFloatSums(const StepSpec& spec, const LtP
   FUSEE_TRY(Operands operands, Operands::Make(spec, problem, device));
   std::vector<Configuration> kept;
   for (Configuration& c : list) {
-    StepSpec configured = spec;
-    configured.config = c.bytes;
-    auto bound = (spec.op == "Gemm" ? gemm_cublaslt_cuda : matmul_cublaslt_cuda).bind(configured);
-    bool keeps = bound.ok() && (*bound)->LoadOnDevice(device).ok();
-    for (const bool in_bias : {true, false}) {
-      if (!keeps || (in_bias ? !problem.bias : problem.added == 0)) continue;
-      auto kept_sum = operands.Keeps(problem, **bound, spec, in_bias);
-      if (!kept_sum.ok() && kept_sum.status().code() == StatusCode::kAborted)
-        return std::move(kept_sum).status();
-      keeps = kept_sum.ok() && *kept_sum;
-    }
-    if (keeps) kept.push_back(std::move(c));
+    auto keeps = Keeps(spec, problem, device, operands, c);
+    if (!keeps.ok() && EndsTheList(keeps.status().code())) return std::move(keeps).status();
+    if (keeps.ok() && *keeps) kept.push_back(std::move(c));
   }
   return kept;
 }

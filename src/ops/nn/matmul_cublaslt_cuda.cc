@@ -3,8 +3,9 @@
 // epilogue.
 //
 // For steps of static shapes: the algorithm is a configuration, 64 bytes that the library of the
-// same version takes back, checked when the plan is loaded. Nothing is asked of the heuristic and
-// nothing is created while running.
+// same version takes back, checked when the plan is loaded. Without one there is no step: what the
+// heuristic answers depends on the GPU that is asked, and a plan's bits must not. Nothing is
+// created while running.
 //
 // Floor as in matmul_mma_cuda.cu. Measured on one H200, f16, the best of 8 heuristic answers, us:
 // 128 x 768 x 768 3.5, 128 x 3072 x 768 4.9, 4096 x 3072 x 768 with GELU 32.5 (floor 24.5).
@@ -19,27 +20,17 @@ namespace {
 
 class MatMulCublasLt final : public BoundKernel {
  public:
-  MatMulCublasLt(LtProblem problem, LtConfig config, bool configured)
-      : problem_(std::move(problem)), config_(config), configured_(configured) {}
+  MatMulCublasLt(LtProblem problem, LtConfig config)
+      : problem_(std::move(problem)), config_(config) {}
 
-  size_t workspace_bytes() const override { return configured_ ? LtWorkspaceBytes(config_) : 0; }
+  size_t workspace_bytes() const override { return LtWorkspaceBytes(config_); }
 
   Status LoadOnDevice(Device& device) override {
     FUSEE_TRY(lt_, cuda::GetCublasLt());
     FUSEE_TRY(handle_, cuda::CublasLtHandle(device.info().ordinal));
     FUSEE_TRY(InitLtDescriptors(*lt_, problem_, &descriptors_));
-    if (configured_) {
-      FUSEE_TRY(CheckLtAlgo(*lt_, handle_, descriptors_, config_));
-      return WarmUp(device);
-    }
-    FUSEE_TRY(const std::vector<LtConfig> list, PlainLtConfigs(*lt_, handle_, descriptors_));
-    Status status = FailedPrecondition("cuBLASLt: no algorithm for this step without workspace");
-    for (const LtConfig& config : list) {
-      config_ = config;
-      status = WarmUp(device);
-      if (status.ok() || status.code() == StatusCode::kAborted) break;
-    }
-    return status;
+    FUSEE_TRY(CheckLtAlgo(*lt_, handle_, descriptors_, config_));
+    return WarmUp(device);
   }
 
   Status CheckShapes(const RunArgs& args) const override {
@@ -106,8 +97,7 @@ class MatMulCublasLt final : public BoundKernel {
   }
 
   const LtProblem problem_;
-  LtConfig config_;
-  const bool configured_;
+  const LtConfig config_;
   const cuda::CublasLt* lt_ = nullptr;
   cublasLtHandle_t handle_ = nullptr;
   LtDescriptors descriptors_ = {};
@@ -115,14 +105,10 @@ class MatMulCublasLt final : public BoundKernel {
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(LtProblem problem, MakeLtProblem(spec));
-  LtConfig config;
-  if (!spec.config.empty()) {
-    FUSEE_TRY(config, ReadLtConfig(spec, problem));
-  } else if (problem.params.activation.kind == ActivationKind::kGelu) {
-    return RefuseTactic(spec, "needs a configuration that takes GELU's tanh form for erf's");
-  }
-  return std::unique_ptr<BoundKernel>(
-      std::make_unique<MatMulCublasLt>(std::move(problem), config, !spec.config.empty()));
+  if (spec.config.empty())
+    return RefuseTactic(spec, "runs only with an algorithm that the tuner chose");
+  FUSEE_TRY(const LtConfig config, ReadLtConfig(spec, problem));
+  return std::unique_ptr<BoundKernel>(std::make_unique<MatMulCublasLt>(std::move(problem), config));
 }
 
 Result<std::vector<Configuration>> Configurations(const StepSpec& spec, Device& device) {
@@ -133,8 +119,10 @@ Result<std::vector<Configuration>> Configurations(const StepSpec& spec, Device& 
   FUSEE_TRY(const cuda::CublasLt* lt, cuda::GetCublasLt());
   FUSEE_TRY(cublasLtHandle_t handle, cuda::CublasLtHandle(device.info().ordinal));
   FUSEE_TRY(std::vector<Configuration> list, LtConfigurations(*lt, handle, problem));
-  FUSEE_TRY(list, KeepFloatSums(spec, problem, device, std::move(list)));
   if (list.empty()) return RefuseTactic(spec, "cuBLASLt has no algorithm for it");
+  FUSEE_TRY(list, KeepFloatSums(spec, problem, device, std::move(list)));
+  if (list.empty())
+    return RefuseTactic(spec, "every algorithm of cuBLASLt rounds the sum before the epilogue");
   return list;
 }
 

@@ -208,6 +208,49 @@ TEST(GemmOnDevice, EveryConfigurationAgrees) {
   }
 }
 
+// Rows of a and columns of b are 1, 2^-6, 0, 0, ...: their product, 1 + 2^-12, fits into no half.
+// Whoever rounds it before -1 is added gets 0.
+KernelCall Cancelling(DType dtype, bool bias, bool residual) {
+  constexpr int64_t kRows = 24, kDepth = 64, kColumns = 72;
+  const auto filled = [dtype](const Shape& shape, auto value) {
+    TensorView view;
+    auto tensor = Tensor::Allocate(dtype, shape, &view);
+    FUSEE_CHECK(tensor.ok(), "no memory for a test tensor");
+    for (int64_t i = 0; i < shape.elements(); ++i) StoreDouble(view, i, value(i));
+    return std::move(tensor).value();
+  };
+  const auto at = [](int64_t depth) { return depth == 0 ? 1.0 : (depth == 1 ? 0x1p-6 : 0.0); };
+  const auto minus_one = [](int64_t) { return -1.0; };
+  KernelCall call =
+      MatMulOf(dtype, Shape{kRows, kDepth}, Shape{kDepth, kColumns}, Shape{kRows, kColumns});
+  call.inputs[0] = filled(Shape{kRows, kDepth}, [&](int64_t i) { return at(i % kDepth); });
+  call.inputs[1] = filled(Shape{kDepth, kColumns}, [&](int64_t i) { return at(i / kColumns); });
+  call.inputs.push_back(bias ? filled(Shape{kColumns}, minus_one) : Tensor());
+  if (residual) {
+    // Beside a bias it cancels the rest of nothing: 1 - 1 + 2^-12.
+    const double value = bias ? 0.0 : -1.0;
+    call.inputs.push_back(filled(Shape{kRows, kColumns}, [&](int64_t) { return value; }));
+  }
+  call.constant_inputs = 2;
+  return call;
+}
+
+TEST(MatMulOnDevice, EveryConfigurationKeepsTheSumInFloat) {
+  FUSEE_NEEDS_DEVICE();
+  constexpr size_t kConfigurationsMax = 1000;
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    for (const auto& [bias, residual] :
+         {std::pair(true, false), std::pair(false, true), std::pair(true, true)}) {
+      SCOPED_TRACE(::testing::Message()
+                   << DTypeName(dtype) << (bias ? " bias" : "") << (residual ? " residual" : ""));
+      const auto ran =
+          CompareConfigurations(Cancelling(dtype, bias, residual), 0, 0, kConfigurationsMax);
+      ASSERT_TRUE(ran.ok()) << ran.status().ToString();
+      EXPECT_FALSE(ran->empty());
+    }
+  }
+}
+
 TEST(MatMulOnDevice, RefusesConfigurationsThatAreNotItsOwn) {
   FUSEE_NEEDS_DEVICE();
   KernelCall call = MatMulOf(DType::kF16, Shape{8, 8}, Shape{8, 8}, Shape{8, 8});
