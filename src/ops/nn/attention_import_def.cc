@@ -189,7 +189,7 @@ ir::ValueId Visible(ImportContext& c, Speller& s, const AttentionSpelling& a, co
 // where it cannot be told, it broadcasts.
 Result<ir::ValueId> WidenMask(ImportContext& c, Speller& s, const ir::Dim& seq_k) {
   const ir::ValueId mask = c.input(kMask);
-  const ir::SymShape& shape = c.info(kMask).shape;
+  const ir::SymShape shape = c.info(kMask).shape;
   if (shape.size() > 4)
     return c.Error(fmt::format("attn_mask has rank {}, expected 4 or less", shape.size()));
   if (shape.empty() || c.opset() < 24 || shape.back() == seq_k) return mask;

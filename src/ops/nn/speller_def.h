@@ -6,7 +6,7 @@
 //   FUSEE_TRY(s.status());
 //
 // The first failure stays: from then on every call gives an invalid id and adds nothing, so a chain
-// of calls is checked once, at its end.
+// of calls is checked once, at its end. Each call may move the graph's values: copy shapes first.
 #pragma once
 
 #include <initializer_list>
