@@ -228,7 +228,8 @@ Status SpellBias(ImportContext& c, Speller& s, const Window& window, AttentionSp
     }
   }
   if (visible.valid()) {
-    a->bias = s.Where(visible, s.Scalar(a->dtype, 0), s.Scalar(a->dtype, -kInfinity));
+    const ir::ValueId zero = s.Scalar(a->dtype, 0);
+    a->bias = s.Where(visible, zero, s.Scalar(a->dtype, -kInfinity));
     if (added.valid()) a->bias = s.Add(added, a->bias);
   } else {
     a->bias = added;

@@ -97,8 +97,10 @@ Status Spell(ImportContext& c, Speller& s, const Rotation& r) {
   const int64_t step = r.interleaved ? 2 : 1, second = r.interleaved ? 1 : half;
   const ir::ValueId x1 = s.Slice(x, axis, 0, r.interleaved ? r.rotary : half, step);
   const ir::ValueId x2 = s.Slice(x, axis, second, r.rotary, step);
-  ir::ValueId real = s.Sub(s.Mul(cos, x1), s.Mul(sin, x2));
-  ir::ValueId imaginary = s.Add(s.Mul(sin, x1), s.Mul(cos, x2));
+  const ir::ValueId cos_x1 = s.Mul(cos, x1), sin_x2 = s.Mul(sin, x2);
+  const ir::ValueId sin_x1 = s.Mul(sin, x1), cos_x2 = s.Mul(cos, x2);
+  ir::ValueId real = s.Sub(cos_x1, sin_x2);
+  ir::ValueId imaginary = s.Add(sin_x1, cos_x2);
   if (r.interleaved) {
     real = s.Reshape(real, shaped({half, 1}));
     imaginary = s.Reshape(imaginary, shaped({half, 1}));

@@ -7,6 +7,8 @@
 //
 // The first failure stays: from then on every call gives an invalid id and adds nothing, so a chain
 // of calls is checked once, at its end. Each call may move the graph's values: copy shapes first.
+// Two calls are never arguments of a third (outside braces): the compiler would choose which runs
+// first, and with it the order of nodes.
 #pragma once
 
 #include <initializer_list>
