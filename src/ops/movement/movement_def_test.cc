@@ -225,5 +225,44 @@ TEST(DepthToSpaceDef, IsThreeNodes) {
   EXPECT_FALSE(h.TryImport("DepthToSpace", 13, {x}, H::Attrs(H::Attr("blocksize", 3))).ok());
 }
 
+TEST(TensorScatterDef, WritesPartOfTheSequenceAxis) {
+  H h;
+  const ir::Dim b = h.Symbol("b", 1, 8), s = h.Symbol("s", 1, 4);
+  const ir::ValueId cache = h.Input("cache", DType::kF16, {b, 3, 16, 8});
+  const ir::ValueId update = h.Input("update", DType::kF16, {b, 3, s, 8});
+  const ir::ValueId at = h.Input("at", DType::kI64, {b});
+  EXPECT_EQ(h.Shape(h.Import("TensorScatter", 24, {cache, update})), "[b,3,16,8]");
+  EXPECT_EQ(h.Shape(h.Import("TensorScatter", 24, {cache, update, at},
+                             H::Attrs(H::Attr("mode", "circular"), H::Attr("axis", 2)))),
+            "[b,3,16,8]");
+  EXPECT_TRUE(h.graph.constraints().empty());
+  const ir::ValueId other = h.Input("other", DType::kF16, {h.Symbol("c", 1, 8), 3, s, 8});
+  h.Import("TensorScatter", 24, {cache, other});
+  EXPECT_EQ(h.graph.constraints().size(), 1U) << "batches must agree";
+}
+
+TEST(TensorScatterDef, RefusesWhatDoesNotFit) {
+  H h;
+  const ir::ValueId cache = h.Input("cache", DType::kF32, {2, 4, 5});
+  const auto import = [&](ir::SymShape update, int axis, const char* mode,
+                          DType dtype = DType::kF32) {
+    const ir::ValueId value = h.Input(h.graph.FreshName("u"), dtype, std::move(update));
+    return h
+        .TryImport("TensorScatter", 24, {cache, value},
+                   H::Attrs(H::Attr("axis", axis), H::Attr("mode", mode)))
+        .status()
+        .code();
+  };
+  EXPECT_EQ(import({2, 4, 5}, 1, "linear"), StatusCode::kOk);
+  EXPECT_EQ(import({2, 0, 5}, 1, "circular"), StatusCode::kOk);
+  EXPECT_EQ(import({2, 5, 5}, 1, "linear"), StatusCode::kInvalidArgument);
+  EXPECT_EQ(import({1, 4, 5}, 1, "linear"), StatusCode::kInvalidArgument);
+  EXPECT_EQ(import({2, 4, 5}, 0, "linear"), StatusCode::kInvalidArgument) << "the batch";
+  EXPECT_EQ(import({2, 4, 5}, 3, "linear"), StatusCode::kInvalidArgument);
+  EXPECT_EQ(import({2, 4, 5}, 1, "ring"), StatusCode::kInvalidArgument);
+  EXPECT_EQ(import({2, 4, 5}, 1, "linear", DType::kF16), StatusCode::kInvalidArgument);
+  EXPECT_FALSE(h.TryImport("TensorScatter", 23, {cache, cache}).ok());
+}
+
 }  // namespace
 }  // namespace fusee::ops

@@ -2,6 +2,7 @@
 
 #include "ops/nn/activation.h"
 #include "ops/nn/residual_def.h"
+#include "ops/nn/spell_activation_def.h"
 #include "ops/nn/window_def.h"
 
 namespace fusee::ops {
@@ -9,7 +10,7 @@ namespace fusee::ops {
 namespace {
 
 // Kernel sizes come from the weight; the attribute, when given, must say the same.
-Status ImportConv(ImportContext& c) {
+Result<Attrs> ReadConv(ImportContext& c) {
   if (!c.has_input(0) || !c.has_input(1)) return c.Error("operands x and w are required");
   const ir::SymShape& w = c.info(1).shape;
   if (c.rank(0) < 3 || c.rank(0) > 2 + kMaxSpatial) {
@@ -32,7 +33,31 @@ Status ImportConv(ImportContext& c) {
   FUSEE_TRY(Attrs attrs, ImportWindow(c, std::move(kernel), false));
   FUSEE_TRY(int64_t group, c.Int("group", 1));
   attrs.Set("group", group);
+  return attrs;
+}
+
+Status ImportConv(ImportContext& c) {
+  FUSEE_TRY(Attrs attrs, ReadConv(c));
   return c.EmitAs("Conv", std::move(attrs));
+}
+
+// com.microsoft: activation(convolution + bias + Z).
+Status ImportFusedConv(ImportContext& c) {
+  FUSEE_TRY(Attrs attrs, ReadConv(c));
+  FUSEE_TRY(const std::string activation, c.Str("activation", ""));
+  FUSEE_TRY(const std::vector<double> numbers, c.Floats("activation_params"));
+  const auto number = [&](size_t i) {
+    return i < numbers.size() ? std::optional(numbers[i]) : std::nullopt;
+  };
+  std::vector<ir::ValueId> operands = {c.input(0), c.input(1)};
+  if (c.has_input(2)) operands.push_back(c.input(2));
+  FUSEE_TRY(ir::ValueId y, c.Emit("Conv", std::move(operands), std::move(attrs)));
+  if (c.has_input(3)) {
+    FUSEE_TRY(y, c.Emit("Add", {y, c.input(3)}));
+  }
+  FUSEE_TRY(y, SpellActivation(c, y, activation, number(0), number(1)));
+  c.SetOutput(0, y);
+  return OkStatus();
 }
 
 Status InferConv(InferContext& c) {
@@ -78,9 +103,11 @@ Status InferConv(InferContext& c) {
 }  // namespace
 
 OpDef DefineConv() {
-  return {.name = "Conv",
-          .infer = InferConv,
-          .imports = {{.onnx_op = "Conv", .since = 1, .import = ImportConv}}};
+  return {
+      .name = "Conv",
+      .infer = InferConv,
+      .imports = {{.onnx_op = "Conv", .since = 1, .import = ImportConv},
+                  {.onnx_op = "FusedConv", .import = ImportFusedConv, .domain = "com.microsoft"}}};
 }
 
 }  // namespace fusee::ops

@@ -2,6 +2,7 @@
 
 #include "ops/nn/activation.h"
 #include "ops/nn/residual_def.h"
+#include "ops/nn/spell_activation_def.h"
 #include "ops/op_def.h"
 
 namespace fusee::ops {
@@ -9,7 +10,7 @@ namespace fusee::ops {
 namespace {
 
 // Before opset 7 C broadcast only where the attribute said so; numpy's rule contains that one.
-Status ImportGemm(ImportContext& c) {
+Result<Attrs> ReadGemm(ImportContext& c) {
   FUSEE_TRY(double alpha, c.Float("alpha", 1));
   FUSEE_TRY(double beta, c.Float("beta", 1));
   FUSEE_TRY(int64_t trans_a, c.Int("transA", 0));
@@ -20,7 +21,30 @@ Status ImportGemm(ImportContext& c) {
   if (beta != 1) attrs.Set("beta", beta);
   if (trans_a != 0) attrs.Set("transA", int64_t{1});
   if (trans_b != 0) attrs.Set("transB", int64_t{1});
+  return attrs;
+}
+
+Status ImportGemm(ImportContext& c) {
+  FUSEE_TRY(Attrs attrs, ReadGemm(c));
   return c.EmitAs("Gemm", std::move(attrs));
+}
+
+// com.microsoft: activation(gemm).
+Status ImportFusedGemm(ImportContext& c) {
+  FUSEE_TRY(Attrs attrs, ReadGemm(c));
+  FUSEE_TRY(const std::string activation, c.Str("activation", ""));
+  std::optional<double> numbers[2];
+  const char* const names[] = {"activation_alpha", "activation_beta"};
+  for (size_t i = 0; i < 2; ++i) {
+    if (!c.HasAttr(names[i])) continue;
+    FUSEE_TRY(numbers[i], c.Float(names[i], 0));
+  }
+  c.Ignore("activation_gamma");  // no activation that is known here has three parameters
+  FUSEE_TRY(ir::ValueId y,
+            c.Emit("Gemm", {c.inputs().begin(), c.inputs().end()}, std::move(attrs)));
+  FUSEE_TRY(y, SpellActivation(c, y, activation, numbers[0], numbers[1]));
+  c.SetOutput(0, y);
+  return OkStatus();
 }
 
 bool GemmType(DType d) {
@@ -69,9 +93,11 @@ Status InferGemm(InferContext& c) {
 }  // namespace
 
 OpDef DefineGemm() {
-  return {.name = "Gemm",
-          .infer = InferGemm,
-          .imports = {{.onnx_op = "Gemm", .since = 1, .import = ImportGemm}}};
+  return {
+      .name = "Gemm",
+      .infer = InferGemm,
+      .imports = {{.onnx_op = "Gemm", .since = 1, .import = ImportGemm},
+                  {.onnx_op = "FusedGemm", .import = ImportFusedGemm, .domain = "com.microsoft"}}};
 }
 
 }  // namespace fusee::ops

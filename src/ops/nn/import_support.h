@@ -26,6 +26,15 @@ class ImportCase {
         graph_.AddInput("x" + std::to_string(inputs_.size()), {dtype, std::move(shape), {}}));
     return *this;
   }
+  // An optional operand that is left out.
+  ImportCase& Absent() {
+    inputs_.emplace_back();
+    return *this;
+  }
+  ImportCase& Domain(std::string_view domain) {
+    node_.domain = domain;
+    return *this;
+  }
   ImportCase& Range(std::string_view symbol, int64_t min, int64_t max) {
     graph_.symbols()[std::string(symbol)] = {min, max};
     return *this;
@@ -52,7 +61,7 @@ class ImportCase {
   }
 
   Status Run() {
-    const ImportRule* rule = FindImportRule("", node_.op_type, opset_);
+    const ImportRule* rule = FindImportRule(node_.domain, node_.op_type, opset_);
     if (rule == nullptr) return NotFound("no import rule");
     ImportContext context(graph_, node_, opset_, inputs_);
     FUSEE_TRY(rule->import(context));
@@ -69,6 +78,15 @@ class ImportCase {
   DType Type(size_t i = 0) const { return graph_.value(outputs_[i]).info.dtype; }
   const Attrs& attrs() const { return graph_.node(graph_.order().back()).attrs; }
   const ir::Graph& graph() const { return graph_; }
+  // Names of the nodes' operators in order: "Mul Transpose MatMul".
+  std::string Operators() const {
+    std::string names;
+    for (ir::NodeId id : graph_.order())
+      names += (names.empty() ? "" : " ") + std::string(graph_.node(id).op);
+    return names;
+  }
+  // Whether the rule left result i out.
+  bool Gave(size_t i) const { return i < outputs_.size() && outputs_[i].valid(); }
 
  private:
   onnx::Attribute& Attribute(std::string_view name, onnx::AttrType type) {

@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ops/nn/activation.h"
 #include "ops/nn/residual_def.h"
+#include "ops/nn/speller_def.h"
 #include "ops/op_def.h"
 
 namespace fusee::ops {
@@ -9,6 +12,40 @@ namespace fusee::ops {
 namespace {
 
 Status ImportMatMul(ImportContext& c) { return c.EmitAs("MatMul"); }
+
+// The operand with its last two axes exchanged (transA), after its first axis went behind the batch
+// axes (transBatchA: [m, batch..., k] for [batch..., m, k]). An operand of rank 1 has nothing to
+// exchange.
+Result<ir::ValueId> Transposed(ImportContext& c, Speller& s, size_t operand, bool matrix,
+                               bool batch) {
+  const int rank = c.rank(operand);
+  if (batch && rank < 3)
+    return c.Error(fmt::format("operand {} has rank {}, too few for transBatch", operand, rank));
+  std::vector<int64_t> perm;
+  for (int i = 0; i < rank; ++i) perm.push_back(i);
+  if (batch) std::rotate(perm.begin(), perm.begin() + 1, perm.end() - 1);
+  if (matrix && rank >= 2) std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
+  return std::ranges::is_sorted(perm) ? c.input(operand) : s.Transpose(c.input(operand), perm);
+}
+
+// com.microsoft: alpha times the product.
+Status ImportFusedMatMul(ImportContext& c) {
+  if (!c.has_input(0) || !c.has_input(1)) return c.Error("operands A and B are required");
+  FUSEE_TRY(const double alpha, c.Float("alpha", 1));
+  FUSEE_TRY(const int64_t trans_a, c.Int("transA", 0));
+  FUSEE_TRY(const int64_t trans_b, c.Int("transB", 0));
+  FUSEE_TRY(const int64_t batch_a, c.Int("transBatchA", 0));
+  FUSEE_TRY(const int64_t batch_b, c.Int("transBatchB", 0));
+  const DType dtype = c.info(0).dtype;
+  Speller s(c);
+  FUSEE_TRY(const ir::ValueId a, Transposed(c, s, 0, trans_a != 0, batch_a != 0));
+  FUSEE_TRY(const ir::ValueId b, Transposed(c, s, 1, trans_b != 0, batch_b != 0));
+  ir::ValueId y = s.MatMul(a, b);
+  if (alpha != 1) y = s.Mul(y, s.Scalar(dtype, alpha));
+  FUSEE_TRY(s.status());
+  c.SetOutput(0, y);
+  return OkStatus();
+}
 
 bool MatMulType(DType d) {
   return IsFloat(d) || d == DType::kI32 || d == DType::kI64 || d == DType::kU32 || d == DType::kU64;
@@ -54,7 +91,9 @@ Status InferMatMul(InferContext& c) {
 OpDef DefineMatMul() {
   return {.name = "MatMul",
           .infer = InferMatMul,
-          .imports = {{.onnx_op = "MatMul", .since = 1, .import = ImportMatMul}}};
+          .imports = {
+              {.onnx_op = "MatMul", .since = 1, .import = ImportMatMul},
+              {.onnx_op = "FusedMatMul", .import = ImportFusedMatMul, .domain = "com.microsoft"}}};
 }
 
 }  // namespace fusee::ops

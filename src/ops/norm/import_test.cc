@@ -87,5 +87,44 @@ TEST(ImportLrn, SizeIsRequired) {
   EXPECT_EQ(good.Shape(), "[n,3,4,4]");
 }
 
+TEST(ImportMeanVarianceNormalization, AxesAndTypes) {
+  ImportCase c("MeanVarianceNormalization", 9);
+  c.Input({Sym("n"), 3, Sym("h"), 4});
+  ASSERT_TRUE(c.Run().ok());
+  EXPECT_EQ(c.Shape(), "[n,3,h,4]");
+  EXPECT_EQ(c.Operators(), "ReduceMean Sub Mul ReduceMean Sqrt Add Div");
+  ImportCase half("MeanVarianceNormalization", 13);
+  ASSERT_TRUE(half.Input({Sym("n"), 3}, DType::kF16).Ints("axes", {-1}).Run().ok());
+  EXPECT_EQ(half.Type(), DType::kF16);
+  EXPECT_EQ(half.Operators(), "Cast ReduceMean Sub Mul ReduceMean Sqrt Add Div Cast");
+  for (const std::vector<int64_t>& axes : {std::vector<int64_t>{2}, {0, -2}}) {
+    ImportCase bad("MeanVarianceNormalization", 13);
+    EXPECT_EQ(bad.Input({2, 3}).Ints("axes", axes).Run().code(), StatusCode::kInvalidArgument);
+  }
+  ImportCase few("MeanVarianceNormalization", 13);
+  EXPECT_FALSE(few.Input({2, 3}).Run().ok()) << "the default axes are those of images";
+}
+
+TEST(ImportHardmax, OldOpsetsFlattenNewOnesDoNot) {
+  ImportCase old("Hardmax", 11);
+  ASSERT_TRUE(old.Input({Sym("n"), 3, Sym("h")}).Run().ok());
+  EXPECT_EQ(old.Shape(), "[n,3,h]");
+  EXPECT_EQ(old.Operators(), "Reshape ArgMax OneHot Reshape");
+  ImportCase now("Hardmax", 13);
+  ASSERT_TRUE(now.Input({Sym("n"), 3, Sym("h")}, DType::kF16).Int("axis", 1).Run().ok());
+  EXPECT_EQ(now.Shape(), "[n,3,h]");
+  EXPECT_EQ(now.Type(), DType::kF16);
+  EXPECT_EQ(now.Operators(), "ArgMax OneHot");
+  ImportCase empty("Hardmax", 13);
+  ASSERT_TRUE(empty.Input({4, 0}).Run().ok());
+  EXPECT_EQ(empty.Shape(), "[4,0]");
+  ImportCase rows("Hardmax", 1);
+  ASSERT_TRUE(rows.Input({4}).Int("axis", 1).Run().ok()) << "rows of one element";
+  ImportCase outside("Hardmax", 13);
+  EXPECT_EQ(outside.Input({2, 3}).Int("axis", 2).Run().code(), StatusCode::kInvalidArgument);
+  ImportCase integers("Hardmax", 13);
+  EXPECT_EQ(integers.Input({2, 3}, DType::kI32).Run().code(), StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace fusee::ops

@@ -1,6 +1,7 @@
 // SkipLayerNormalization: LayerNormalization of x + skip over the last axis, the sum as an optional
-// second result. Never in a model: a pass makes it of Add and LayerNormalization. Operands x, skip,
-// scale and an optional bias; attributes axis (the last one, or -1) and epsilon: skip_norm.h.
+// second result. Never in a model (com.microsoft's operator of this name is imported as what a pass
+// makes it of: Add and LayerNormalization). Operands x, skip, scale and an optional bias;
+// attributes axis (the last one, or -1) and epsilon: skip_norm.h.
 #include <fmt/format.h>
 
 #include "ops/op_def.h"

@@ -300,5 +300,28 @@ TEST_F(PointwiseDefTest, AttributesAreWrittenOutWithOnnxDefaults) {
       Import(NodeOf("BitShift"), 11, {Input(DType::kU8, {2}), Input(DType::kU8, {2})}).ok());
 }
 
+TEST_F(PointwiseDefTest, GelusOfMicrosoftBecomeGeluAndSwish) {
+  const ir::ValueId x = graph_.AddInput("x", {DType::kF16, {n_, 8}, {}});
+  const ir::ValueId b = graph_.AddInput("b", {DType::kF16, {8}, {}});
+  const auto import = [&](std::string_view op, std::vector<ir::ValueId> inputs) {
+    onnx::Node node = NodeOf(op);
+    node.domain = "com.microsoft";
+    auto ids = Import(std::move(node), 1, std::move(inputs));
+    EXPECT_TRUE(ids.ok()) << op << ": " << ids.status().ToString();
+    return ids.ok() ? (*ids)[0] : x;
+  };
+  const ir::ValueId biased = import("BiasGelu", {x, b});
+  EXPECT_EQ(*Producer(biased).attrs.Str("approximate", ""), "none");
+  EXPECT_EQ(Producer(Producer(biased).inputs[0]).op, "Add");
+  const ir::ValueId fast = import("FastGelu", {x});
+  EXPECT_EQ(*Producer(fast).attrs.Str("approximate", ""), "tanh");
+  EXPECT_EQ(Producer(fast).inputs[0], x);
+  EXPECT_EQ(Producer(Producer(import("FastGelu", {x, b})).inputs[0]).op, "Add");
+  const ir::ValueId quick = import("QuickGelu", {x});
+  EXPECT_EQ(Producer(quick).op, "Swish");
+  EXPECT_EQ(*Producer(quick).attrs.Float("alpha", 0), static_cast<double>(1.702f));
+  EXPECT_EQ(ir::ToString(graph_.value(quick).info.shape), "[n,8]");
+}
+
 }  // namespace
 }  // namespace fusee::ops::pointwise
