@@ -12,6 +12,7 @@ namespace fusee::ops {
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
 #include "ops/reduce/tactics.inc"
+#include "ops/vision/tactics.inc"
 #undef FUSEE_CUDA_TACTIC
 
 namespace {
@@ -25,6 +26,7 @@ const KernelLibrary& CudaKernels() {
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
 #include "ops/reduce/tactics.inc"
+#include "ops/vision/tactics.inc"
 #undef FUSEE_CUDA_TACTIC
 #undef FUSEE_TACTIC
   });

@@ -12,6 +12,7 @@ namespace fusee::ops {
 #include "ops/pointwise/ops.inc"
 #include "ops/quant/ops.inc"
 #include "ops/reduce/ops.inc"
+#include "ops/vision/ops.inc"
 #undef FUSEE_OP
 
 namespace {
@@ -31,6 +32,7 @@ Table BuildTable() {
 #include "ops/pointwise/ops.inc"
 #include "ops/quant/ops.inc"
 #include "ops/reduce/ops.inc"
+#include "ops/vision/ops.inc"
 #undef FUSEE_OP
   return table;
 }

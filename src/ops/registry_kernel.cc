@@ -12,6 +12,7 @@ namespace fusee::ops {
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
 #include "ops/reduce/tactics.inc"
+#include "ops/vision/tactics.inc"
 #undef FUSEE_TACTIC
 
 KernelLibrary::KernelLibrary(std::vector<const KernelDef*> kernels) : all_(std::move(kernels)) {
@@ -41,6 +42,7 @@ const KernelLibrary& CpuKernels() {
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
 #include "ops/reduce/tactics.inc"
+#include "ops/vision/tactics.inc"
 #undef FUSEE_TACTIC
   });
   return *library;

@@ -138,6 +138,22 @@ void Nudge(Draw& draw, uint64_t stream, KernelCall& call) {
     out.push_back(depth);
     call.attrs = {{"axis", draw(-1, shape.rank())}};
     call.outputs = {{DType::kF32, out}};
+  } else if (call.op == "ReverseSequence") {
+    const int64_t time = draw(0, 1);
+    second(DType::kI64, {shape.rank() < 2 ? 1 : shape[static_cast<int>(1 - time)]});
+    call.attrs = {{"time_axis", time}};
+    call.dims.clear();
+    call.outputs = {{call.inputs[0].dtype(), shape}};
+  } else if (call.op == "BitCast") {
+    call.inputs.resize(1);
+    call.dims.clear();
+    call.outputs = {{kTypes[draw(0, 6)], shape}};
+  } else if (call.op == "Det") {
+    call.inputs.resize(1);
+    call.dims.clear();
+    Shape out = shape;
+    out.set_rank(std::max(shape.rank() - 2, 0));
+    call.outputs = {{call.inputs[0].dtype(), out}};
   } else if (call.op == "TopK") {
     call.inputs.resize(1);
     call.dims = {draw(-1, 3)};
@@ -181,6 +197,9 @@ const std::set<std::string_view>& Operators() {
                                                  "OneHot",
                                                  "EyeLike",
                                                  "CumSum",
+                                                 "ReverseSequence",
+                                                 "BitCast",
+                                                 "Det",
                                                  "Resize",
                                                  "ReduceSum",
                                                  "ReduceMax",

@@ -42,6 +42,13 @@ class ImportHarness {
   static onnx::Attribute Attr(std::string_view name, int value) {
     return Attr(name, int64_t{value});
   }
+  static onnx::Attribute Attr(std::string_view name, float value) {
+    onnx::Attribute a;
+    a.name = name;
+    a.type = onnx::AttrType::kFloat;
+    a.f = value;
+    return a;
+  }
   static onnx::Attribute Attr(std::string_view name, std::vector<int64_t> values) {
     onnx::Attribute a;
     a.name = name;

@@ -135,6 +135,23 @@ TEST(ImportGlobalPool, EverySpatialAxisBecomesOne) {
   EXPECT_EQ(c.Shape(), "[n,c,1,1]");
 }
 
+TEST(ImportGlobalPool, LpIsAReduction) {
+  for (const int64_t p : {1, 2, 3}) {
+    ImportCase c("GlobalLpPool", p == 3 ? 22 : 7);
+    c.Input({Sym("n"), Sym("c"), Sym("h"), 5}, DType::kF16).Int("p", p);
+    ASSERT_TRUE(c.Run().ok());
+    EXPECT_EQ(c.Shape(), "[n,c,1,1]");
+    EXPECT_EQ(c.Type(0), DType::kF16);
+    EXPECT_EQ(c.graph().order().size(), p == 3 ? 6U : 1U);
+  }
+  ImportCase zero("GlobalLpPool", 7);
+  zero.Input({1, 2, 3}).Int("p", 0);
+  EXPECT_EQ(zero.Run().code(), StatusCode::kInvalidArgument);
+  ImportCase integer("GlobalLpPool", 7);
+  integer.Input({1, 2, 3}, DType::kI32);
+  EXPECT_EQ(integer.Run().code(), StatusCode::kInvalidArgument);
+}
+
 TEST(ImportGemm, TransposesAndBroadcasts) {
   ImportCase c("Gemm", 13);
   c.Input({Sym("k"), Sym("m")})

@@ -102,6 +102,36 @@ Status InferGlobal(InferContext& c) {
   return OkStatus();
 }
 
+// GlobalLpPool is a reduction over the spatial axes: ReduceL1, ReduceL2, or for other p the root of
+// the sum of powers, in f32 at least so that powers of a half do not overflow.
+Status ImportGlobalLp(ImportContext& c) {
+  if (!c.has_input(0)) return c.Error("operand x is missing");
+  const DType dtype = c.info(0).dtype;
+  if (c.rank(0) < 2) return c.Error(fmt::format("x has rank {}, expected at least 2", c.rank(0)));
+  if (!IsFloat(dtype)) {
+    return c.Error(fmt::format("x is {}, expected a floating-point type", DTypeName(dtype)));
+  }
+  FUSEE_TRY(int64_t p, c.Int("p", 2));
+  if (p < 1 || p >= kMaxWindowValue) return c.Error(fmt::format("p is {}, expected 1 or more", p));
+  std::vector<int64_t> axes;
+  for (int i = 2; i < c.rank(0); ++i) axes.push_back(i);
+  Attrs over = {{"axes", std::move(axes)}, {"keepdims", int64_t{1}}};
+  if (p <= 2) return c.EmitAs(p == 1 ? "ReduceL1" : "ReduceL2", {c.input(0)}, std::move(over));
+  const DType wide = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+  FUSEE_TRY(ir::ValueId x, c.Emit("Abs", {c.input(0)}));
+  if (wide != dtype) {
+    FUSEE_TRY(x, c.Emit("Cast", {x}, {{"to", static_cast<int64_t>(wide)}}));
+  }
+  FUSEE_TRY(x, c.Emit("Pow", {x, c.Scalar(wide, static_cast<double>(p))}));
+  FUSEE_TRY(x, c.Emit("ReduceSum", {x}, std::move(over)));
+  FUSEE_TRY(x, c.Emit("Pow", {x, c.Scalar(wide, 1 / static_cast<double>(p))}));
+  if (wide != dtype) {
+    FUSEE_TRY(x, c.Emit("Cast", {x}, {{"to", static_cast<int64_t>(dtype)}}));
+  }
+  c.SetOutput(0, x);
+  return OkStatus();
+}
+
 }  // namespace
 
 OpDef DefineMaxPool() {
@@ -126,6 +156,11 @@ OpDef DefineGlobalAveragePool() {
   return {.name = "GlobalAveragePool",
           .infer = InferGlobal,
           .imports = {{.onnx_op = "GlobalAveragePool", .since = 1, .import = ImportGlobal}}};
+}
+
+OpDef DefineGlobalLpPool() {
+  return {.name = "GlobalLpPool",
+          .imports = {{.onnx_op = "GlobalLpPool", .since = 2, .import = ImportGlobalLp}}};
 }
 
 OpDef DefineGlobalMaxPool() {
