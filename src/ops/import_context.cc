@@ -131,6 +131,13 @@ Result<std::vector<double>> ImportContext::Floats(std::string_view name,
   return std::vector<double>(a->floats.begin(), a->floats.end());
 }
 
+Result<std::vector<std::string>> ImportContext::Strings(std::string_view name) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr) return std::vector<std::string>();
+  if (a->type != onnx::AttrType::kStrings) return Error(WrongType(name, "a list of strings"));
+  return std::vector<std::string>(a->strings.begin(), a->strings.end());
+}
+
 Result<Tensor> ImportContext::TensorAttr(std::string_view name) {
   const onnx::Attribute* a = Find(name);
   if (a == nullptr) return Error(fmt::format("attribute '{}' is required", name));

@@ -61,6 +61,7 @@ class ImportContext {
   Result<std::string> Str(std::string_view name, std::string fallback);
   Result<std::vector<int64_t>> Ints(std::string_view name, std::vector<int64_t> fallback = {});
   Result<std::vector<double>> Floats(std::string_view name, std::vector<double> fallback = {});
+  Result<std::vector<std::string>> Strings(std::string_view name);  // absent: none
   Result<Tensor> TensorAttr(std::string_view name);
   // Null when absent. The graph belongs to the model.
   const onnx::Graph* GraphAttr(std::string_view name);

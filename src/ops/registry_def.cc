@@ -11,6 +11,7 @@ namespace fusee::ops {
 #include "ops/norm/ops.inc"
 #include "ops/pointwise/ops.inc"
 #include "ops/quant/ops.inc"
+#include "ops/recurrent/ops.inc"
 #include "ops/reduce/ops.inc"
 #undef FUSEE_OP
 
@@ -30,6 +31,7 @@ Table BuildTable() {
 #include "ops/norm/ops.inc"
 #include "ops/pointwise/ops.inc"
 #include "ops/quant/ops.inc"
+#include "ops/recurrent/ops.inc"
 #include "ops/reduce/ops.inc"
 #undef FUSEE_OP
   return table;

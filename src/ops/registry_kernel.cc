@@ -11,6 +11,7 @@ namespace fusee::ops {
 #include "ops/norm/tactics.inc"
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
+#include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #undef FUSEE_TACTIC
 
@@ -40,6 +41,7 @@ const KernelLibrary& CpuKernels() {
 #include "ops/norm/tactics.inc"
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
+#include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #undef FUSEE_TACTIC
   });
