@@ -24,6 +24,19 @@ Result<int> ImportContext::Axis(int64_t axis, int limit) const {
   return static_cast<int>(axis < 0 ? axis + limit : axis);
 }
 
+Status ImportContext::RequireEqual(const ir::Dim& a, const ir::Dim& b, std::string_view what) {
+  if (a == b) return OkStatus();
+  const ir::DimRange ra = a.Range(graph_.symbols());
+  const ir::DimRange rb = b.Range(graph_.symbols());
+  if (ra.max < rb.min || rb.max < ra.min) {
+    return Error(fmt::format("{} must agree, got {} and {}", what, a.ToString(), b.ToString()));
+  }
+  graph_.constraints().push_back(
+      {a, b,
+       fmt::format("node '{}' ({}): {} must agree", node_.DisplayName(), node_.op_type, what)});
+  return OkStatus();
+}
+
 // --- operands ---
 
 Result<Tensor> ImportContext::ConstInput(size_t i, std::string_view meaning) {

@@ -102,6 +102,9 @@ class ImportContext {
   Status Error(std::string_view message) const;
   Status Refuse(std::string_view message) const;
   Result<int> Axis(int64_t axis, int limit) const;
+  // InferContext::RequireEqual for what only an import rule sees: dimensions that differ are an
+  // error, those that may differ at run time a constraint.
+  Status RequireEqual(const ir::Dim& a, const ir::Dim& b, std::string_view what);
 
  private:
   const onnx::Attribute* Find(std::string_view name);

@@ -30,18 +30,6 @@ Result<ir::ValueId> SumOfAll(ImportContext& c, ir::ValueId value) {
   return c.Emit("ReduceSum", {value}, {{"axes", std::move(axes)}, {"keepdims", int64_t{0}}});
 }
 
-// Like InferContext::RequireEqual: unequal is an error, unknown a constraint checked at run time.
-Status RequireEqual(ImportContext& c, const ir::Dim& a, const ir::Dim& b, std::string_view what) {
-  if (a == b) return OkStatus();
-  const ir::DimRange ra = a.Range(c.graph().symbols()), rb = b.Range(c.graph().symbols());
-  if (ra.max < rb.min || rb.max < ra.min) {
-    return c.Error(fmt::format("{} must agree, got {} and {}", what, a.ToString(), b.ToString()));
-  }
-  c.graph().constraints().push_back(
-      {a, b, fmt::format("node '{}': {} must agree", c.node().DisplayName(), what)});
-  return OkStatus();
-}
-
 Status CheckOperands(ImportContext& c) {
   if (!c.has_input(0) || !c.has_input(1)) return c.Error("operands scores and labels are required");
   if (!IsFloat(c.info(0).dtype)) return c.Error("the scores should be floating-point");
@@ -55,14 +43,14 @@ Status CheckOperands(ImportContext& c) {
                     ir::ToString(c.info(0).shape), ir::ToString(c.info(1).shape)));
   }
   for (size_t i = 0; i < c.info(1).shape.size(); ++i) {
-    FUSEE_TRY(RequireEqual(c, c.info(0).shape[i == 0 ? 0 : i + 1], c.info(1).shape[i],
-                           fmt::format("dimension {} of the labels and the scores'", i)));
+    FUSEE_TRY(c.RequireEqual(c.info(0).shape[i == 0 ? 0 : i + 1], c.info(1).shape[i],
+                             fmt::format("dimension {} of the labels and the scores'", i)));
   }
   if (!c.has_input(2)) return OkStatus();
   if (c.rank(2) != 1 || c.info(2).dtype != c.info(0).dtype)
     return c.Error("the weights should be one number per class, of the scores' type");
-  return RequireEqual(c, c.info(2).shape[0], c.info(0).shape[1],
-                      "the number of weights and of classes");
+  return c.RequireEqual(c.info(2).shape[0], c.info(0).shape[1],
+                        "the number of weights and of classes");
 }
 
 // One number per label: 0 where it is ignored. `ignored` is invalid without ignore_index.
