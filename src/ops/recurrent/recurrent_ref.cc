@@ -10,6 +10,7 @@
 // Rows of w, r and b by gate: z r n, and i o q c; of p: i o q. b holds W's biases, then R's. A
 // sequence shorter than the tensor leaves zeros in the steps beyond its end.
 #include <algorithm>
+#include <limits>
 
 #include "ops/nn/element.h"
 #include "ops/recurrent/recurrent.h"
@@ -123,7 +124,7 @@ void StepLstm(const Sequence& s, int64_t input) {
             : Activate(f[0], cell.clip, s.gate[2 * hidden + k] + Peephole<T>(s, 2, k, c));
     s.c[k] = forget * c + in * Activate(f[1], cell.clip, s.gate[3 * hidden + k]);
     const double out = Activate(f[0], cell.clip, s.gate[hidden + k] + Peephole<T>(s, 1, k, s.c[k]));
-    s.h[k] = out * Activate(f[2], cell.clip, s.c[k]);
+    s.h[k] = out * Activate(f[2], std::numeric_limits<double>::infinity(), s.c[k]);
   }
 }
 

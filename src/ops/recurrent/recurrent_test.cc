@@ -210,7 +210,7 @@ struct Model {
             a.input_forget ? 1 - in : F(0, Row(2, k, x, before, true, true) + P(2, k, old));
         (*c)[at] = forget * old + in * F(1, Row(3, k, x, before, true, true));
         const double out = F(0, Row(1, k, x, before, true, true) + P(1, k, (*c)[at]));
-        (*h)[at] = out * F(2, (*c)[at]);
+        (*h)[at] = out * Activate(a.activations[static_cast<size_t>(d)][2], INFINITY, (*c)[at]);
       }
     }
   }
