@@ -14,6 +14,7 @@ namespace fusee::ops {
 #include "ops/quant/ops.inc"
 #include "ops/recurrent/ops.inc"
 #include "ops/reduce/ops.inc"
+#include "ops/signal/ops.inc"
 #undef FUSEE_OP
 
 namespace {
@@ -35,6 +36,7 @@ Table BuildTable() {
 #include "ops/quant/ops.inc"
 #include "ops/recurrent/ops.inc"
 #include "ops/reduce/ops.inc"
+#include "ops/signal/ops.inc"
 #undef FUSEE_OP
   return table;
 }
