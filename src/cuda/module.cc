@@ -11,6 +11,7 @@ namespace fusee::ops {
 #include "ops/norm/tactics.inc"
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
+#include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #include "ops/vision/tactics.inc"
 #undef FUSEE_CUDA_TACTIC
@@ -25,6 +26,7 @@ const KernelLibrary& CudaKernels() {
 #include "ops/norm/tactics.inc"
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
+#include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #include "ops/vision/tactics.inc"
 #undef FUSEE_CUDA_TACTIC

@@ -24,6 +24,19 @@ Result<int> ImportContext::Axis(int64_t axis, int limit) const {
   return static_cast<int>(axis < 0 ? axis + limit : axis);
 }
 
+Status ImportContext::RequireEqual(const ir::Dim& a, const ir::Dim& b, std::string_view what) {
+  if (a == b) return OkStatus();
+  const ir::DimRange ra = a.Range(graph_.symbols());
+  const ir::DimRange rb = b.Range(graph_.symbols());
+  if (ra.max < rb.min || rb.max < ra.min) {
+    return Error(fmt::format("{} must agree, got {} and {}", what, a.ToString(), b.ToString()));
+  }
+  graph_.constraints().push_back(
+      {a, b,
+       fmt::format("node '{}' ({}): {} must agree", node_.DisplayName(), node_.op_type, what)});
+  return OkStatus();
+}
+
 // --- operands ---
 
 Result<Tensor> ImportContext::ConstInput(size_t i, std::string_view meaning) {
@@ -129,6 +142,13 @@ Result<std::vector<double>> ImportContext::Floats(std::string_view name,
   if (a == nullptr) return fallback;
   if (a->type != onnx::AttrType::kFloats) return Error(WrongType(name, "a list of floats"));
   return std::vector<double>(a->floats.begin(), a->floats.end());
+}
+
+Result<std::vector<std::string>> ImportContext::Strings(std::string_view name) {
+  const onnx::Attribute* a = Find(name);
+  if (a == nullptr) return std::vector<std::string>();
+  if (a->type != onnx::AttrType::kStrings) return Error(WrongType(name, "a list of strings"));
+  return std::vector<std::string>(a->strings.begin(), a->strings.end());
 }
 
 Result<Tensor> ImportContext::TensorAttr(std::string_view name) {

@@ -61,6 +61,7 @@ class ImportContext {
   Result<std::string> Str(std::string_view name, std::string fallback);
   Result<std::vector<int64_t>> Ints(std::string_view name, std::vector<int64_t> fallback = {});
   Result<std::vector<double>> Floats(std::string_view name, std::vector<double> fallback = {});
+  Result<std::vector<std::string>> Strings(std::string_view name);  // absent: none
   Result<Tensor> TensorAttr(std::string_view name);
   // Null when absent. The graph belongs to the model.
   const onnx::Graph* GraphAttr(std::string_view name);
@@ -101,6 +102,9 @@ class ImportContext {
   Status Error(std::string_view message) const;
   Status Refuse(std::string_view message) const;
   Result<int> Axis(int64_t axis, int limit) const;
+  // InferContext::RequireEqual for what only an import rule sees: dimensions that differ are an
+  // error, those that may differ at run time a constraint.
+  Status RequireEqual(const ir::Dim& a, const ir::Dim& b, std::string_view what);
 
  private:
   const onnx::Attribute* Find(std::string_view name);

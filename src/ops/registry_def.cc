@@ -6,12 +6,15 @@ namespace fusee::ops {
 
 // Declares Define<Op>() of every family.
 #define FUSEE_OP(Name) OpDef Define##Name();
+#include "ops/loss/ops.inc"
 #include "ops/movement/ops.inc"
 #include "ops/nn/ops.inc"
 #include "ops/norm/ops.inc"
 #include "ops/pointwise/ops.inc"
 #include "ops/quant/ops.inc"
+#include "ops/recurrent/ops.inc"
 #include "ops/reduce/ops.inc"
+#include "ops/signal/ops.inc"
 #include "ops/vision/ops.inc"
 #undef FUSEE_OP
 
@@ -26,12 +29,15 @@ struct Table {
 Table BuildTable() {
   Table table;
 #define FUSEE_OP(Name) table.ops.push_back(Define##Name());
+#include "ops/loss/ops.inc"
 #include "ops/movement/ops.inc"
 #include "ops/nn/ops.inc"
 #include "ops/norm/ops.inc"
 #include "ops/pointwise/ops.inc"
 #include "ops/quant/ops.inc"
+#include "ops/recurrent/ops.inc"
 #include "ops/reduce/ops.inc"
+#include "ops/signal/ops.inc"
 #include "ops/vision/ops.inc"
 #undef FUSEE_OP
   return table;

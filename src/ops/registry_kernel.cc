@@ -11,6 +11,7 @@ namespace fusee::ops {
 #include "ops/norm/tactics.inc"
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
+#include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #include "ops/vision/tactics.inc"
 #undef FUSEE_TACTIC
@@ -41,6 +42,7 @@ const KernelLibrary& CpuKernels() {
 #include "ops/norm/tactics.inc"
 #include "ops/pointwise/tactics.inc"
 #include "ops/quant/tactics.inc"
+#include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #include "ops/vision/tactics.inc"
 #undef FUSEE_TACTIC

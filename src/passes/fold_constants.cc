@@ -78,6 +78,13 @@ double StepsPerResult(const ir::Graph& graph, const ir::Node& node) {
   if (node.op == "Gemm") return dim(0, Or<int64_t>(node.attrs.Int("transA", 0), 0) != 0 ? 0 : 1);
   if (node.op == "Conv") return static_cast<double>(operand(1).elements()) / dim(1, 0);
   if (node.op == "ConvTranspose") return static_cast<double>(operand(1).elements()) / dim(1, 1);
+  if (node.op == "RNN" || node.op == "GRU" || node.op == "LSTM") {
+    // Each step reads all weights. Result 0 has an element for every step, the others do not.
+    const auto hidden = static_cast<double>(Or<int64_t>(node.attrs.Int("hidden_size", 1), 1));
+    const bool batch_first = Or<int64_t>(node.attrs.Int("layout", 0), 0) == 1;
+    return static_cast<double>(operand(1).elements() + operand(2).elements()) / hidden *
+           (node.outputs[0].valid() ? 1 : dim(0, batch_first ? 1 : 0));
+  }
   if (node.op == "LRN") {
     return std::min(static_cast<double>(Or<int64_t>(node.attrs.Int("size", 1), 1)), dim(0, 1));
   }

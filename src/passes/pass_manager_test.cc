@@ -330,6 +330,10 @@ TEST(FoldConstants, LeavesWindowsThatWouldTakeTooLong) {
            "ConvTranspose(%w, %v) {kernel_shape = [100000]}"},
           {Ones("w", "1,200000,1"), "f32[1,200000,1]", "LRN(%w) {size = 199999}"},
           {Ones("w", "1700,1700"), "f32[1700,1700]", "MatMul(%w, %w)"},
+          {Ones("v", "3000,1,1") + Ones("w", "1,1500,1") + Ones("r", "1,1500,1500"),
+           "f32[3000,1,1,1500]",
+           "RNN(%v, %w, %r) {activations = \"Tanh\", alphas = [0.0], betas = [0.0], "
+           "hidden_size = 1500}"},
       },
     quick[] = {
         {Ones("w", "1,1,10"), "f32[1,1,9]", "MaxPool(%w) {kernel_shape = [2]}"},
@@ -340,6 +344,9 @@ TEST(FoldConstants, LeavesWindowsThatWouldTakeTooLong) {
          "ConvTranspose(%w, %v) {kernel_shape = [2]}"},
         {Ones("w", "1,10,1"), "f32[1,10,1]", "LRN(%w) {size = 199999}"},
         {Ones("w", "17,17"), "f32[17,17]", "MatMul(%w, %w)"},
+        {Ones("v", "3000,1,1") + Ones("w", "1,2,1") + Ones("r", "1,2,2"), "f32[3000,1,1,2]",
+         "RNN(%v, %w, %r) {activations = \"Tanh\", alphas = [0.0], betas = [0.0], "
+         "hidden_size = 2}"},
     };
   for (const auto& c : slow) {
     EXPECT_THAT(DeclinedFolds(c.weights, c.type, c.node),

@@ -16,6 +16,7 @@ namespace fusee::ops {
 class ImportHarness {
  public:
   ir::Graph graph;
+  std::string_view domain = "";  // of the nodes to import
 
   ir::ValueId Input(std::string name, DType dtype, ir::SymShape shape) {
     return graph.AddInput(std::move(name), {dtype, std::move(shape), {}});
@@ -76,7 +77,7 @@ class ImportHarness {
                                              std::vector<ir::ValueId> inputs,
                                              std::vector<onnx::Attribute> attributes = {},
                                              size_t results = 1) {
-    const ImportRule* rule = FindImportRule("", op, opset);
+    const ImportRule* rule = FindImportRule(domain, op, opset);
     if (rule == nullptr) return NotFound("no rule for " + std::string(op));
     onnx::Node& node = nodes_.emplace_back();
     node.op_type = op;
