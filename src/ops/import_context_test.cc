@@ -45,6 +45,30 @@ TEST_F(ImportContextTest, ReadsAttributesWithDefaults) {
   EXPECT_FALSE(c.HasAttr("absent"));
 }
 
+TEST_F(ImportContextTest, ReadsListsOfStrings) {
+  onnx::Attribute& names = node_.attributes.emplace_back();
+  names.name = "names";
+  names.type = onnx::AttrType::kStrings;
+  names.strings = {"a", "b"};
+  ImportContext c = Make({});
+  EXPECT_THAT(c.Strings("names").value(), ElementsAre("a", "b"));
+  EXPECT_TRUE(c.Strings("absent").value().empty());
+  EXPECT_EQ(c.Strings("axis").status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(ImportContextTest, DimensionsMustAgreeNowOrAtRunTime) {
+  graph_.symbols()["n"] = {1, 4};
+  ImportContext c = Make({});
+  const ir::Dim n = ir::Dim::Symbol("n");
+  EXPECT_TRUE(c.RequireEqual(n, n, "sizes").ok());
+  EXPECT_TRUE(graph_.constraints().empty());
+  const Status apart = c.RequireEqual(n, 5, "sizes");
+  EXPECT_EQ(apart.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(apart.message(), HasSubstr("sizes must agree, got n and 5"));
+  EXPECT_TRUE(c.RequireEqual(n, 3, "sizes").ok());
+  ASSERT_EQ(graph_.constraints().size(), 1U);
+}
+
 TEST_F(ImportContextTest, WrongAttributeTypeIsAnErrorThatNamesNodeAndAttribute) {
   ImportContext c = Make({});
   const auto result = c.Float("axis", 0);

@@ -2,7 +2,7 @@
 // [N, C, ...], labels [N, ...] (i32 or i64), optional weights [C].
 //
 //   ignored = labels == ignore_index           (only with that attribute, as are the two Wheres)
-//   label   = Where(ignored, 0, labels)
+//   label   = Where(ignored, 0, labels)        (and beyond all classes where it is negative)
 //   weight  = Where(ignored, 0, Gather(weights, label))
 //   loss    = Where(ignored, 0, -GatherElements(scores, label, axis 1) * weight)
 //
@@ -12,6 +12,8 @@
 //
 // f16 and bf16 are computed in f32 and rounded once: sums over a batch of labels leave f16's range.
 #include <fmt/format.h>
+
+#include <limits>
 
 #include "ops/movement/tracked.h"
 
@@ -72,6 +74,15 @@ Result<ir::ValueId> Weights(ImportContext& c, ir::ValueId ignored, ir::ValueId l
   return Convert(c, counted, type);
 }
 
+// Gathers count a negative index from the end, but no class is meant by one: it becomes an index
+// that they refuse.
+Result<ir::ValueId> FailBelowZero(ImportContext& c, ir::ValueId label) {
+  const DType dtype = c.graph().value(label).info.dtype;
+  const ir::ValueId beyond = c.Scalar(dtype, std::numeric_limits<int32_t>::max());
+  FUSEE_TRY(const ir::ValueId negative, c.Emit("Less", {label, c.Scalar(dtype, 0)}));
+  return c.Emit("Where", {negative, beyond, label});
+}
+
 // scores: logarithms of probabilities in the type that is computed in.
 Status EmitLoss(ImportContext& c, ir::ValueId scores) {
   const DType type = c.graph().value(scores).info.dtype;
@@ -92,6 +103,7 @@ Status EmitLoss(ImportContext& c, ir::ValueId scores) {
       FUSEE_TRY(label, ZeroWhere(c, ignored, label));
     }
   }
+  FUSEE_TRY(label, FailBelowZero(c, label));
   const ir::SymShape shape = c.info(1).shape;
   ir::SymShape column = shape;
   column.insert(column.begin() + 1, 1);

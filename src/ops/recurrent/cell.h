@@ -7,9 +7,9 @@
 //   activations          one name per gate function and direction, joined by commas: f of RNN, f,g
 //                        of GRU, f,g,h of LSTM; the second direction's follow the first's
 //   alphas, betas        one number per activation, whether it takes one or not
-//   clip                 default none: bound on every gate's sum, either way. The standard says
-//                        "the input of activations"; kernels in the field leave LSTM's cell state,
-//                        h's operand, out of it, and so do these
+//   clip                 default none: bound on every gate's sum, either way. LSTM's cell state,
+//   the
+//                        operand of h, is not bounded: kernels in the field do not either
 //   input_forget         LSTM: the forget gate is 1 - the input gate
 //   linear_before_reset  GRU: the reset gate is applied after the recurrent product
 //
