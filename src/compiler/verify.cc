@@ -60,7 +60,10 @@ constexpr std::string_view kDiscontinuous[] = {"QuantizeLinear",
                                                "GreaterOrEqual",
                                                "Hardmax",
                                                "ThresholdedRelu",
-                                               "Shrink"};
+                                               "Shrink",
+                                               "GridSample",
+                                               "RoiAlign",
+                                               "MaxRoiPool"};
 // What such a jump may look like at an output: few elements, or a small part of the whole.
 constexpr double kAmplifiedShare = 0.02;
 constexpr double kAmplifiedL2 = 0.02;

@@ -24,8 +24,10 @@ bool IsSensitive(std::string_view op) {
   static const std::set<std::string_view> kSensitive = {
       "Exp", "Log", "Pow", "Reciprocal", "Sqrt", "ReduceSum", "ReduceL1", "ReduceL2",
       "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "CumSum",
-      "LpNormalization", "Softplus", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Mod", "Range",
-      "GridSample", "Einsum",
+      "LpNormalization", "Softplus", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Mod", "Range", "Einsum",
+      "Det",
+      // Operands that are positions in an image lose whole elements in 16 bits.
+      "GridSample", "RoiAlign", "MaxRoiPool", "DeformConv",
       // Their scales and steps are real numbers that positions are computed from.
       "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Resize"};
   return kSensitive.contains(op);

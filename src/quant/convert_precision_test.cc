@@ -132,6 +132,20 @@ TEST(ConvertPrecision, KeepsNodesWithConstantsThatDoNotFit) {
   }
 }
 
+TEST(ConvertPrecision, KeepsPositionsInAnImage) {
+  auto graph = Parse(R"(graph "g" {
+  input %x : f32[1,2,4,4]
+  input %r : f32[3,4]
+  input %i : i64[3]
+  %y : f32[3,2,1,1] = RoiAlign(%x, %r, %i) from("y")
+  output %y as "y"
+})");
+  const auto report = ConvertPrecision(*graph, {.dtype = DType::kF16});
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->converted, 0);
+  EXPECT_THAT(Operators(*graph), ElementsAre("RoiAlign"));
+}
+
 TEST(ConvertPrecision, LeavesIntegersAlone) {
   auto graph = Parse(R"(graph "g" {
   input %i : i64[3]

@@ -27,7 +27,8 @@ Status Check(const RoiAttrs& roi, const RunArgs& args) {
 
 Status CheckRegion(const RoiAttrs& roi, const RunArgs& args, int64_t r) {
   const double image = DoubleAt(args.inputs[1], 5 * r);
-  if (!(image >= 0 && image < static_cast<double>(args.inputs[0].shape[0]))) {
+  // The fraction is cut off, as elsewhere.
+  if (!(image > -1 && image < static_cast<double>(args.inputs[0].shape[0]))) {
     return OutOfRange("MaxRoiPool: region " + std::to_string(r) + " is of image " +
                       std::to_string(image) + ", expected 0 to " +
                       std::to_string(args.inputs[0].shape[0] - 1));

@@ -152,6 +152,11 @@ TEST(MaxRoiPool, TakesTheLargestOfWholeElementsInEveryType) {
   }
 }
 
+TEST(MaxRoiPool, CutsTheImagesFractionOff) {
+  EXPECT_EQ(RunOnce(Pool(DType::kF32, {1.9, 2, 2, 6, 6})), (std::vector<double>{123, 133}));
+  EXPECT_EQ(RunOnce(Pool(DType::kF32, {-0.9, 2, 2, 6, 6})), (std::vector<double>{23, 33}));
+}
+
 TEST(MaxRoiPool, IsZeroOutside) {
   EXPECT_EQ(RunOnce(Pool(DType::kF32, {0, 90, 90, 99, 99})), (std::vector<double>{0, 0}));
 }
