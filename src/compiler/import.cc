@@ -339,6 +339,10 @@ class Importer {
 
   Status TranslateNode(const onnx::Node& node) {
     ++result_.operators[std::string(node.op_type)];
+    if (node.outputs.empty()) {
+      return InvalidArgument(
+          fmt::format("node '{}' ({}) has no results", node.DisplayName(), node.op_type));
+    }
     const int opset = OpsetOf(node);
     FUSEE_TRY(const ops::ImportRule* rule, FindRule(node));
     std::vector<ir::ValueId> inputs;

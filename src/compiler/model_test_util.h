@@ -55,6 +55,12 @@ class ModelText {
     return *this;
   }
 
+  // A serialised NodeProto.
+  ModelText& Raw(std::string_view node) {
+    graph_.Bytes(1, node);
+    return *this;
+  }
+
   std::string Text() const {
     wire::Writer opset;
     opset.Varint(2, static_cast<uint64_t>(opset_));
