@@ -100,6 +100,10 @@ Capability FindCapability(const onnx::Model& model, const BuildOptions& options)
   capability.unjudged = std::move(survey.unjudged);
   if (survey.graph != nullptr) {
     capability.symbols = survey.graph->symbols();
+    if (Status verified = ir::Verify(*survey.graph);
+        capability.refusals.empty() && capability.unjudged.empty() && !verified.ok()) {
+      capability.refusals.push_back({nullptr, 0, std::move(verified), "", {}});
+    }
     AddKernelRefusals(model, *survey.graph, &capability);
   }
 

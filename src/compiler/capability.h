@@ -31,8 +31,8 @@ struct Capability {
   bool supported() const { return refusals.empty() && unjudged.empty(); }
 };
 
-// Imports as far as it goes and asks the reference kernels for each node. Reads no weights, runs
-// nothing. The result borrows the model.
+// Imports as far as it goes, verifies the graph and asks the reference kernels for each node. Runs
+// nothing; of the weights only those that lie unaligned are read. The result borrows the model.
 Capability FindCapability(const onnx::Model& model, const BuildOptions& options);
 
 // "Conv", "com.microsoft.Gelu": how tables name an operator.
