@@ -3,7 +3,8 @@
 # Declares the library fusee_NAME from the folder's sources, its test program NAME_test and its fuzz targets.
 # A file's suffix says what it is, so adding a file needs no edit here:
 #   *_test.cc    one gtest program per room        *_bench.cc  one Google Benchmark program each
-#   *_fuzz.cc    one libFuzzer program each        *_cpu.cc    plain C++ kernels, -O3, x86-64-v3
+#   *_fuzz.cc    one libFuzzer program each, and one
+#                without it, X_fuzz_smoke          *_cpu.cc    plain C++ kernels, -O3, x86-64-v3
 #   *_avx2.cc    AVX2+FMA+F16C intrinsics          *_avx512.cc AVX-512 (F BW VL DQ VNNI BF16) intrinsics
 # DEPS are rooms (fusee_ is prepended when such a target exists) or plain targets; layering is checked by
 # tools/check_layers, a missing DEPS entry by the linker.
@@ -42,6 +43,13 @@ function(fusee_room NAME)
   endif()
   if(FUSEE_TESTS AND tests)
     fusee_gtest(${NAME}_test SOURCES ${tests} DEPS fusee_${NAME})
+  endif()
+  if(FUSEE_TESTS)  # the same targets without libFuzzer, for tests/fuzz_test.sh
+    foreach(fuzzer ${fuzzers})
+      get_filename_component(stem ${fuzzer} NAME_WE)
+      add_executable(${stem}_smoke ${fuzzer} "${CMAKE_SOURCE_DIR}/src/base/fuzz_smoke_main.cc")
+      target_link_libraries(${stem}_smoke PRIVATE fusee_${NAME} fusee_base)
+    endforeach()
   endif()
   if(FUSEE_FUZZ)
     foreach(fuzzer ${fuzzers})

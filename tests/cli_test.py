@@ -311,12 +311,34 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(fusee("inspect", renamed), fusee("inspect", self.plan))
 
     def test_capability(self):
-        self.assertRegex(fusee("inspect", "capability", DIGITS), r"(?m)^Conv\s+\d+\s+yes$")
+        self.assertRegex(fusee("inspect", "capability", DIGITS), r"(?m)^Conv\s+ai\.onnx\s+\d+\s+\d+\s+yes$")
         unknown = self.dir / "unknown.onnx"
         unknown.write_bytes(DIGITS.read_bytes().replace(b"\x22\x04Conv", b"\x22\x04Conw"))
-        self.ends(UNSUPPORTED, "inspect", "capability", unknown, says=r"(?m)^Conw\s+\d+\s+no: not supported")
+        self.ends(UNSUPPORTED, "inspect", "capability", unknown, says=r"(?m)^Conw\s+ai\.onnx\s+\d+\s+\d+\s+no$")
+        report = json.loads(fusee("inspect", "capability", unknown, "--json", expect=UNSUPPORTED))
+        self.assertFalse(report["supported"])
+        refused = [r for r in report["refusals"] if r["operator"] == "Conw"]
+        self.assertGreaterEqual(len(refused), 1)
+        for refusal in refused:
+            self.assertIn(refusal["node"], refusal["reason"])
+            self.assertTrue(refusal["remedy"])
+            self.assertRegex(refusal["operands"][1]["type"], r"^f32\[\d+(,\d+)*\] constant$")
         self.ends(UNSUPPORTED, "build", unknown, "--quiet", "-o", self.dir / "unknown.plan", says="Conw")
         self.assertFalse((self.dir / "unknown.plan").exists())
+
+    def test_capability_writes_the_refused_node_alone(self):
+        unknown, alone = self.dir / "unknown2.onnx", self.dir / "alone.onnx"
+        unknown.write_bytes(DIGITS.read_bytes().replace(b"\x22\x04Conv", b"\x22\x04Conw"))
+        fusee("inspect", "capability", unknown, "--repro", alone, expect=UNSUPPORTED)
+        first, again = (json.loads(fusee("inspect", "capability", model, "--json", expect=UNSUPPORTED)) for model in (unknown, alone))
+        self.assertEqual(sum(o["count"] for o in again["operators"]), 1)
+        self.assertEqual([r["reason"] for r in again["refusals"]], [first["refusals"][0]["reason"]])
+        self.assertEqual(again["refusals"][0]["operands"], first["refusals"][0]["operands"])
+        # Nothing is refused: nothing is written, and that is no error.
+        nothing = self.dir / "nothing.onnx"
+        fusee("inspect", "capability", DIGITS, "--repro", nothing)
+        self.assertFalse(nothing.exists())
+
 
     # --- options without effect ---
 
@@ -331,6 +353,7 @@ class CommandLine(unittest.TestCase):
             "--plan and --onnx contradict each other": ["bench", self.plan, "--onnx", DIGITS],
             "--tensors": ["inspect", "model", DIGITS, "--tensors"],
             "--header": ["inspect", "capability", DIGITS, "--header"],
+            "--repro": ["inspect", "model", DIGITS, "--repro", self.dir / "r.onnx"],
             "--steps": ["inspect", self.plan, "--header", "--steps"],
             "profile": ["inspect", "plan", self.plan, "--shapes=image:1x1x8x8"],
             "--verify-budget": ["verify", self.plan, "--verify-budget=1"],

@@ -7,11 +7,11 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/inspect_capability.h"
 #include "cli/json_text.h"
 #include "cli/plan_file.h"
 #include "cli/shape_options.h"
-#include "cli/table.h"
-#include "compiler/import.h"
+#include "compiler/capability.h"
 #include "compiler/reference.h"
 #include "compiler/report.h"
 #include "onnx/model.h"
@@ -19,12 +19,6 @@
 
 namespace fusee::cli {
 namespace {
-
-constexpr size_t kMaxNodesShown = 4;  // names of nodes in one row of text; JSON has all
-
-std::string OperatorName(std::string_view domain, std::string_view op) {
-  return domain.empty() || domain == "ai.onnx" ? std::string(op) : fmt::format("{}.{}", domain, op);
-}
 
 std::string TypeText(const onnx::ValueDecl& value) {
   if (value.kind != onnx::ValueDecl::Kind::kTensor) return "not a dense tensor";
@@ -65,7 +59,7 @@ ModelFacts Count(const onnx::Model& model) {
     if (!initialisers.contains(v.name)) facts.inputs.push_back(&v);
   }
   for (const onnx::Node& n : model.graph.nodes)
-    ++facts.operators[OperatorName(n.domain, n.op_type)];
+    ++facts.operators[compiler::OperatorName(n.domain, n.op_type)];
   return facts;
 }
 
@@ -77,14 +71,6 @@ std::string OpsetText(const onnx::Model& model) {
   }
   return text.empty() ? "none" : text;
 }
-
-// One row of `inspect capability`.
-struct Capability {
-  std::string op;
-  size_t count = 0;
-  std::string problem;  // empty: supported
-  std::vector<std::string> nodes;
-};
 
 class InspectCommand final : public Command {
  public:
@@ -100,13 +86,16 @@ class InspectCommand final : public Command {
     app.add_flag("--fusions", fusions_, "plan: fusions made and declined, with reasons");
     app.add_flag("--header", header_, "plan: the first page only; nothing else is read");
     shapes_.Add(app);
+    app.add_option("--repro", repro_,
+                   "capability: write the first node that is refused as a model of its own");
     app.add_flag("--json", json_, "print as JSON");
     app.footer(
         "capability exits with 3 when the model holds something Fusee does not support.\n"
         "Examples:\n"
         "  fusee inspect digits.plan --tensors --tried\n"
         "  fusee inspect model digits.onnx\n"
-        "  fusee inspect capability model.onnx --shape-profile ids:1x128");
+        "  fusee inspect capability model.onnx --shape-profile ids:1x128\n"
+        "  fusee inspect capability model.onnx --repro refused.onnx");
   }
 
   Result<ExitCode> Run() override {
@@ -125,7 +114,12 @@ class InspectCommand final : public Command {
     }
     if (kind == "plan") return InspectPlan(file);
     FUSEE_TRY(auto model, onnx::Load(file));
-    if (kind == "capability") return InspectCapability(*model);
+    if (kind == "capability") {
+      compiler::BuildOptions options;
+      if (const Status applied = shapes_.Apply(&options); !applied.ok())
+        return PrintUsageError(applied, json_);
+      return InspectCapability(*model, options, repro_, json_);
+    }
     json_ ? PrintModelJson(file, *model) : PrintModelText(file, *model);
     return ExitCode::kOk;
   }
@@ -151,6 +145,7 @@ class InspectCommand final : public Command {
     const bool shapes = !shapes_.profiles.empty() || !shapes_.pins.empty() ||
                         !shapes_.fixed.empty() || !shapes_.min.empty() || !shapes_.opt.empty() ||
                         !shapes_.max.empty();
+    if (!repro_.empty() && kind != "capability") return "--repro";
     return kind != "capability" && shapes ? "a shape profile or pin" : "";
   }
 
@@ -223,89 +218,8 @@ class InspectCommand final : public Command {
     json.Print();
   }
 
-  // Whether every operator has an import rule; if so, whether the model as a whole imports, which
-  // shows what depends on types, attributes and shapes.
-  Result<ExitCode> InspectCapability(const onnx::Model& model) {
-    const std::vector<compiler::MissingOperator> missing = compiler::FindMissingOperators(model);
-    std::map<std::string, Capability> rows;
-    for (const onnx::Node& n : model.graph.nodes) {
-      Capability& row = rows[OperatorName(n.domain, n.op_type)];
-      ++row.count;
-      row.nodes.push_back(n.DisplayName());
-    }
-    for (const compiler::MissingOperator& m : missing) {
-      Capability& row = rows[OperatorName(m.domain, m.op)];
-      row.op = OperatorName(m.domain, m.op);
-      row.problem = fmt::format("{} (opset {})", m.reason, m.opset);
-      row.nodes = m.nodes;
-    }
-    for (auto& [op, row] : rows) row.op = op;
-    Status whole;
-    if (missing.empty()) {
-      compiler::BuildOptions options;
-      if (const Status applied = shapes_.Apply(&options); !applied.ok())
-        return PrintUsageError(applied, json_);
-      whole = TryWhole(model, options);
-    }
-    const bool unsupported = !missing.empty() || whole.code() == StatusCode::kUnimplemented;
-    json_ ? PrintCapabilityJson(rows, whole, unsupported)
-          : PrintCapabilityText(rows, whole, missing.empty());
-    return unsupported ? ExitCode::kUnsupported : whole.ok() ? ExitCode::kOk : ExitCode::kError;
-  }
-
-  static Status TryWhole(const onnx::Model& model, const compiler::BuildOptions& options) {
-    FUSEE_TRY(compiler::ImportedModel imported, compiler::Import(model, options));
-    auto reference = compiler::ReferencePlan(imported);
-    return reference.ok() ? OkStatus() : std::move(reference).status();
-  }
-
-  static void PrintCapabilityText(const std::map<std::string, Capability>& rows,
-                                  const Status& whole, bool complete) {
-    Table table({"operator", "count", "supported", "nodes"});
-    table.LeftFrom(2);
-    for (const auto& [op, row] : rows) {
-      std::string names;
-      if (!row.problem.empty()) {
-        const size_t shown = std::min(row.nodes.size(), kMaxNodesShown);
-        names = fmt::format(
-            "{}", fmt::join(row.nodes.begin(),
-                            row.nodes.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
-        if (shown < row.nodes.size())
-          names += fmt::format(" and {} more", row.nodes.size() - shown);
-      }
-      table.Row({op, fmt::format("{}", row.count),
-                 row.problem.empty() ? "yes" : "no: " + row.problem, names});
-    }
-    std::fputs(table.Text().c_str(), stdout);
-    if (!complete) {
-      fmt::print("not supported: see the rows that say no\n");
-    } else {
-      fmt::print("{}\n", whole.ok() ? "supported: the whole model imports"
-                                    : "does not import: " + whole.message());
-    }
-  }
-
-  static void PrintCapabilityJson(const std::map<std::string, Capability>& rows,
-                                  const Status& whole, bool unsupported) {
-    JsonText json;
-    json.Object().Field("supported", !unsupported && whole.ok());
-    if (!whole.ok()) json.Field("error", whole.message());
-    json.Array("operators");
-    for (const auto& [op, row] : rows) {
-      json.Object()
-          .Field("operator", op)
-          .Field("count", row.count)
-          .Field("supported", row.problem.empty());
-      if (!row.problem.empty()) json.Field("reason", row.problem);
-      json.Array("nodes");
-      for (const std::string& name : row.nodes) json.Value(name);
-      json.EndArray().EndObject();
-    }
-    json.EndArray().EndObject();
-    json.Print();
-  }
-
   std::vector<std::string> words_;
+  std::string repro_;
   ShapeOptions shapes_;
   bool steps_ = false, tensors_ = false, tried_ = false, fusions_ = false, header_ = false;
   bool json_ = false;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compiler/profile.h"
+#include "onnx/outer_names.h"
 #include "ops/import_context.h"
 #include "ops/op_def.h"
 
@@ -88,6 +89,34 @@ class Importer {
     result_.node_count = model_.graph.nodes.size();
     result_.graph = std::move(graph_);
     return std::move(result_);
+  }
+
+  compiler::Survey Survey() {
+    compiler::Survey survey;
+    const auto whole = [&](const Status& status) {
+      if (!status.ok()) survey.refusals.push_back({nullptr, opset_, status, "", {}});
+      return status.ok();
+    };
+    if (!whole(CheckOpset())) return survey;
+    for (const auto* list :
+         {&model_.graph.value_infos, &model_.graph.outputs, &model_.graph.inputs}) {
+      for (const onnx::ValueDecl& decl : *list) declared_[decl.name] = &decl;
+    }
+    const bool typed = whole(AddInputs());
+    for (const onnx::ValueDecl& decl : model_.graph.inputs) {
+      if (!initializers_.contains(decl.name)) StandIn(decl.name);
+    }
+    std::set<std::string_view> known = KnownNames();
+    known.insert(unknown_.begin(), unknown_.end());
+    auto order = TopologicalOrder(model_.graph, known);
+    if (!whole(order.status())) return survey;
+    for (const onnx::Node* node : *order) SurveyNode(*node, &survey);
+    // An output that a refused node was to make is no reason of its own.
+    const bool made = std::ranges::none_of(
+        model_.graph.outputs, [&](const onnx::ValueDecl& d) { return unknown_.contains(d.name); });
+    if (made && typed) (void)whole(AddOutputs());
+    survey.graph = std::move(graph_);
+    return survey;
   }
 
   // Graph inputs that the operand which could not be known depends on, by name.
@@ -190,29 +219,132 @@ class Importer {
     return id;
   }
 
+  // A refusal says with what operands the node was refused, and what to do about it.
   Status AddNode(const onnx::Node& node) {
-    ++result_.operators[std::string(node.op_type)];
+    Status status = TranslateNode(node);
+    if (status.code() != StatusCode::kUnimplemented) return status;
+    return Unimplemented(fmt::format("{}; operands: {}; {}", status.message(),
+                                     DescribeOperands(OperandsOf(node)), RemedyFor(node)));
+  }
+
+  void SurveyNode(const onnx::Node& node, compiler::Survey* survey) {
+    const std::vector<std::string_view> outer = onnx::OuterNames(node);
+    const auto unknown = [&](std::string_view name) { return unknown_.contains(name); };
+    const bool judged =
+        std::ranges::none_of(node.inputs, unknown) && std::ranges::none_of(outer, unknown);
+    // Whether an operator exists at all can be said without its operands.
+    Status status = judged ? TranslateNode(node) : FindRule(node).status();
+    if (status.ok() && judged) return;
+    if (status.ok()) {
+      survey->unjudged.push_back(&node);
+    } else {
+      survey->refusals.push_back(
+          {&node, OpsetOf(node), std::move(status), RemedyFor(node), OperandsOf(node)});
+    }
+    for (const std::string_view name : node.outputs) StandIn(name);
+  }
+
+  // A value of the type that the model declares, in the place of one that could not be made.
+  void StandIn(std::string_view name) {
+    if (name.empty() || values_.contains(name)) return;
+    const auto it = declared_.find(name);
+    const std::optional<DType> dtype =
+        it == declared_.end() ? std::nullopt : DTypeFromOnnx(it->second->onnx_type);
+    if (!dtype || !it->second->has_shape || it->second->shape.size() > kMaxRank) {
+      unknown_.insert(name);
+      return;
+    }
+    ir::SymShape shape;
+    for (const onnx::DimDecl& d : it->second->shape) {
+      if (!d.value && !graph_->symbols().contains(d.name)) {
+        unknown_.insert(name);
+        return;
+      }
+      shape.push_back(d.value ? ir::Dim(*d.value) : ir::Dim::Symbol(std::string(d.name)));
+    }
+    values_[std::string(name)] = graph_->AddInput(std::string(name), {*dtype, shape, {}});
+  }
+
+  std::vector<RefusedOperand> OperandsOf(const onnx::Node& node) {
+    std::vector<std::string_view> names = node.inputs;
+    for (const std::string_view name : onnx::OuterNames(node)) names.push_back(name);
+    std::vector<RefusedOperand> operands;
+    for (const std::string_view name : names) {
+      RefusedOperand operand{std::string(name), {}, {}, nullptr};
+      const auto initializer = initializers_.find(name);
+      if (name.empty()) {
+      } else if (auto id = Lookup(name); id.ok()) {
+        operand.info = graph_->value(*id).info;
+        operand.constant = graph_->value(*id).constant;
+      } else if (initializer != initializers_.end()) {
+        operand.unreadable = initializer->second;
+      }
+      operands.push_back(std::move(operand));
+    }
+    return operands;
+  }
+
+  std::string RemedyFor(const onnx::Node& node) const {
     const std::string_view domain = NormalDomain(node.domain);
-    int opset = opset_;
+    if (!ops::HasImportRule(domain, node.op_type)) {
+      return "`fusee inspect capability MODEL` lists all that are missing; export the model "
+             "without it, or replace it by operators that are supported";
+    }
+    if (!FindRule(node).ok()) {
+      return fmt::format("it is supported at {}: convert the model with onnx.version_converter",
+                         SupportedOpsets(domain, node.op_type));
+    }
+    return "`fusee inspect capability MODEL --repro FILE` writes the node alone, to try a change "
+           "or to report it";
+  }
+
+  static std::string SupportedOpsets(std::string_view domain, std::string_view op) {
+    std::set<std::pair<int, int>> ranges;
+    for (const ops::OpDef& def : ops::AllOps()) {
+      for (const ops::ImportRule& rule : def.imports) {
+        if (rule.onnx_op == op && rule.domain == domain) ranges.insert({rule.since, rule.until});
+      }
+    }
+    std::string text;
+    for (const auto& [since, until] : ranges) {
+      const int last = domain.empty() ? std::min(until, static_cast<int>(kNewestOpset)) : until;
+      text += fmt::format("{}opset {} to {}", text.empty() ? "" : ", ", since, last);
+    }
+    return text;
+  }
+
+  int OpsetOf(const onnx::Node& node) const {
+    const std::string_view domain = NormalDomain(node.domain);
+    if (domain.empty()) return opset_;
+    return static_cast<int>(
+        std::clamp<int64_t>(model_.OpsetVersion(domain).value_or(1), 1, 1 << 20));
+  }
+
+  Result<const ops::ImportRule*> FindRule(const onnx::Node& node) const {
+    const std::string_view domain = NormalDomain(node.domain);
+    const int opset = OpsetOf(node);
     if (domain.empty() && opset == 0) {
       return InvalidArgument(
           fmt::format("node '{}' ({}) is of the domain ai.onnx, which the model does not import",
                       node.DisplayName(), node.op_type));
     }
-    if (!domain.empty()) {
-      const std::optional<int64_t> version = model_.OpsetVersion(domain);
-      opset = static_cast<int>(std::clamp<int64_t>(version.value_or(1), 1, 1 << 20));
-    }
     const ops::ImportRule* rule = ops::FindImportRule(domain, node.op_type, opset);
-    if (rule == nullptr) {
-      const bool other = ops::HasImportRule(domain, node.op_type);
-      return Unimplemented(
-          fmt::format("node '{}': operator {}{}{} {}; `fusee inspect capability MODEL` lists all "
-                      "that are missing",
-                      node.DisplayName(), domain, domain.empty() ? "" : "::", node.op_type,
-                      other ? fmt::format("is supported, but not at opset {}", opset)
-                            : std::string("is not supported")));
+    if (rule != nullptr) return rule;
+    return Unimplemented(fmt::format("node '{}': operator {}{}{} {}", node.DisplayName(), domain,
+                                     domain.empty() ? "" : "::", node.op_type,
+                                     ops::HasImportRule(domain, node.op_type)
+                                         ? fmt::format("is supported, but not at opset {}", opset)
+                                         : std::string("is not supported")));
+  }
+
+  Status TranslateNode(const onnx::Node& node) {
+    ++result_.operators[std::string(node.op_type)];
+    if (node.outputs.empty()) {
+      return InvalidArgument(
+          fmt::format("node '{}' ({}) has no results", node.DisplayName(), node.op_type));
     }
+    const int opset = OpsetOf(node);
+    FUSEE_TRY(const ops::ImportRule* rule, FindRule(node));
     std::vector<ir::ValueId> inputs;
     for (std::string_view name : node.inputs) {
       if (name.empty()) {
@@ -280,7 +412,10 @@ class Importer {
         return InvalidArgument(fmt::format("output '{}' is declared twice", decl.name));
       if (decl.kind != onnx::ValueDecl::Kind::kTensor &&
           decl.kind != onnx::ValueDecl::Kind::kUntyped) {
-        return Unimplemented(fmt::format("model output '{}' is not a dense tensor", decl.name));
+        return Unimplemented(
+            fmt::format("model output '{}' is not a dense tensor; cut the model before it with "
+                        "onnx.utils.extract_model",
+                        decl.name));
       }
       auto id = Lookup(decl.name);
       if (!id.ok()) return std::move(id).status().Annotate("model output");
@@ -305,9 +440,31 @@ class Importer {
   std::map<std::string_view, const onnx::TensorRef*> initializers_;
   std::vector<std::string> inputs_needed_;
   ImportedModel result_;
+  // Of a survey: types the model declares, and values of which nothing is known.
+  std::map<std::string_view, const onnx::ValueDecl*> declared_;
+  std::set<std::string_view> unknown_;
 };
 
 }  // namespace
+
+std::string DescribeOperands(const std::vector<RefusedOperand>& operands) {
+  std::string text;
+  for (const RefusedOperand& o : operands) {
+    if (!text.empty()) text += ", ";
+    if (o.name.empty()) {
+      text += "absent";
+    } else if (o.unreadable != nullptr) {
+      text += OnnxTypeName(o.unreadable->onnx_type);
+      text += fmt::format("[{}]", fmt::join(o.unreadable->dims, ","));
+    } else if (o.info.dtype == DType::kInvalid) {
+      text += "?";
+    } else {
+      text += fmt::format("{}{}{}", DTypeName(o.info.dtype), ir::ToString(o.info.shape),
+                          o.constant.present() ? " constant" : "");
+    }
+  }
+  return text.empty() ? "none" : text;
+}
 
 Result<ImportedModel> Import(const onnx::Model& model, const BuildOptions& options) {
   // Each round pins at least one more input, so there are at most as many rounds as candidates.
@@ -335,24 +492,8 @@ Result<ImportedModel> Import(const onnx::Model& model, const BuildOptions& optio
   }
 }
 
-std::vector<MissingOperator> FindMissingOperators(const onnx::Model& model) {
-  std::map<std::pair<std::string, std::string>, MissingOperator> missing;
-  for (const onnx::Node& node : model.graph.nodes) {
-    const std::string_view domain = NormalDomain(node.domain);
-    const int64_t opset = model.OpsetVersion(domain).value_or(1);
-    if (ops::FindImportRule(domain, node.op_type,
-                            static_cast<int>(std::clamp<int64_t>(opset, 1, 1 << 20))))
-      continue;
-    MissingOperator& row = missing[{std::string(domain), std::string(node.op_type)}];
-    row.domain = std::string(domain);
-    row.op = std::string(node.op_type);
-    row.opset = opset;
-    row.reason = ops::HasImportRule(domain, node.op_type) ? "not at this opset" : "not supported";
-    row.nodes.push_back(node.DisplayName());
-  }
-  std::vector<MissingOperator> rows;
-  for (auto& [key, row] : missing) rows.push_back(std::move(row));
-  return rows;
+Survey SurveyModel(const onnx::Model& model, const BuildOptions& options) {
+  return Importer(model, options, options.pins).Survey();
 }
 
 }  // namespace fusee::compiler

@@ -45,14 +45,36 @@ struct ImportedModel {
 // when a rule asks for their value.
 Result<ImportedModel> Import(const onnx::Model& model, const BuildOptions& options);
 
-// One row per operator that has no import rule at the model's opset: what `fusee inspect
-// capability` prints.
-struct MissingOperator {
-  std::string domain, op;
-  int64_t opset = 0;
-  std::string reason;
-  std::vector<std::string> nodes;
+// What is known of one operand of a node that was refused.
+struct RefusedOperand {
+  std::string name;                             // empty: absent
+  ir::ValueInfo info;                           // dtype kInvalid: nothing is known
+  Tensor constant;                              // present when its bytes are known
+  const onnx::TensorRef* unreadable = nullptr;  // an initialiser that is no tensor here
 };
-std::vector<MissingOperator> FindMissingOperators(const onnx::Model& model);
+
+// One reason why a model does not import. Borrows the model.
+struct Refusal {
+  const onnx::Node* node = nullptr;  // null: the model's inputs, outputs or opset
+  int opset = 0;                     // of the node's domain
+  Status status;
+  std::string remedy;
+  // The node's operands in order, then what its nested graphs read from around them.
+  std::vector<RefusedOperand> operands;
+};
+
+// "f32[1,3], i64[2] constant, ?" as messages list operands.
+std::string DescribeOperands(const std::vector<RefusedOperand>& operands);
+
+struct Survey {
+  std::vector<Refusal> refusals;  // in the order in which nodes run
+  // Nodes that read what a refused node was to make and no value_info describes: not judged.
+  std::vector<const onnx::Node*> unjudged;
+  std::unique_ptr<ir::Graph> graph;  // what could be imported; null: the graph is no order of nodes
+};
+
+// Like Import, but goes on behind each refusal, with the types that the model declares for inputs
+// and for results of refused nodes. Nothing is pinned that options.pins does not name.
+Survey SurveyModel(const onnx::Model& model, const BuildOptions& options);
 
 }  // namespace fusee::compiler

@@ -200,7 +200,9 @@ class Resolver {
                                         ? OnnxTypeName(decl.onnx_type)
                                         : std::string_view("not a dense tensor");
       return Unimplemented(
-          fmt::format("model input '{}' is {}, which Fusee does not take", decl.name, what));
+          fmt::format("model input '{}' is {}, which Fusee does not take; cut the model behind it "
+                      "with onnx.utils.extract_model",
+                      decl.name, what));
     }
     ResolvedInput input{std::string(decl.name), *dtype, {}};
     const InputProfile* profile = ProfileOf(decl.name);

@@ -66,16 +66,21 @@ class Selector {
           "{}: the lockfile chose kernel '{}', which {}", ir::DescribeNode(node), *locked,
           Known(*locked) ? "does not take this step any more" : "this build does not have"));
     }
-    if (selected.kernel == nullptr) refusals_ += Refusal(node, selected);
+    if (selected.kernel == nullptr) refused_.push_back({id, Refusal(node, selected)});
     return selected;
   }
 
+  std::vector<RefusedNode> TakeRefused() { return std::move(refused_); }
+
   // Every node that nothing takes, in one message.
   Status Finish() const {
-    if (refusals_.empty()) return OkStatus();
+    if (refused_.empty()) return OkStatus();
+    std::string refusals;
+    for (const RefusedNode& refused : refused_)
+      refusals += (refusals.empty() ? "" : "\n") + refused.reason;
     const bool could_run_on_host =
         options_.kernels != &ops::CpuKernels() && !options_.allow_host_steps;
-    return Unimplemented(refusals_.substr(1) +
+    return Unimplemented(refusals +
                          (could_run_on_host
                               ? "\n--allow-cpu-steps runs such steps on the CPU, where it has them"
                               : ""));
@@ -125,11 +130,11 @@ class Selector {
     for (const plan::TriedTactic& t : selected.tried)
       reasons += fmt::format("; {}: {}", t.kernel, t.verdict);
     if (selected.tried.empty()) reasons = "; the operator has no kernels";
-    return fmt::format("\n{}: no kernel takes {}{}", ir::DescribeNode(node),
+    return fmt::format("{}: no kernel takes {}{}", ir::DescribeNode(node),
                        DescribeOperands(graph_, node), reasons);
   }
 
-  std::string refusals_;
+  std::vector<RefusedNode> refused_;
   const ir::Graph& graph_;
   const SelectOptions& options_;
 };
@@ -232,6 +237,18 @@ Result<std::vector<SelectedNode>> SelectKernels(const ir::Graph& graph,
   }
   FUSEE_TRY(selector.Finish());
   return selection;
+}
+
+std::vector<RefusedNode> FindRefused(const ir::Graph& graph, const SelectOptions& options) {
+  Selector selector(graph, options);
+  std::vector<RefusedNode> failed;
+  for (ir::NodeId id : graph.order()) {
+    auto selected = selector.Select(id);
+    if (!selected.ok()) failed.push_back({id, selected.status().message()});
+  }
+  std::vector<RefusedNode> refused = selector.TakeRefused();
+  refused.insert(refused.end(), failed.begin(), failed.end());
+  return refused;
 }
 
 }  // namespace fusee::compiler

@@ -53,6 +53,14 @@ struct SelectedNode {
 Result<std::vector<SelectedNode>> SelectKernels(const ir::Graph& graph,
                                                 const SelectOptions& options);
 
+// Nodes that no kernel takes, with the operand types and why each tactic refused. Nothing is kept
+// of those that some kernel takes.
+struct RefusedNode {
+  ir::NodeId node;
+  std::string reason;  // without a line break at its end
+};
+std::vector<RefusedNode> FindRefused(const ir::Graph& graph, const SelectOptions& options);
+
 // The specs of one node's step; owns copies of constants whose bytes lie unaligned in the model
 // file, which kernels that read them while binding need not expect.
 struct NodeSpecs {

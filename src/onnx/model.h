@@ -56,6 +56,7 @@ struct TensorRef {
   // Why tensor is absent, with its place in the file: an unsupported type, a wrong size, a missing
   // file, sparse. Not ok exactly when tensor is absent. A tensor that nobody uses does no harm.
   Status problem;
+  std::span<const std::byte> message;  // the TensorProto's own bytes; empty for a sparse one
 };
 
 // One dimension of a declared type: a number (0 or more; large ones are not judged), a name, or
@@ -80,6 +81,7 @@ struct ValueDecl {
   int32_t onnx_type = 0;  // tensors
   bool has_shape = false;
   std::vector<DimDecl> shape;
+  std::span<const std::byte> message;  // the ValueInfoProto's own bytes
 };
 
 enum class AttrType : uint8_t {  // AttributeProto.AttributeType
@@ -126,6 +128,8 @@ struct Node {
   std::vector<std::string_view> outputs;
   std::vector<Attribute> attributes;
   size_t index = 0;  // position in its graph
+  // The NodeProto's own bytes, so that it can be written into another model as it stands.
+  std::span<const std::byte> message;
   // The name, or "Conv_17" from operator and position when the model gives none.
   std::string DisplayName() const;
   const Attribute* FindAttribute(std::string_view attribute) const;
@@ -146,6 +150,7 @@ struct Function {
   std::vector<Attribute> attribute_defaults;
   std::vector<Node> nodes;
   std::vector<std::pair<std::string_view, int64_t>> opset_imports;
+  std::span<const std::byte> message;  // the FunctionProto's own bytes
 };
 
 struct Model {

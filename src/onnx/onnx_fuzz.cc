@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "onnx/model.h"
+#include "onnx/mutator_test_util.h"
 #include "tensor/tensor_proto.h"
 
 namespace {
@@ -64,6 +65,11 @@ void Touch(const Graph& graph) {
 }
 
 }  // namespace
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size,
+                                          unsigned seed) {
+  return fusee::onnx::MutateForFuzzer(data, size, max_size, seed);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));

@@ -154,6 +154,7 @@ Status ModelReader::ReadModel(Reader in, Model* model) {
       }
       case 25: {
         const auto [message, function] = Element(in, "functions", &model->functions);
+        function->message = message.message();
         FUSEE_TRY(ReadFunction(message, function));
         break;
       }
@@ -224,6 +225,7 @@ Status ModelReader::ReadGraph(Reader in, int depth, Graph* graph) {
 }
 
 Status ModelReader::ReadNode(Reader in, int depth, Node* node) {
+  node->message = in.message();
   const auto counts = in.CountFields<6>();
   FUSEE_TRY(Reserve(in, counts[1], &node->inputs));
   FUSEE_TRY(Reserve(in, counts[2], &node->outputs));
@@ -364,6 +366,7 @@ Status ModelReader::ReadFunction(Reader in, Function* function) {
 
 Status ModelReader::ReadTensor(Reader in, TensorRef* tensor) {
   TensorProto proto;
+  tensor->message = in.message();
   FUSEE_TRY(ReadTensorProto(in, &proto));
   return FinishTensor(in, proto, tensor);
 }
@@ -408,6 +411,7 @@ Status ModelReader::ReadSparseInitializer(Reader in, TensorRef* tensor) {
 }
 
 Status ModelReader::ReadValue(Reader in, ValueDecl* value) {
+  value->message = in.message();
   while (in.Next()) {
     if (in.field() == 1) FUSEE_TRY(in.String("name", &value->name));
     if (in.field() == 2) FUSEE_TRY(ReadType(in.Message("type"), value));

@@ -217,6 +217,8 @@ ir::ValueId ImportContext::Constant(Tensor tensor) {
 }
 
 ir::ValueId ImportContext::Scalar(DType dtype, double value) {
+  // The type of an operand that is absent: whatever reads the scalar refuses the operand's.
+  if (dtype == DType::kInvalid) dtype = DType::kF32;
   TensorView out;
   auto tensor = Tensor::Allocate(dtype, Shape{}, &out);
   FUSEE_CHECK(tensor.ok(), "no memory for a scalar");

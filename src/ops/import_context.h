@@ -37,8 +37,10 @@ class ImportContext {
   // The operand; an invalid id when it is absent.
   ir::ValueId input(size_t i) const { return i < inputs_.size() ? inputs_[i] : ir::ValueId(); }
   std::span<const ir::ValueId> inputs() const { return inputs_; }
-  // Precondition: has_input(i).
-  const ir::ValueInfo& info(size_t i) const { return graph_.value(inputs_[i]).info; }
+  // An absent operand reads as a scalar of no type.
+  const ir::ValueInfo& info(size_t i) const {
+    return has_input(i) ? graph_.value(inputs_[i]).info : kAbsent;
+  }
   int rank(size_t i) const { return static_cast<int>(info(i).shape.size()); }
 
   // An operand that must be known while building (axes, scales): its bytes, or a refusal that names
@@ -89,7 +91,10 @@ class ImportContext {
   ir::ValueId Constant(Tensor tensor);
   // A scalar constant of the given type, rounded from value.
   ir::ValueId Scalar(DType dtype, double value);
-  void SetOutput(size_t i, ir::ValueId value) { outputs_[i] = value; }
+  // A result that the node does not list is dropped.
+  void SetOutput(size_t i, ir::ValueId value) {
+    if (i < outputs_.size()) outputs_[i] = value;
+  }
   std::span<const ir::ValueId> outputs() const { return outputs_; }
 
   // Shorthand for the usual rule: one IR node of the same operands, all results in order.
@@ -111,6 +116,7 @@ class ImportContext {
   ir::Node MakeNode(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
                     std::vector<ir::Dim> dims) const;
 
+  inline static const ir::ValueInfo kAbsent;
   ir::Graph& graph_;
   const onnx::Node& node_;
   int opset_;

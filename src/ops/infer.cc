@@ -68,7 +68,10 @@ Status Infer(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Const
     ir::ValueInfo& info = context.outputs()[i];
     if (node.outputs[i].valid() || !node.outputs.empty()) {
       if (info.dtype == DType::kInvalid)
-        return Internal(ir::DescribeNode(node) + ": inference left a result untyped");
+        return context.Error(fmt::format(
+            "result {} has no type: an operand is missing or of no type, or the operator "
+            "has fewer results",
+            i));
       if (info.shape.size() > kMaxRank)
         return context.Refuse(
             fmt::format("rank {} is above the limit of {}", info.shape.size(), kMaxRank));

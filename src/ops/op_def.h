@@ -35,18 +35,24 @@ class InferContext {
 
   size_t input_count() const { return node_.inputs.size(); }
   bool has_input(size_t i) const { return i < node_.inputs.size() && node_.inputs[i].valid(); }
-  // Precondition: has_input(i).
-  const ir::ValueInfo& input(size_t i) const { return graph_.value(node_.inputs[i]).info; }
+  // An operand that is absent where the operator needs one (models are untrusted) reads as a scalar
+  // of no type, which every check of types refuses.
+  const ir::ValueInfo& input(size_t i) const {
+    return has_input(i) ? graph_.value(node_.inputs[i]).info : kAbsent;
+  }
   const ir::SymShape& shape(size_t i) const { return input(i).shape; }
   DType dtype(size_t i) const { return input(i).dtype; }
   int rank(size_t i) const { return static_cast<int>(shape(i).size()); }
   // The constant bytes of an operand, or an absent tensor.
-  const Tensor& constant(size_t i) const { return graph_.value(node_.inputs[i]).constant; }
+  const Tensor& constant(size_t i) const {
+    return has_input(i) ? graph_.value(node_.inputs[i]).constant : kNoTensor;
+  }
 
-  // Results. The vector has one entry per result of the node, wanted or not.
+  // Results. The vector has one entry per result of the node, wanted or not. What is set beyond
+  // them is dropped: a model may list fewer results than the operator has.
   std::vector<ir::ValueInfo>& outputs() { return outputs_; }
   void SetOutput(size_t i, DType dtype, ir::SymShape shape) {
-    outputs_[i] = {dtype, std::move(shape), {}};
+    if (i < outputs_.size()) outputs_[i] = {dtype, std::move(shape), {}};
   }
 
   // Both dimensions must be equal. Equal constants or expressions: ok. Two different constants, or
@@ -66,6 +72,8 @@ class InferContext {
   Result<int> Axis(int64_t axis, int limit) const;
 
  private:
+  inline static const ir::ValueInfo kAbsent;
+  inline static const Tensor kNoTensor;
   const ir::Graph& graph_;
   const ir::Node& node_;
   std::vector<ir::Constraint>* constraints_;
