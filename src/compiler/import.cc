@@ -50,6 +50,12 @@ Result<std::vector<const onnx::Node*>> TopologicalOrder(
       readers[it->second].push_back(i);
       ++waiting[i];
     }
+    for (std::string_view name : onnx::OuterNames(graph.nodes[i])) {
+      const auto it = producer.find(name);
+      if (it == producer.end() || known_values.contains(name)) continue;  // its reader says so
+      readers[it->second].push_back(i);
+      ++waiting[i];
+    }
   }
   std::set<size_t> ready;  // smallest index first keeps file order
   for (size_t i = 0; i < waiting.size(); ++i) {
@@ -74,7 +80,11 @@ Result<std::vector<const onnx::Node*>> TopologicalOrder(
   return order;
 }
 
-class Importer {
+// Subgraphs stand in the place of their node, so nesting and repetition become size.
+constexpr int kSubgraphDepthMax = 16;
+constexpr size_t kInlinedNodesMax = 100'000;
+
+class Importer final : public ops::GraphInliner {
  public:
   Importer(const onnx::Model& model, const BuildOptions& options,
            const std::map<std::string, Tensor>& pins)
@@ -117,6 +127,31 @@ class Importer {
     if (made && typed) (void)whole(AddOutputs());
     survey.graph = std::move(graph_);
     return survey;
+  }
+
+  // ops::GraphInliner. Names of the subgraph are added to those around it and taken out again: ONNX
+  // has them differ.
+  Result<std::vector<ir::ValueId>> Inline(const onnx::Graph& subgraph,
+                                          std::span<const ir::ValueId> inputs) override {
+    inlined_nodes_ += subgraph.nodes.size();
+    if (depth_ >= kSubgraphDepthMax || inlined_nodes_ > kInlinedNodesMax) {
+      return Unimplemented(
+          fmt::format("subgraph '{}': at most {} levels of nesting and {} nodes of subgraphs are "
+                      "written out",
+                      subgraph.name, kSubgraphDepthMax, kInlinedNodesMax));
+    }
+    std::vector<std::string_view> inner;
+    ++depth_;
+    auto results = InlineNames(subgraph, inputs, &inner);
+    --depth_;
+    for (const std::string_view name : inner) {
+      initializers_.erase(name);
+      if (const auto it = values_.find(name); it != values_.end()) values_.erase(it);
+    }
+    if (!results.ok()) {
+      return std::move(results).status().Annotate(fmt::format("in subgraph '{}'", subgraph.name));
+    }
+    return results;
   }
 
   // Graph inputs that the operand which could not be known depends on, by name.
@@ -214,9 +249,43 @@ class Importer {
       return Status(ref.problem.code(), ref.problem.message())
           .Annotate(fmt::format("initialiser '{}'", name));
     }
-    const ir::ValueId id = AddConstant(std::string(name), ref.tensor);
-    values_[std::string(name)] = id;
+    const std::string wanted(name);
+    const bool taken = graph_->FindValue(wanted).has_value();  // a subgraph written out again
+    const ir::ValueId id = AddConstant(taken ? graph_->FreshName(wanted) : wanted, ref.tensor);
+    values_[wanted] = id;
     return id;
+  }
+
+  // inner: names that were added, also when it fails.
+  Result<std::vector<ir::ValueId>> InlineNames(const onnx::Graph& subgraph,
+                                               std::span<const ir::ValueId> inputs,
+                                               std::vector<std::string_view>* inner) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const std::string_view name = subgraph.inputs[i].name;
+      if (!inputs[i].valid())
+        return InvalidArgument(fmt::format("its input '{}' has no value", name));
+      if (initializers_.contains(name) || !values_.emplace(name, inputs[i]).second)
+        return InvalidArgument(fmt::format("its input '{}' is defined outside, too", name));
+      inner->push_back(name);
+    }
+    for (const onnx::TensorRef& t : subgraph.initializers) {
+      if (values_.contains(t.name) || !initializers_.emplace(t.name, &t).second)
+        return InvalidArgument(fmt::format("initialiser '{}' is defined twice", t.name));
+      inner->push_back(t.name);
+    }
+    FUSEE_TRY(const std::vector<const onnx::Node*> order, TopologicalOrder(subgraph, KnownNames()));
+    for (const onnx::Node* node : order) {
+      FUSEE_TRY(AddNode(*node));
+      for (const std::string_view name : node->outputs) {
+        if (!name.empty()) inner->push_back(name);
+      }
+    }
+    std::vector<ir::ValueId> results;
+    for (const onnx::ValueDecl& decl : subgraph.outputs) {
+      FUSEE_TRY(const ir::ValueId id, Lookup(decl.name));
+      results.push_back(id);
+    }
+    return results;
   }
 
   // A refusal says with what operands the node was refused, and what to do about it.
@@ -359,7 +428,7 @@ class Importer {
     }
     while (!inputs.empty() && !inputs.back().valid())
       inputs.pop_back();  // trailing absent operands say nothing
-    ops::ImportContext context(*graph_, node, opset, std::move(inputs));
+    ops::ImportContext context(*graph_, node, opset, std::move(inputs), this);
     if (Status status = rule->import(context); !status.ok()) {
       if (context.unknown_operand().valid()) CollectInputs(context.unknown_operand());
       return status;
@@ -439,6 +508,8 @@ class Importer {
   std::map<std::string, ir::ValueId, std::less<>> values_;
   std::map<std::string_view, const onnx::TensorRef*> initializers_;
   std::vector<std::string> inputs_needed_;
+  int depth_ = 0;  // of subgraphs
+  size_t inlined_nodes_ = 0;
   ImportedModel result_;
   // Of a survey: types the model declares, and values of which nothing is known.
   std::map<std::string_view, const onnx::ValueDecl*> declared_;

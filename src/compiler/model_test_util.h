@@ -55,6 +55,16 @@ class ModelText {
     return *this;
   }
 
+  // The graph alone, as an attribute of a node that has subgraphs.
+  std::string GraphAttribute(std::string_view name) const {
+    constexpr uint64_t kGraph = 5;
+    wire::Writer attribute;
+    attribute.Bytes(1, name);
+    attribute.Bytes(6, graph_.str());
+    attribute.Varint(20, kGraph);
+    return attribute.str();
+  }
+
   // A serialised NodeProto.
   ModelText& Raw(std::string_view node) {
     graph_.Bytes(1, node);

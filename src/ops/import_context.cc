@@ -41,7 +41,12 @@ Status ImportContext::RequireEqual(const ir::Dim& a, const ir::Dim& b, std::stri
 
 Result<Tensor> ImportContext::ConstInput(size_t i, std::string_view meaning) {
   if (!has_input(i)) return Error(fmt::format("operand {} ({}) is missing", i, meaning));
-  const ir::Value& value = graph_.value(inputs_[i]);
+  return ConstValue(inputs_[i], fmt::format("operand {}, {}", i, meaning));
+}
+
+Result<Tensor> ImportContext::ConstValue(ir::ValueId id, std::string_view meaning) {
+  if (!id.valid()) return Error(fmt::format("the {} is missing", meaning));
+  const ir::Value& value = graph_.value(id);
   if (value.constant.present()) return value.constant;
   if (value.info.elements && ir::IsStatic(value.info.shape)) {
     bool known = true;
@@ -56,12 +61,21 @@ Result<Tensor> ImportContext::ConstInput(size_t i, std::string_view meaning) {
       return tensor;
     }
   }
-  unknown_operand_ = inputs_[i];
-  return Refuse(
-      fmt::format("operand {} ('{}', {}) must be known while building, but depends on the model's "
-                  "inputs; if it is an input, fix "
-                  "its value with --pin {}=FILE",
-                  i, value.name, meaning, value.name));
+  unknown_operand_ = id;
+  return Refuse(fmt::format(
+      "value '{}' ({}) must be known while building, but depends on the model's inputs; "
+      "if it is an input, fix its value with --pin {}=FILE",
+      value.name, meaning, value.name));
+}
+
+Result<std::vector<ir::ValueId>> ImportContext::Inline(const onnx::Graph& subgraph,
+                                                       std::span<const ir::ValueId> inputs) {
+  if (inliner_ == nullptr) return Refuse("subgraphs are not supported here");
+  if (subgraph.inputs.size() != inputs.size()) {
+    return Error(fmt::format("subgraph '{}' declares {} inputs, expected {}", subgraph.name,
+                             subgraph.inputs.size(), inputs.size()));
+  }
+  return inliner_->Inline(subgraph, inputs);
 }
 
 Result<std::vector<int64_t>> ImportContext::ConstInts(size_t i, std::string_view meaning) {

@@ -16,16 +16,30 @@
 
 namespace fusee::ops {
 
+// Translates the subgraph of a node in the node's place. Implemented by the importer, which knows
+// the names around it.
+class GraphInliner {
+ public:
+  virtual ~GraphInliner() = default;
+  // One value per result of the subgraph. inputs: one per input it declares. Names inside are its
+  // own, so the same subgraph may be inlined again and again. Errors: those of importing;
+  // kUnimplemented beyond the limits on depth and size.
+  virtual Result<std::vector<ir::ValueId>> Inline(const onnx::Graph& subgraph,
+                                                  std::span<const ir::ValueId> inputs) = 0;
+};
+
 class ImportContext {
  public:
-  // inputs: one id per ONNX input, invalid where the name is empty. Everything is borrowed.
+  // inputs: one id per ONNX input, invalid where the name is empty. Everything is borrowed; inliner
+  // may be null where no operator has subgraphs.
   ImportContext(ir::Graph& graph, const onnx::Node& node, int opset,
-                std::vector<ir::ValueId> inputs)
+                std::vector<ir::ValueId> inputs, GraphInliner* inliner = nullptr)
       : graph_(graph),
         node_(node),
         opset_(opset),
         inputs_(std::move(inputs)),
-        outputs_(node.outputs.size()) {}
+        outputs_(node.outputs.size()),
+        inliner_(inliner) {}
 
   ir::Graph& graph() { return graph_; }
   const onnx::Node& node() const { return node_; }
@@ -47,12 +61,14 @@ class ImportContext {
   // the operand and the way out (--pin).
   Result<Tensor> ConstInput(size_t i, std::string_view meaning);
   Result<std::vector<int64_t>> ConstInts(size_t i, std::string_view meaning);
+  // The same of any value of the graph, as a subgraph gives it.
+  Result<Tensor> ConstValue(ir::ValueId value, std::string_view meaning);
   // An integer operand whose elements are known at least symbolically (a target shape, pads,
   // starts).
   Result<std::vector<ir::Dim>> DimInput(size_t i, std::string_view meaning);
 
-  // The operand whose value the last refusal of ConstInput or DimInput asked for; invalid when none
-  // was.
+  // The operand whose value the last refusal of ConstInput, ConstValue or DimInput asked for;
+  // invalid when none was.
   ir::ValueId unknown_operand() const { return unknown_operand_; }
 
   // --- attributes: typed, with ONNX's default ---
@@ -95,6 +111,9 @@ class ImportContext {
   void SetOutput(size_t i, ir::ValueId value) {
     if (i < outputs_.size()) outputs_[i] = value;
   }
+  // GraphInliner::Inline of a subgraph of this node.
+  Result<std::vector<ir::ValueId>> Inline(const onnx::Graph& subgraph,
+                                          std::span<const ir::ValueId> inputs);
   std::span<const ir::ValueId> outputs() const { return outputs_; }
 
   // Shorthand for the usual rule: one IR node of the same operands, all results in order.
@@ -124,6 +143,7 @@ class ImportContext {
   std::vector<ir::ValueId> outputs_;
   std::set<std::string, std::less<>> read_;
   ir::ValueId unknown_operand_;
+  GraphInliner* inliner_ = nullptr;
 };
 
 }  // namespace fusee::ops

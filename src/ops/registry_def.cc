@@ -6,6 +6,7 @@ namespace fusee::ops {
 
 // Declares Define<Op>() of every family.
 #define FUSEE_OP(Name) OpDef Define##Name();
+#include "ops/control/ops.inc"
 #include "ops/loss/ops.inc"
 #include "ops/movement/ops.inc"
 #include "ops/nn/ops.inc"
@@ -29,6 +30,7 @@ struct Table {
 Table BuildTable() {
   Table table;
 #define FUSEE_OP(Name) table.ops.push_back(Define##Name());
+#include "ops/control/ops.inc"
 #include "ops/loss/ops.inc"
 #include "ops/movement/ops.inc"
 #include "ops/nn/ops.inc"

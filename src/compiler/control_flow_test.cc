@@ -1,0 +1,162 @@
+// If, Loop and Scan as the importer writes them out.
+#include <gmock/gmock.h>
+
+#include "compiler/import.h"
+#include "compiler/model_test_util.h"
+#include "ir/graph.h"
+
+namespace fusee::compiler {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Bool(bool value) { return std::string(1, value ? 1 : 0); }
+std::string Int64(int64_t value) {
+  return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+
+// A graph of no inputs that applies one operator to the outer x.
+ModelText Branch(std::string_view op, std::string_view result) {
+  ModelText branch;
+  branch.Node(op, {"x"}, {result}).Output(result);
+  return branch;
+}
+
+ModelText Choice() {
+  ModelText model;
+  model.Input("x", DType::kF32, {2, 3}).Output("y");
+  return model;
+}
+
+Result<ImportedModel> Import(ModelText& model) { return compiler::Import(*model.Read(), {}); }
+
+size_t CountOf(const ir::Graph& graph, std::string_view op) {
+  size_t count = 0;
+  for (const ir::NodeId id : graph.nodes()) count += graph.node(id).op == op ? 1 : 0;
+  return count;
+}
+
+TEST(ControlFlow, TheBranchThatIsTakenStandsForIf) {
+  for (const bool taken : {true, false}) {
+    ModelText model = Choice();
+    model.Initializer("c", DType::kBool, {}, Bool(taken))
+        .Node("If", {"c"}, {"y"},
+              {Branch("Exp", "a").GraphAttribute("then_branch"),
+               Branch("Sqrt", "b").GraphAttribute("else_branch")});
+    const auto imported = Import(model);
+    ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+    EXPECT_EQ(CountOf(*imported->graph, "Exp"), taken ? 1u : 0u);
+    EXPECT_EQ(CountOf(*imported->graph, "Sqrt"), taken ? 0u : 1u);
+  }
+}
+
+TEST(ControlFlow, AConditionOnShapesIsKnown) {
+  ModelText model = Choice();
+  model.Initializer("two", DType::kI64, {}, Int64(2))
+      .Node("Size", {"x"}, {"n"})
+      .Node("Equal", {"n", "two"}, {"c"})
+      .Node("If", {"c"}, {"y"},
+            {Branch("Exp", "a").GraphAttribute("then_branch"),
+             Branch("Sqrt", "b").GraphAttribute("else_branch")});
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+  EXPECT_EQ(CountOf(*imported->graph, "Sqrt"), 1u);
+}
+
+TEST(ControlFlow, AConditionThatDependsOnInputsAsksForAPin) {
+  ModelText model = Choice();
+  model.Input("c", DType::kBool, {})
+      .Node("If", {"c"}, {"y"},
+            {Branch("Exp", "a").GraphAttribute("then_branch"),
+             Branch("Sqrt", "b").GraphAttribute("else_branch")});
+  const Status status = Import(model).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr("--pin c=FILE"));
+}
+
+TEST(ControlFlow, ABranchMayReadWhatIsDefinedLaterInTheFile) {
+  ModelText model;
+  model.Input("w", DType::kF32, {2}).Output("y");
+  model.Initializer("c", DType::kBool, {}, Bool(true))
+      .Node("If", {"c"}, {"y"},
+            {Branch("Exp", "a").GraphAttribute("then_branch"),
+             Branch("Sqrt", "b").GraphAttribute("else_branch")})
+      .Node("Neg", {"w"}, {"x"});
+  EXPECT_TRUE(Import(model).ok()) << Import(model).status().ToString();
+}
+
+TEST(ControlFlow, NamesInsideMayNotBeThoseOutside) {
+  ModelText model = Choice();
+  model.Initializer("c", DType::kBool, {}, Bool(true))
+      .Node("If", {"c"}, {"y"},
+            {Branch("Exp", "x").GraphAttribute("then_branch"),
+             Branch("Sqrt", "b").GraphAttribute("else_branch")});
+  const Status status = Import(model).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("'x' is defined twice"));
+}
+
+// The carried value through one Exp a round; the same value as a scan result.
+ModelText Body() {
+  ModelText body;
+  body.Input("i", DType::kI64, {}).Input("go", DType::kBool, {}).Input("v", DType::kF32, {2, 3});
+  body.Node("Exp", {"v"}, {"w"}).Node("Identity", {"go"}, {"on"});
+  body.Output("on").Output("w").Output("w");
+  return body;
+}
+
+TEST(ControlFlow, LoopsAreWrittenOut) {
+  ModelText model = Choice();
+  model.Output("all");
+  model.Initializer("m", DType::kI64, {}, Int64(5))
+      .Node("Loop", {"m", "", "x"}, {"y", "all"}, {Body().GraphAttribute("body")});
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+  const ir::Graph& graph = *imported->graph;
+  EXPECT_EQ(CountOf(graph, "Exp"), 5u);
+  EXPECT_EQ(ir::ToString(graph.value(graph.outputs()[1]).info.shape), "[5,2,3]");
+}
+
+TEST(ControlFlow, ALoopOfNoRoundsGivesItsOperands) {
+  ModelText model = Choice();
+  model.Initializer("m", DType::kI64, {}, Int64(0))
+      .Node("Loop", {"m", "", "x"}, {"y"}, {Body().GraphAttribute("body")});
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+  EXPECT_EQ(CountOf(*imported->graph, "Exp"), 0u);
+}
+
+TEST(ControlFlow, ALoopWithoutEndIsRefused) {
+  for (const int64_t rounds : {int64_t{1025}, int64_t{1} << 60}) {
+    ModelText model = Choice();
+    model.Initializer("m", DType::kI64, {}, Int64(rounds))
+        .Node("Loop", {"m", "", "x"}, {"y"}, {Body().GraphAttribute("body")});
+    const Status status = Import(model).status();
+    EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+    EXPECT_THAT(status.message(), HasSubstr("1024 rounds"));
+  }
+}
+
+TEST(ControlFlow, NestingIsBounded) {
+  ModelText inner = Branch("Exp", "r0");
+  for (int depth = 1; depth < 20; ++depth) {
+    ModelText next;
+    const std::string result = "r" + std::to_string(depth);
+    const std::string attribute = inner.GraphAttribute("then_branch");
+    next.Node(
+        "If", {"c"}, {result},
+        {attribute, Branch("Sqrt", "s" + std::to_string(depth)).GraphAttribute("else_branch")});
+    next.Output(result);
+    inner = next;
+  }
+  ModelText model = Choice();
+  model.Initializer("c", DType::kBool, {}, Bool(true))
+      .Node(
+          "If", {"c"}, {"y"},
+          {inner.GraphAttribute("then_branch"), Branch("Sqrt", "b").GraphAttribute("else_branch")});
+  const Status status = Import(model).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented) << status.ToString();
+}
+
+}  // namespace
+}  // namespace fusee::compiler
