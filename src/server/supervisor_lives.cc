@@ -53,6 +53,7 @@ Status Supervisor::State::StartProcess(Worker& w) {
 
 void Supervisor::State::Spawn(Worker& w, TimePoint now) {
   w.held.assign(models.size(), false);
+  w.wrong_loads.resize(models.size());
   w.loading = models.size();
   w.told = w.rang = w.ended = false;
   w.last_words.clear();
@@ -81,12 +82,14 @@ void Supervisor::State::LoadNext(Worker& w, TimePoint now) {
   // worker could not load is tried all the same, since that may have been the worker's fault.
   const auto passed_by = [this, &w](size_t model) {
     const Holding& holding = At(model, w.kind);
-    return holding.path.empty() || (!holding.model && holding.load_deaths >= kLoadDeathsMax);
+    return holding.path.empty() || (!holding.model && holding.load_deaths >= kLoadDeathsMax) ||
+           w.wrong_loads[model].deaths >= kLoadDeathsMax;
   };
   size_t next = w.loading == models.size() ? 0 : w.loading + 1;
   while (next < models.size() && passed_by(next)) ++next;
   w.loading = next;
   if (next == models.size()) {
+    if (ForgiveWrongLoads(w)) return LoadNext(w, now);
     w.life.OnAllLoaded(now);
     w.announced = true;
     Event ready{.what = Event::What::kReady, .device = w.index, .probation = w.life.probation()};
@@ -105,6 +108,26 @@ void Supervisor::State::LoadNext(Worker& w, TimePoint now) {
          &w.payload);
   if (Status sent = Send(w, MessageType::kLoad, next, w.payload); !sent.ok())
     w.life.OnFault(now, sent.message());
+}
+
+bool Supervisor::State::ForgiveWrongLoads(Worker& w) {
+  const bool serves = std::ranges::find(w.held, true) != w.held.end();
+  bool forgiven = false;
+  for (size_t m = 0; m < models.size(); ++m) {
+    Worker::WrongLoads& wrong = w.wrong_loads[m];
+    if (wrong.deaths < kLoadDeathsMax) continue;
+    wrong.deaths = kLoadDeathsMax - 1;
+    forgiven = true;
+    Holding& holding = At(m, w.kind);
+    if (!serves || holding.model || !holding.failure.ok()) continue;
+    holding.failure =
+        DataLoss(fmt::format("worker {} ended {} times while loading it ({}); its other models "
+                             "are served without it",
+                             w.device.info.name, kLoadDeathsMax, wrong.how));
+    spdlog::error("model '{}' version {}: {}", models[m].name, models[m].version,
+                  holding.failure.message());
+  }
+  return forgiven && !serves;
 }
 
 void Supervisor::State::Hear(Worker& w, TimePoint now) {
@@ -277,7 +300,10 @@ void Supervisor::State::Reap(Worker& w, TimePoint now) {
                              : WorkerLife::End::kCrashed);
   if (w.life.state() == WorkerState::kStopped) return;
   metrics[w.index]->Add(MetricId::kWorkerDeaths, reason);
-  // Wrong bits are the device's fault: the model is tried again in the next life.
+  if (was_loading && wrong) {
+    w.wrong_loads[w.loading].how = how;
+    ++w.wrong_loads[w.loading].deaths;
+  }
   if (was_loading && !absent && !wrong) {
     Holding& holding = At(w.loading, w.kind);
     if (++holding.load_deaths >= kLoadDeathsMax && !holding.model) {
