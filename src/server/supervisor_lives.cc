@@ -266,7 +266,7 @@ void Supervisor::State::Lose(Worker& w) {
       .id = w.in_flight->batch.id,
       .status = Unavailable(fmt::format("device {} ended before it answered", w.device.info.name)),
       .lost = true,
-      .blameless = w.life.probing()};
+      .blameless = w.life.probing() || !w.in_flight->sent};
   events.push_back(std::move(event));
   w.in_flight.reset();
   metrics[w.index]->Add(MetricId::kWorkerBatchesLost);

@@ -81,6 +81,7 @@ struct Supervisor::State {
     struct InFlight {
       ipc::Batch batch;
       ipc::BatchListener* listener;
+      bool sent = true;  // the worker may have read it
     };
     std::optional<InFlight> in_flight;
     std::vector<ipc::Block> kept;  // until the process is dead
