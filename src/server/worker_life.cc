@@ -78,6 +78,12 @@ std::optional<TimePoint> WorkerLife::ProbeDue() const {
   return probe_due_;
 }
 
+Duration WorkerLife::ProbeAllowance() const {
+  const auto multiple = Duration(static_cast<int64_t>(
+      static_cast<double>(Duration(ipc::kProbeTimeMax).count()) * limits_.hang_multiple));
+  return std::max(limits_.hang_floor, multiple);
+}
+
 void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
   if (!ready() && state_ != WorkerState::kDraining) return;
   const auto multiple = Duration(
@@ -86,6 +92,7 @@ void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
   batch_allowance_ = predicted <= Duration(0)
                          ? ceiling
                          : std::clamp(multiple, std::min(limits_.hang_floor, ceiling), ceiling);
+  if (probe_limit_) probe_limit_ = std::min(*probe_limit_, now + ProbeAllowance());
   batch_limit_ = probe_limit_.value_or(now) + batch_allowance_;
 }
 
@@ -204,9 +211,7 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
       } else if (const auto due = ProbeDue(); !pinged_ && due && now >= *due) {
         probe_sent_ = now;
         probing_ = true;
-        const auto allowance = Duration(static_cast<int64_t>(
-            static_cast<double>(Duration(ipc::kProbeTimeMax).count()) * limits_.hang_multiple));
-        probe_limit_ = now + std::max(limits_.hang_floor, allowance);
+        probe_limit_ = now + std::max(limits_.heartbeat_answer, ProbeAllowance());
         return Action::kProbe;
       }
       break;

@@ -33,7 +33,8 @@
 // A READY worker without work is asked for two things: now and then for a sign of life (ping), and,
 // each WorkerLimits::probe, to make a golden run again (probe). A probe takes the device, so it
 // must never take more than one part in kProbeShare of the time; a batch that is sent meanwhile is
-// not overdue because of it.
+// not overdue because of it. Nobody waits for a probe of an idle worker, so it has as long as a
+// ping; from the moment that a batch waits behind it, it has little.
 #pragma once
 
 #include <cstdint>
@@ -72,8 +73,8 @@ struct WorkerLimits {
   Duration hang_ceiling = std::chrono::seconds(30);
   Duration heartbeat = std::chrono::milliseconds(250);  // of silence before an idle worker is asked
   Duration heartbeat_answer = std::chrono::seconds(2);  // and then this long for its answer
-  // Of idleness before a golden run; 0: none. It may take hang_multiple times ipc::kProbeTimeMax,
-  // at least hang_floor.
+  // Of idleness before a golden run; 0: none. It may take heartbeat_answer; once a batch waits for
+  // it, hang_multiple times ipc::kProbeTimeMax, at least hang_floor.
   Duration probe = std::chrono::seconds(1);
   Duration probation = kProbationLength;
   Duration proven = std::chrono::milliseconds(250);
@@ -143,6 +144,8 @@ class WorkerLife {
   void PutOffProbe(TimePoint now);
   std::optional<TimePoint> ProbeDue() const;
   TimePoint NextOfReady() const;
+  // For a probe that a batch waits for.
+  Duration ProbeAllowance() const;
 
   const WorkerLimits limits_;
   WorkerState state_ = WorkerState::kRestarting;
