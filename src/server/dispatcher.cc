@@ -432,7 +432,7 @@ void Dispatcher::OnBatchDone(Lane& lane, ipc::BatchResult result) {
 void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, TimePoint now,
                                    Todo* todo) {
   Running& running = lane.running;
-  const Duration took = lane.scheduler.Complete(running.batch, now);
+  const Duration took = lane.scheduler.Complete(running.batch, now, /*learn=*/!result.waited);
   obs::Metrics& model_metrics = *running.calls[0]->model->metrics;
   if (result.status.ok()) {
     model_metrics.Add(MetricId::kInferenceCount, running.batch.rows);

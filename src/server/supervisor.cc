@@ -61,7 +61,7 @@ void Supervisor::Execute(size_t device, const ipc::Batch& batch, ipc::BatchListe
   }
   if (Status encoded = st.EncodeBatch(w, batch); !encoded.ok())
     return finish({.id = batch.id, .status = std::move(encoded)});
-  w.in_flight = {batch, listener};
+  w.in_flight = {.batch = batch, .listener = listener, .waited = w.life.probing()};
   w.life.OnBatchSent(now, batch.predicted);
   if (Status sent = st.Send(w, MessageType::kBatch, batch.id, w.payload); !sent.ok()) {
     w.in_flight->sent = false;

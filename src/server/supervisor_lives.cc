@@ -240,6 +240,7 @@ Status Supervisor::State::OnDone(Worker& w, const ipc::Message& message, TimePoi
   Event event{.what = Event::What::kDone, .device = w.index, .listener = w.in_flight->listener};
   event.result = {.id = done.id,
                   .status = std::move(done.status),
+                  .waited = w.in_flight->waited,
                   .gather = done.gather,
                   .compute = done.compute,
                   .scatter = done.scatter};

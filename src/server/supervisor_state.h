@@ -81,7 +81,8 @@ struct Supervisor::State {
     struct InFlight {
       ipc::Batch batch;
       ipc::BatchListener* listener;
-      bool sent = true;  // the worker may have read it
+      bool sent = true;     // the worker may have read it
+      bool waited = false;  // for a probe
     };
     std::optional<InFlight> in_flight;
     std::vector<ipc::Block> kept;  // until the process is dead

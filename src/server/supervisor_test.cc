@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <map>
 #include <mutex>
@@ -392,6 +393,28 @@ TEST_F(SupervisorTest, WrongBitsOfAnIdleWorkerReplaceIt) {
   ASSERT_TRUE(listener_.WaitReady(0, 2));
   EXPECT_GE(Deaths(0, obs::Reason::kGoldenMismatch), 1u);
   EXPECT_GE(Metric(0, obs::MetricId::kWorkerProbes), 2u);
+}
+
+TEST_F(SupervisorTest, ABatchThatWaitedForAProbeSaysSo) {
+  auto limits = Limits();
+  limits.probe = std::chrono::milliseconds(1);
+  limits.heartbeat_answer = limits.hang_floor = limits.hang_ceiling = kPatience;
+  Add("echo", "cpu", "probe:stop", limits);
+  Start();
+  ASSERT_TRUE(listener_.WaitReady(0, 1));
+  const pid_t pid = supervisor_->pid(0);
+  const auto stopped = [pid] {
+    std::string text;
+    std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/stat"), text);
+    return text.find(") T ") != text.npos;
+  };
+  while (!stopped()) std::this_thread::yield();
+  const auto behind = Send(0, 1);
+  kill(pid, SIGCONT);
+  const auto result = behind->waiter.Wait();
+  ASSERT_TRUE(result && result->status.ok());
+  EXPECT_TRUE(result->waited);
+  EXPECT_EQ(Deaths(0), 0u);
 }
 
 TEST_F(SupervisorTest, AWorkerWithNothingToProbeServesOn) {
