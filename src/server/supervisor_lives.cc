@@ -12,7 +12,7 @@ using obs::MetricId;
 
 constexpr uint32_t kMessagesAtOnce = 256;  // of one worker before the next is heard
 
-obs::Reason ReasonOf(const ProcessEnd& end, WorkerState state) {
+obs::Reason ReasonOf(const ProcessEnd& end, const WorkerLife& life) {
   if (end.exited) {
     switch (static_cast<ipc::WorkerExit>(end.status)) {
       case ipc::WorkerExit::kDeviceAbsent: return obs::Reason::kDeviceAbsent;
@@ -21,7 +21,13 @@ obs::Reason ReasonOf(const ProcessEnd& end, WorkerState state) {
       default: return obs::Reason::kExit;
     }
   }
-  return state == WorkerState::kSuspect ? obs::Reason::kSuspect : obs::Reason::kSignal;
+  if (life.state() != WorkerState::kSuspect) return obs::Reason::kSignal;
+  switch (life.fault()) {
+    case WorkerLife::Fault::kHang: return obs::Reason::kHang;
+    case WorkerLife::Fault::kSilent: return obs::Reason::kSilent;
+    case WorkerLife::Fault::kProtocol: break;
+  }
+  return obs::Reason::kProtocol;
 }
 
 }  // namespace
@@ -284,7 +290,7 @@ void Supervisor::State::Reap(Worker& w, TimePoint now) {
   if (!end) return;
   Hear(w, now);  // what it finished before it died is finished
   const bool had_batch = w.in_flight.has_value();
-  const obs::Reason reason = ReasonOf(*end, w.life.state());
+  const obs::Reason reason = ReasonOf(*end, w.life);
   const bool absent = reason == obs::Reason::kDeviceAbsent;
   const bool wrong = reason == obs::Reason::kGoldenMismatch;
   const bool was_loading = w.life.state() == WorkerState::kWarming && w.loading < models.size();

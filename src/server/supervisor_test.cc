@@ -249,6 +249,7 @@ TEST_F(SupervisorTest, AStoppedWorkerWithABatchIsOverdueAndReplaced) {
   ASSERT_TRUE(result);
   EXPECT_TRUE(result->lost);
   ASSERT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_EQ(Deaths(0, obs::Reason::kHang), 1u);
 }
 
 TEST_F(SupervisorTest, AStoppedIdleWorkerDoesNotAnswerAndIsReplaced) {
@@ -258,6 +259,7 @@ TEST_F(SupervisorTest, AStoppedIdleWorkerDoesNotAnswerAndIsReplaced) {
   Start();
   kill(supervisor_->pid(0), SIGSTOP);
   ASSERT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_GE(Deaths(0, obs::Reason::kSilent), 1u);
   ExpectServes(0);
 }
 
@@ -281,6 +283,7 @@ TEST_F(SupervisorTest, AnswersThatMakeNoSenseReplaceTheWorker) {
   ASSERT_TRUE(result);
   EXPECT_TRUE(result->lost);
   EXPECT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_EQ(Deaths(0, obs::Reason::kProtocol), 1u);
 }
 
 TEST_F(SupervisorTest, UnknownMessagesReplaceTheWorker) {

@@ -121,7 +121,8 @@ void WorkerLife::OnProbed(TimePoint now, bool again) {
   if (batch_limit_) batch_limit_ = now + batch_allowance_;  // its turn has come
 }
 
-void WorkerLife::Suspect(std::string why) {
+void WorkerLife::Suspect(Fault fault, std::string why) {
+  fault_ = fault;
   state_ = WorkerState::kSuspect;
   why_ = std::move(why);
   kill_due_ = true;
@@ -131,7 +132,7 @@ void WorkerLife::Suspect(std::string why) {
 
 void WorkerLife::OnFault(TimePoint, std::string why) {
   if (!alive_ || state_ == WorkerState::kSuspect) return;
-  Suspect(std::move(why));
+  Suspect(Fault::kProtocol, std::move(why));
 }
 
 void WorkerLife::OnExit(TimePoint now, End end) {
@@ -181,18 +182,18 @@ void WorkerLife::Drain(TimePoint) {
 }
 
 WorkerLife::Action WorkerLife::Poll(TimePoint now) {
-  if (batch_limit_ && now >= *batch_limit_) Suspect("its batch is overdue");
-  if (probe_limit_ && now >= *probe_limit_) Suspect("its golden run is overdue");
+  if (batch_limit_ && now >= *batch_limit_) Suspect(Fault::kHang, "its batch is overdue");
+  if (probe_limit_ && now >= *probe_limit_) Suspect(Fault::kHang, "its golden run is overdue");
   switch (state_) {
     case WorkerState::kRestarting:
     case WorkerState::kQuarantined:
       // Until it is answered, the spawn stays due; the owner answers before it polls again.
       return now >= due_ ? Action::kSpawn : Action::kNone;
     case WorkerState::kStarting:
-      if (now >= due_) Suspect("it did not say hello in time");
+      if (now >= due_) Suspect(Fault::kSilent, "it did not say hello in time");
       break;
     case WorkerState::kWarming:
-      if (now >= due_) Suspect("a model took too long to load");
+      if (now >= due_) Suspect(Fault::kHang, "a model took too long to load");
       break;
     case WorkerState::kProbation:
       if (probation_.over(now)) {
@@ -203,7 +204,7 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
     case WorkerState::kReady:
       if (batch_limit_ || probe_limit_) break;  // its answer says that it lives
       if (pinged_ && now - heard_ >= limits_.heartbeat + limits_.heartbeat_answer) {
-        Suspect("it does not answer");
+        Suspect(Fault::kSilent, "it does not answer");
       } else if (!pinged_ && now - heard_ >= limits_.heartbeat) {
         pinged_ = true;
         heard_ = now - limits_.heartbeat;  // the answer's time counts from now

@@ -95,6 +95,8 @@ class WorkerLife {
  public:
   enum class Action : uint8_t { kNone, kSpawn, kKill, kPing, kProbe };
   enum class End : uint8_t { kCrashed, kAbsent, kWrong };
+  // What a suspect did: took too long over something, said nothing, or nonsense.
+  enum class Fault : uint8_t { kHang, kSilent, kProtocol };
 
   // Due to be spawned at once.
   explicit WorkerLife(const WorkerLimits& limits) : limits_(limits) {}
@@ -132,6 +134,8 @@ class WorkerLife {
   bool alive() const { return alive_; }
   // The reason of the last fault, or empty.
   const std::string& why() const { return why_; }
+  // Its kind; says nothing before the first.
+  Fault fault() const { return fault_; }
   uint32_t short_lives() const { return short_lives_; }
   // A golden run is being made; a batch that was sent meanwhile has not begun.
   bool probing() const { return probing_; }
@@ -139,7 +143,7 @@ class WorkerLife {
   std::optional<TimePoint> batch_limit() const { return batch_limit_; }
 
  private:
-  void Suspect(std::string why);
+  void Suspect(Fault fault, std::string why);
   // The next probe, at the earliest.
   void PutOffProbe(TimePoint now);
   std::optional<TimePoint> ProbeDue() const;
@@ -169,6 +173,7 @@ class WorkerLife {
   uint32_t quarantines_ = 0;
   uint32_t absences_ = 0;  // in a row
   std::string why_;
+  Fault fault_ = Fault::kProtocol;
 };
 
 }  // namespace fusee::server
