@@ -107,9 +107,17 @@ def workers_of(front):
     return found
 
 
+def scrape(port):
+    return request(port, "GET", "/metrics")[2].decode()
+
+
 def metric(port, name, **labels):
-    """The sum of a metric's samples that carry these labels."""
-    text = request(port, "GET", "/metrics")[2].decode()
+    """The sum of a metric's samples that carry these labels, now."""
+    return metric_in(scrape(port), name, **labels)
+
+
+def metric_in(text, name, **labels):
+    """The same from one scrape: what is compared must be of one moment."""
     total = 0.0
     for found in re.finditer(rf"(?m)^{name}(?:{{([^}}]*)}})? (\S+)$", text):
         if all(f'{k}="{v}"' in (found[1] or "") for k, v in labels.items()):
@@ -232,11 +240,22 @@ class WorkerFaults(unittest.TestCase):
             self.assertEqual(refused, 3)
 
     def test_wrong_bits_of_an_idle_worker_replace_it(self):
-        with serving(self.models, "--threads", "1", "--golden-probe-ms", "20", "--worker-faults", "probe:wrong@3") as (front, port):
-            wrong = lambda: metric(port, "fusee_worker_deaths_total", reason="golden_mismatch")
+        # Every life errs at its third probe: far enough apart that the next life is seen to serve.
+        with serving(self.models, "--threads", "1", "--golden-probe-ms", "300", "--worker-faults", "probe:wrong@3") as (front, port):
+            text = ""
+
+            def wrong():
+                nonlocal text
+                text = scrape(port)
+                return metric_in(text, "fusee_worker_deaths_total", reason="golden_mismatch")
+
             wait_for("a golden mismatch", lambda: wrong() >= 1)
-            self.assertGreaterEqual(metric(port, "fusee_worker_probes_total"), 2)
-            self.assertEqual(metric(port, "fusee_worker_deaths_total"), wrong(), "no worker died of anything else")
+            self.assertGreaterEqual(metric_in(text, "fusee_worker_probes_total"), 2)
+            self.assertEqual(
+                metric_in(text, "fusee_worker_deaths_total"),
+                metric_in(text, "fusee_worker_deaths_total", reason="golden_mismatch"),
+                "no worker died of anything else",
+            )
             wait_for("the worker", lambda: serves(port, "cpu:0"))
 
     def test_sigterm_to_everybody_loses_nothing_and_leaves_no_process(self):

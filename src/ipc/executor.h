@@ -110,6 +110,9 @@ struct BatchResult {
   bool lost = false;
   // Lost, but before the device had begun it: whatever ended the device, it was not the batch.
   bool blameless = false;
+  // It was sent while the device did something else (a golden run), so that the time from Execute
+  // on says nothing about the batch.
+  bool waited = false;
   Duration gather{}, compute{}, scatter{};  // copying rows in, running, copying rows out
 };
 

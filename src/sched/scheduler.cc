@@ -338,12 +338,12 @@ std::optional<PlannedBatch> Scheduler::NextBatch(TimePoint now) {
   return std::nullopt;
 }
 
-Duration Scheduler::Complete(const PlannedBatch& batch, TimePoint now) {
+Duration Scheduler::Complete(const PlannedBatch& batch, TimePoint now, bool learn) {
   State& st = *state_;
   FUSEE_CHECK(st.running, "a batch completed while none was running");
   const Duration took = now - batch.start;
   const RequestMeta& head = st.slot(batch.tickets[0].slot).meta;
-  st.model(batch.model).profile.latency[head.latency_class].Observe(batch.rows, took);
+  if (learn) st.model(batch.model).profile.latency[head.latency_class].Observe(batch.rows, took);
   for (const Ticket& ticket : batch.requests()) st.Free(ticket.slot);
   st.running = false;
   st.tail.valid = false;

@@ -147,8 +147,10 @@ class Scheduler {
   // running.
   std::optional<PlannedBatch> NextBatch(TimePoint now);
 
-  // The running batch is over; its tickets become free. Returns how long it ran.
-  Duration Complete(const PlannedBatch& batch, TimePoint now);
+  // The running batch is over; its tickets become free. Returns how long it ran. learn false: the
+  // time is not the batch's own (it waited for something that is no batch), so the latency table
+  // does not see it.
+  Duration Complete(const PlannedBatch& batch, TimePoint now, bool learn = true);
 
   // The running batch will not end: its device is gone. Its tickets become free; nothing is learned
   // from the time it took.

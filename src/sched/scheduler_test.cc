@@ -81,6 +81,19 @@ TEST_F(SchedulerTest, RunsARequestThroughEveryState) {
   EXPECT_EQ(scheduler_.bytes(), 0u);
 }
 
+TEST_F(SchedulerTest, LearnsNothingFromABatchThatWaitedForSomethingElse) {
+  const ModelIndex m = Add(Linear(milliseconds(8), milliseconds(1), 8));
+  const auto ran = [&](bool learn) {
+    Admitted(Request(m, milliseconds(1000)));
+    const auto batch = scheduler_.NextBatch(clock_.Now());
+    clock_.Advance(milliseconds(15));
+    EXPECT_EQ(scheduler_.Complete(*batch, clock_.Now(), learn), milliseconds(15));
+    return scheduler_.profile(m).latency[0].correction();
+  };
+  EXPECT_EQ(ran(false), 1.0);
+  EXPECT_GT(ran(true), 1.0);
+}
+
 TEST_F(SchedulerTest, BatchesWhatWaitsWhileTheDeviceIsBusy) {
   const ModelIndex m = Add(Linear(milliseconds(8), milliseconds(1), 8));
   Admitted(Request(m, milliseconds(1000)));

@@ -107,6 +107,7 @@ Dispatcher::Dispatcher(const sched::Limits& limits, Fleet* fleet, obs::Registry*
         std::make_unique<Lane>(this, lanes_.size(), info, limits, registry->Device(info.name)));
   }
   watcher_ = std::thread([this] { WatchDeadlines(); });
+  recorder_ = std::thread([this] { EnterRemembered(); });
 }
 
 Dispatcher::~Dispatcher() { Stop(std::chrono::hours(24)); }
@@ -218,15 +219,19 @@ std::variant<Dispatcher::Admitted, Dispatcher::Refused> Dispatcher::Submit(
   std::optional<Refused> refused;
   Admitted admitted;
   const InferCall* const placed = call.get();  // whoever takes it keeps it until Proceed
-  const auto known = poison_.Find(call->model->info(), call->inputs, clock_->Now());
-  if (known) {
-    call->alone = true;
-    call->deaths_before = known->deaths;
-    call->fingerprint = known->fingerprint;
-  }
+  const uint64_t generation = poison_.generation();
+  auto known = poison_.Find(call->model->info(), call->inputs, clock_->Now());
   {
     const std::lock_guard lock(mutex_);
     const TimePoint now = clock_->Now();
+    // A device has ended in between, perhaps of these bytes. Rare, and hashes only if so.
+    if (poison_.generation() != generation)
+      known = poison_.Find(call->model->info(), call->inputs, now);
+    if (known) {
+      call->alone = true;
+      call->deaths_before = known->deaths;
+      call->fingerprint = known->fingerprint;
+    }
     if (known && known->poisonous) {
       refused = Refused{PoisonousStatus(), Duration(0), Reason::kPoisonous};
     } else if (stopping_) {
@@ -289,9 +294,10 @@ bool Dispatcher::Cancel(const Handle& handle) {
     }
     // Not a broken promise: the client broke it off.
     call->model->metrics->Add(MetricId::kRequestFailure, Reason::kCanceled);
-    todo.finished.push_back(
-        {std::move(call), Status(StatusCode::kCancelled,
-                                 "the client closed the connection while its request waited")});
+    FinishLocked(
+        std::move(call),
+        Status(StatusCode::kCancelled, "the client closed the connection while its request waited"),
+        &todo);
   }
   Proceed(&todo);
   return true;
@@ -322,24 +328,30 @@ void Dispatcher::ExpireLocked(Lane& lane, TimePoint now, Todo* todo) {
   size_t n;
   do {
     n = lane.scheduler.Expire(now, expired);
-    for (size_t i = 0; i < n; ++i) FinishExpired(std::move(lane.calls[expired[i].slot]), todo);
+    for (size_t i = 0; i < n; ++i)
+      FinishExpiredLocked(std::move(lane.calls[expired[i].slot]), todo);
   } while (n == expired.size());
 }
 
 void Dispatcher::ExpireParkedLocked(TimePoint now, Todo* todo) {
   for (auto& call : std::exchange(parked_, {})) {
     if (now > call->deadline)
-      FinishExpired(std::move(call), todo);
+      FinishExpiredLocked(std::move(call), todo);
     else
       parked_.push_back(std::move(call));
   }
 }
 
-void Dispatcher::FinishExpired(std::unique_ptr<InferCall> call, Todo* todo) {
+void Dispatcher::FinishExpiredLocked(std::unique_ptr<InferCall> call, Todo* todo) {
   obs::Metrics& metrics = *call->model->metrics;
   metrics.Add(MetricId::kDeadlineMisses);
   CountBroken(metrics, Reason::kRejected);
-  todo->finished.push_back({std::move(call), DeadlineExceeded("Request timeout expired")});
+  FinishLocked(std::move(call), DeadlineExceeded("Request timeout expired"), todo);
+}
+
+void Dispatcher::FinishLocked(std::unique_ptr<InferCall> call, Status status, Todo* todo) {
+  RememberLocked(*call);
+  todo->finished.push_back({std::move(call), std::move(status)});
 }
 
 void Dispatcher::StartLocked(TimePoint now, Todo* todo) {
@@ -420,7 +432,7 @@ void Dispatcher::OnBatchDone(Lane& lane, ipc::BatchResult result) {
 void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, TimePoint now,
                                    Todo* todo) {
   Running& running = lane.running;
-  const Duration took = lane.scheduler.Complete(running.batch, now);
+  const Duration took = lane.scheduler.Complete(running.batch, now, /*learn=*/!result.waited);
   obs::Metrics& model_metrics = *running.calls[0]->model->metrics;
   if (result.status.ok()) {
     model_metrics.Add(MetricId::kInferenceCount, running.batch.rows);
@@ -429,31 +441,32 @@ void Dispatcher::FinishBatchLocked(Lane& lane, const ipc::BatchResult& result, T
     model_metrics.ObserveSize(MetricId::kBatchRows, running.batch.rows);
   }
   for (size_t i = 0; i < running.calls.size(); ++i) {
-    Finished f{std::move(running.calls[i]), result.status};
-    obs::Metrics& metrics = *f.call->model->metrics;
+    std::unique_ptr<InferCall> call = std::move(running.calls[i]);
+    Status status = result.status;
+    obs::Metrics& metrics = *call->model->metrics;
     const Duration queued = running.stamps[i].started - running.stamps[i].queued;
     metrics.Observe(MetricId::kQueueSeconds, queued);
     metrics.Observe(MetricId::kComputeSeconds, took);
-    f.call->served_by = lane.info.name;
-    f.call->survived_on = lane.info.kind;
-    if (!f.status.ok()) {
+    call->served_by = lane.info.name;
+    call->survived_on = lane.info.kind;
+    if (!status.ok()) {
       CountBroken(metrics, Reason::kBackend);
-    } else if (now > f.call->deadline) {
-      f.status = DeadlineExceeded("Request timeout expired");
+    } else if (now > call->deadline) {
+      status = DeadlineExceeded("Request timeout expired");
       metrics.Add(MetricId::kDeadlineMisses);
       CountBroken(metrics, Reason::kOther);
     } else {
       metrics.Add(MetricId::kRequestSuccess);
       metrics.Add(MetricId::kGoodRequests);
-      metrics.AddUs(MetricId::kRequestDurationUs, now - f.call->arrival);
+      metrics.AddUs(MetricId::kRequestDurationUs, now - call->arrival);
       metrics.AddUs(MetricId::kQueueDurationUs, queued);
       metrics.AddUs(MetricId::kComputeInputDurationUs, result.gather);
       metrics.AddUs(MetricId::kComputeInferDurationUs, result.compute);
       metrics.AddUs(MetricId::kComputeOutputDurationUs, result.scatter);
       lane.metrics->Add(MetricId::kDeviceRequests);
-      if (lane.info.kind != f.call->model->first_choice) metrics.Add(MetricId::kFallbackRequests);
+      if (lane.info.kind != call->model->first_choice) metrics.Add(MetricId::kFallbackRequests);
     }
-    todo->finished.push_back(std::move(f));
+    FinishLocked(std::move(call), std::move(status), todo);
   }
   running.calls.clear();
   running.items.clear();
@@ -506,7 +519,6 @@ void Dispatcher::Proceed(Todo* todo) {
   for (const Start& start : todo->starts)
     fleet_->Execute(start.device, start.batch, lanes_[start.device].get());
   for (Finished& f : todo->finished) {
-    RecordDeaths(*f.call);
     f.call->model->metrics->Subtract(MetricId::kPendingRequests);
     pending_.fetch_sub(1, std::memory_order_relaxed);
     auto done = std::move(f.call->done);
@@ -558,19 +570,22 @@ bool Dispatcher::Stop(std::chrono::milliseconds timeout) {
     const bool first = !stopping_;
     stopping_ = true;
     changed_.notify_all();
+    remembered_.notify_all();
     for (const auto& lane : lanes_) {
       for (size_t slot = 0; first && slot < lane->calls.size(); ++slot) {
         if (!lane->calls[slot]) continue;
         CountBroken(*lane->calls[slot]->model->metrics, Reason::kCanceled);
-        todo.finished.push_back({std::move(lane->calls[slot]), Unavailable("Server exiting")});
+        FinishLocked(std::move(lane->calls[slot]), Unavailable("Server exiting"), &todo);
       }
     }
     for (auto& call : std::exchange(parked_, {})) {
       CountBroken(*call->model->metrics, Reason::kCanceled);
-      todo.finished.push_back({std::move(call), Unavailable("Server exiting")});
+      FinishLocked(std::move(call), Unavailable("Server exiting"), &todo);
     }
   }
   if (watcher_.joinable()) watcher_.join();
+  if (recorder_.joinable()) recorder_.join();
+  poison_.DropPending();  // what it holds is the caller's memory
   Proceed(&todo);
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, timeout, [this] { return IdleLocked(); });

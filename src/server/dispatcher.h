@@ -25,7 +25,9 @@
 //   [C] is parked until any device is back  it cannot have been the one; answered in the end
 //
 // A request is refused by Submit, or its `done` is called exactly once. One mutex guards the
-// schedulers; nothing slow happens under it.
+// schedulers; nothing slow happens under it. What a request was through is remembered under that
+// mutex too, before anybody is told, so that none with the same bytes slips in between; a thread of
+// the dispatcher's hashes it afterwards.
 #pragma once
 
 #include <atomic>
@@ -48,6 +50,8 @@ namespace fusee::server {
 
 // A request whose device ended is run once more, not for ever: it may be what ends devices.
 inline constexpr uint32_t kReplaysMax = 1;
+// One whose batch had not begun has done nothing, and keeps its replay; but not for ever either.
+inline constexpr uint32_t kBlamelessReplaysMax = 8;
 // What a client is told to wait when no device can take its request.
 inline constexpr Duration kNoDeviceRetry = std::chrono::seconds(1);
 
@@ -70,7 +74,7 @@ struct InferCall {
   uint64_t id = 0;
   sched::Ticket ticket;  // in the scheduler of the device where it waits
   bool waits = false;
-  uint32_t replays = 0;
+  uint32_t replays = 0, blameless_replays = 0;
   bool alone = false;                      // a suspect: shares its batch with nobody
   uint32_t deaths_before = 0;              // with the same bytes, before this request came
   std::vector<std::string> died_on;        // kinds of the devices that ended with it in flight
@@ -212,7 +216,10 @@ class Dispatcher final {
   void StealLocked(Lane& lane, TimePoint now);
   void ExpireLocked(Lane& lane, TimePoint now, Todo* todo);
   void ExpireParkedLocked(TimePoint now, Todo* todo);
-  static void FinishExpired(std::unique_ptr<InferCall> call, Todo* todo);
+  void FinishExpiredLocked(std::unique_ptr<InferCall> call, Todo* todo);
+  // The call is over: remembers what it was through, and lets Proceed call its `done`.
+  void FinishLocked(std::unique_ptr<InferCall> call, Status status, Todo* todo);
+  void RememberLocked(const InferCall& call);
   // Every ready and idle device gets its next batch, if any.
   void StartLocked(TimePoint now, Todo* todo);
   void StartLaneLocked(Lane& lane, TimePoint now, Todo* todo);
@@ -222,8 +229,8 @@ class Dispatcher final {
 
   // Without the lock.
   void Proceed(Todo* todo);
-  // Enters what a call was through, if anything, into the table.
-  void RecordDeaths(InferCall& call);
+  // Of a thread: hashes and enters what was remembered.
+  void EnterRemembered();
   static void CountBroken(obs::Metrics& metrics, obs::Reason reason);
   void WatchDeadlines();
 
@@ -232,7 +239,7 @@ class Dispatcher final {
   const sched::Limits limits_;
   const ipc::RequestMemory memory_;
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable changed_, remembered_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // by device; what they hold is guarded by mutex_
   std::vector<std::unique_ptr<InferCall>> parked_;  // bounded by pending_; guarded by mutex_
   PoisonTable poison_;
@@ -241,7 +248,7 @@ class Dispatcher final {
   int answering_ = 0;                 // OnBatchDone calls past their lock; guarded by mutex_
   std::optional<TimePoint> watched_;  // what the watcher sleeps until; guarded by mutex_
   std::atomic<uint32_t> pending_{0};
-  std::thread watcher_;
+  std::thread watcher_, recorder_;
 };
 
 }  // namespace fusee::server

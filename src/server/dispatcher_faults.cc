@@ -29,10 +29,11 @@ void Dispatcher::LoseBatchLocked(Lane& lane, bool blameless, TimePoint now, Todo
     }
     Status status =
         Unavailable(fmt::format("device {} ended while it had the request", lane.info.name));
-    const bool again =
-        !stopping_ && call->replays < kReplaysMax && PlaceOutputs(*memory_.outputs, call.get());
+    uint32_t& replays = blameless ? call->blameless_replays : call->replays;
+    const bool again = !stopping_ && replays < (blameless ? kBlamelessReplaysMax : kReplaysMax) &&
+                       PlaceOutputs(*memory_.outputs, call.get());
     if (again) {
-      ++call->replays;
+      ++replays;
       if (!blameless && !std::exchange(call->alone, true)) metrics.Add(MetricId::kSuspectRequests);
       if (auto refused = PlaceLocked(&call, now, &lane); !refused) {
         lane.metrics->Add(MetricId::kWorkerRequestsMoved);
@@ -45,7 +46,7 @@ void Dispatcher::LoseBatchLocked(Lane& lane, bool blameless, TimePoint now, Todo
     CountBroken(metrics, Reason::kBackend);
     call->retry_after = kNoDeviceRetry;
     // Whatever refused it, the client's part is to come again.
-    todo->finished.push_back({std::move(call), Unavailable(status.message())});
+    FinishLocked(std::move(call), Unavailable(status.message()), todo);
   }
   running.calls.clear();
   running.items.clear();
@@ -56,7 +57,7 @@ void Dispatcher::LoseBatchLocked(Lane& lane, bool blameless, TimePoint now, Todo
 void Dispatcher::FinishPoisonousLocked(std::unique_ptr<InferCall> call, Todo* todo) {
   CountBroken(*call->model->metrics, Reason::kBackend);
   call->poisonous = true;
-  todo->finished.push_back({std::move(call), PoisonousStatus()});
+  FinishLocked(std::move(call), PoisonousStatus(), todo);
 }
 
 // Compared byte by byte: what differs mostly does so at once, and nothing has a fingerprint yet.
@@ -97,9 +98,10 @@ void Dispatcher::MoveQueueLocked(Lane& lane, TimePoint now, Todo* todo) {
     }
     CountBroken(*call->model->metrics, Reason::kBackend);
     call->retry_after = kNoDeviceRetry;
-    todo->finished.push_back(
-        {std::move(call), Unavailable(fmt::format("device {} ended before the request ran: {}",
-                                                  lane.info.name, refused->status.message()))});
+    FinishLocked(std::move(call),
+                 Unavailable(fmt::format("device {} ended before the request ran: {}",
+                                         lane.info.name, refused->status.message())),
+                 todo);
   }
 }
 
@@ -115,20 +117,40 @@ void Dispatcher::UnparkLocked(TimePoint now, Todo* todo) {
     }
     CountBroken(*call->model->metrics, Reason::kBackend);
     call->retry_after = std::max(refused->retry_after, kNoDeviceRetry);
-    todo->finished.push_back({std::move(call), Unavailable(refused->status.message())});
+    FinishLocked(std::move(call), Unavailable(refused->status.message()), todo);
   }
 }
 
-void Dispatcher::RecordDeaths(InferCall& call) {
-  const bool known = call.fingerprint.has_value();
-  // Most deaths are cleared by the run elsewhere on a device of the same kind: nothing to hash for.
+void Dispatcher::RememberLocked(const InferCall& call) {
+  if (stopping_) return;
+  // Most deaths are cleared by the run elsewhere on a device of the same kind: nothing to remember.
   const bool cleared = std::ranges::all_of(
       call.died_on, [&](const std::string& kind) { return kind == call.survived_on; });
-  if (!known && cleared) return;
-  if (!known) call.fingerprint = FingerprintOf(call.model->info(), call.inputs);
-  if (poison_.Record(*call.fingerprint, call.died_on, call.died_alone, call.survived_on,
-                     clock_->Now())) {
-    call.model->metrics->Add(MetricId::kPoisonousRequests);
+  if (!call.fingerprint && cleared) return;
+  // Both keep what they point into.
+  poison_.Remember({.model = {call.model, &call.model->info()},
+                    .inputs = call.inputs,
+                    .memory = call.memory,
+                    .fingerprint = call.fingerprint,
+                    .died_on = call.died_on,
+                    .died_alone = call.died_alone,
+                    .survived_on = call.survived_on,
+                    .metrics = call.model->metrics},
+                   clock_->Now());
+  remembered_.notify_one();
+}
+
+void Dispatcher::EnterRemembered() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (!poison_.pending()) {
+      remembered_.wait(lock);
+      continue;
+    }
+    lock.unlock();
+    if (const auto entered = poison_.EnterOne(); entered && entered->became_poisonous)
+      entered->what->metrics->Add(MetricId::kPoisonousRequests);
+    lock.lock();
   }
 }
 

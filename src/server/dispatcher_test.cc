@@ -67,6 +67,7 @@ class DispatcherTest : public testing::Test, public FleetListener {
     std::string served_by;
     Duration retry_after{};
     Dispatcher::Handle handle;
+    std::function<void()> when_done;
     bool ServedBy(std::string_view device) const {
       return done && status.ok() && served_by == device;
     }
@@ -94,6 +95,7 @@ class DispatcherTest : public testing::Test, public FleetListener {
       asked->served_by = call->served_by;
       asked->retry_after = call->retry_after;
       asked->done = true;
+      if (asked->when_done) asked->when_done();
     };
     auto admission = dispatcher_.Submit(std::move(call));
     if (auto* refused = std::get_if<Dispatcher::Refused>(&admission)) {
@@ -229,8 +231,8 @@ TEST_F(DispatcherTest, TheGuiltyOneOfABatchIsFoundAndTheOthersAreAnswered) {
   ASSERT_EQ(fleet_.Items(kCuda), 1u);
   fleet_.Finish(kCuda);
   EXPECT_TRUE(asked[2]->ServedBy("cuda:0"));
-  EXPECT_EQ(OfModel(obs::MetricId::kPoisonousRequests), 1u);
   EXPECT_EQ(OfModel(obs::MetricId::kBrokenPromises), 1u);
+  while (OfModel(obs::MetricId::kPoisonousRequests) != 1u) std::this_thread::yield();
 }
 
 TEST_F(DispatcherTest, TheSameBytesAreRefusedFromThenOnAndOthersAreNot) {
@@ -261,6 +263,27 @@ TEST_F(DispatcherTest, TwinsOfThePoisonousAreNotRunToFindOut) {
   EXPECT_TRUE(asked[3]->ServedBy("cuda:0"));
   EXPECT_TRUE(waiting->done);
   EXPECT_FALSE(fleet_.Busy(kCuda));
+}
+
+// At the very moment in which the first of them is answered, the next twin may come.
+TEST_F(DispatcherTest, ATwinThatComesWhileOthersAreAnsweredIsRefused) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  const auto asked = AskInOneBatch(kCuda, {5, 5});
+  fleet_.Down(kCuda);
+  ASSERT_EQ(fleet_.Items(kCpu0), 1u);
+  const auto other = [&] {
+    fleet_.Up(kCuda);
+    return Ask(9);  // so that nothing is taken from the CPU's queue
+  }();
+  std::shared_ptr<Asked> twin;
+  asked[1]->when_done = [&] { twin = Ask(5); };
+  fleet_.Down(kCpu0);
+  ASSERT_TRUE(asked[0]->poisonous && asked[1]->poisonous);
+  ASSERT_TRUE(twin);
+  EXPECT_TRUE(twin->refused && twin->poisonous);
+  fleet_.Finish(kCuda);
+  EXPECT_TRUE(other->ServedBy("cuda:0"));
 }
 
 // It ends every GPU worker, and the CPU answers it: it must not end one with every retry.
@@ -322,6 +345,32 @@ TEST_F(DispatcherTest, ABatchThatHadNotBegunIsNotToBlame) {
   fleet_.Down(kCpu0, true);
   for (const auto& one : asked) EXPECT_FALSE(one->poisonous);
   EXPECT_EQ(OfModel(obs::MetricId::kSuspectRequests), 0u);
+}
+
+TEST_F(DispatcherTest, ABatchThatHadNotBegunKeepsItsReplay) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  fleet_.Up(kCpu1);
+  const auto asked = Ask(1);
+  fleet_.Down(kCuda, /*blameless=*/true);
+  const size_t first = fleet_.Busy(kCpu0) ? kCpu0 : kCpu1, second = kCpu0 + kCpu1 - first;
+  fleet_.Down(first);
+  ASSERT_TRUE(fleet_.Busy(second)) << asked->status.message();
+  fleet_.Finish(second);
+  EXPECT_TRUE(asked->done && asked->status.ok());
+}
+
+TEST_F(DispatcherTest, ABatchThatNeverBeginsIsGivenUpInTheEnd) {
+  fleet_.Up(kCuda);
+  fleet_.Up(kCpu0);
+  const auto asked = Ask(1);
+  for (uint32_t i = 0; i <= kBlamelessReplaysMax; ++i) {
+    ASSERT_FALSE(asked->done) << i;
+    const size_t device = fleet_.Busy(kCuda) ? kCuda : kCpu0;
+    fleet_.Down(device, true);
+    fleet_.Up(device);
+  }
+  EXPECT_EQ(asked->status.code(), StatusCode::kUnavailable);
 }
 
 class ParkedTest : public DispatcherTest {

@@ -12,6 +12,8 @@
 // - other: its plan's digest is another in every process
 // - poison: dies of an input that begins with kPoison
 // - unprobed: has no golden run for an idle device
+// - damaged: cannot load the model of the name "bad"
+// - mismatch: ends of wrong golden outputs when it loads the model of the name "bad"
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -33,9 +35,9 @@ using namespace ipc;
 
 constexpr float kPoison = 666;
 
-LoadedMessage Describe(uint32_t model, std::string_view mode) {
-  LoadedMessage loaded{.model = model};
-  if (mode == "refuse") {
+LoadedMessage Describe(const LoadMessage& load, std::string_view mode) {
+  LoadedMessage loaded{.model = load.model};
+  if (mode == "refuse" || (mode == "damaged" && load.name == "bad")) {
     loaded.status = DataLoss("the plan is damaged");
     return loaded;
   }
@@ -124,7 +126,8 @@ class FakeWorker {
         LoadMessage load;
         (void)Decode(message.payload, &load);
         if (fault::Hit(fault::Point::kGolden) == fault::Effect::kWrong) Mismatch();
-        (void)Encode(Describe(load.model, mode_), &payload);
+        if (mode_ == "mismatch" && load.name == "bad") Mismatch();
+        (void)Encode(Describe(load, mode_), &payload);
         Reply(MessageType::kLoaded, payload);
         if (mode_ == "babble") Reply(static_cast<MessageType>(999), {});
         return;

@@ -92,7 +92,7 @@ void PoisonTable::ForgetLocked(TimePoint now) {
   forget_at_ = TimePoint::max();
   for (const auto& [sketch, entry] : entries_)
     forget_at_ = std::min(forget_at_, entry.last_death + kPoisonKept);
-  size_.store(entries_.size(), std::memory_order_relaxed);
+  CountLocked();
 }
 
 std::optional<PoisonTable::Known> PoisonTable::Find(const ipc::ModelInfo& model,
@@ -103,44 +103,109 @@ std::optional<PoisonTable::Known> PoisonTable::Find(const ipc::ModelInfo& model,
   {
     const std::lock_guard lock(mutex_);
     ForgetLocked(now);
-    if (!entries_.contains(sketch)) return std::nullopt;
+    if (!entries_.contains(sketch) &&
+        std::ranges::none_of(pending_, [&](const auto& p) { return p->sketch == sketch; })) {
+      return std::nullopt;
+    }
   }
   const Fingerprint fingerprint = FingerprintOf(model, inputs);
   const std::lock_guard lock(mutex_);
-  const auto found = FindLocked(fingerprint);
-  if (found == entries_.end()) return std::nullopt;
-  return Known{fingerprint, found->second.total(), found->second.poisonous};
+  Entry entry;
+  if (const auto found = FindLocked(fingerprint); found != entries_.end()) entry = found->second;
+  for (const auto& pending : pending_) {
+    const PoisonCase& what = pending->what;
+    if (pending->sketch != sketch) continue;
+    const bool same = what.fingerprint ? what.fingerprint->digest == fingerprint.digest
+                                       : SameRequest(model, inputs, *what.model, what.inputs);
+    if (same) entry.Apply(what.died_on, what.died_alone, what.survived_on, pending->at);
+  }
+  if (entry.innocent() || now - entry.last_death >= kPoisonKept) return std::nullopt;
+  return Known{fingerprint, entry.total(), entry.poisonous};
+}
+
+void PoisonTable::Remember(PoisonCase what, TimePoint now) {
+  const uint64_t sketch =
+      what.fingerprint ? what.fingerprint->sketch : SketchOf(*what.model, what.inputs);
+  auto pending = std::make_shared<const Pending>(Pending{std::move(what), sketch, now});
+  const std::lock_guard lock(mutex_);
+  pending_.push_back(std::move(pending));
+  if (pending_.size() > entries_max_) {
+    const auto suspect =
+        std::ranges::find_if(pending_, [](const auto& p) { return !p->what.died_alone; });
+    pending_.erase(suspect == pending_.end() ? pending_.begin() : suspect);
+  }
+  generation_.fetch_add(1, std::memory_order_release);
+  CountLocked();
+}
+
+std::optional<PoisonTable::Entered> PoisonTable::EnterOne() {
+  std::shared_ptr<const Pending> first;
+  {
+    const std::lock_guard lock(mutex_);
+    if (pending_.empty()) return std::nullopt;
+    first = pending_.front();
+  }
+  const PoisonCase& what = first->what;
+  const Fingerprint fingerprint =
+      what.fingerprint ? *what.fingerprint : FingerprintOf(*what.model, what.inputs);
+  const std::lock_guard lock(mutex_);
+  // Another only if it was crowded out or dropped meanwhile.
+  if (pending_.empty() || pending_.front() != first) return Entered{};
+  pending_.pop_front();
+  const bool became =
+      RecordLocked(fingerprint, what.died_on, what.died_alone, what.survived_on, first->at);
+  return Entered{{first, &first->what}, became};
+}
+
+bool PoisonTable::pending() const {
+  const std::lock_guard lock(mutex_);
+  return !pending_.empty();
+}
+
+void PoisonTable::DropPending() {
+  std::list<std::shared_ptr<const Pending>> dropped;  // ends outside the lock
+  const std::lock_guard lock(mutex_);
+  dropped.swap(pending_);
+  CountLocked();
 }
 
 bool PoisonTable::Record(const Fingerprint& fingerprint, std::span<const std::string> died_on,
                          bool died_alone, std::string_view survived_on, TimePoint now) {
   const std::lock_guard lock(mutex_);
+  return RecordLocked(fingerprint, died_on, died_alone, survived_on, now);
+}
+
+bool PoisonTable::Entry::Apply(std::span<const std::string> died_on, bool died_alone,
+                               std::string_view survived_on, TimePoint now) {
+  for (const std::string& kind : died_on) ++deaths[kind];
+  if (!died_on.empty()) last_death = now;
+  const bool was = poisonous;
+  poisonous = was || (died_alone && !died_on.empty() && total() >= kPoisonDeaths);
+  if (!poisonous) {
+    if (const auto survived = deaths.find(survived_on); survived != deaths.end())
+      deaths.erase(survived);
+  }
+  return poisonous && !was;
+}
+
+bool PoisonTable::RecordLocked(const Fingerprint& fingerprint, std::span<const std::string> died_on,
+                               bool died_alone, std::string_view survived_on, TimePoint now) {
   ForgetLocked(now);
   auto at = FindLocked(fingerprint);
-  if (at == entries_.end()) {
-    if (died_on.empty()) return false;
+  if (at == entries_.end() && !died_on.empty())
     at = entries_.emplace(fingerprint.sketch, Entry{.digest = fingerprint.digest});
-  }
-  Entry& entry = at->second;
-  for (const std::string& kind : died_on) ++entry.deaths[kind];
-  if (!died_on.empty()) {
-    entry.last_death = now;
-    forget_at_ = std::min(forget_at_, now + kPoisonKept);
-  }
-  const bool was = entry.poisonous;
-  entry.poisonous = was || (died_alone && !died_on.empty() && entry.total() >= kPoisonDeaths);
-  const bool became = entry.poisonous && !was;
-  if (!entry.poisonous) {
-    if (const auto survived = entry.deaths.find(survived_on); survived != entry.deaths.end())
-      entry.deaths.erase(survived);
-    if (entry.deaths.empty()) entries_.erase(at);
+  bool became = false;
+  if (at != entries_.end()) {
+    became = at->second.Apply(died_on, died_alone, survived_on, now);
+    if (!died_on.empty()) forget_at_ = std::min(forget_at_, now + kPoisonKept);
+    if (at->second.innocent()) entries_.erase(at);
   }
   if (entries_.size() > entries_max_) {
     entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& e) {
       return std::pair(e.second.poisonous, e.second.last_death);
     }));
   }
-  size_.store(entries_.size(), std::memory_order_relaxed);
+  CountLocked();
   return became;
 }
 

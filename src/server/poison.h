@@ -24,13 +24,27 @@
 // server well: it is this very content that will not be processed. A 5xx would tell gateways that
 // the server is ill (they eject such servers) and clients to try again, on the next replica too.
 //
-// Bounded: kPoisonEntriesMax requests, the one whose last death is longest ago goes first, suspects
-// before poisonous ones; each is forgotten kPoisonKept after its last death.
+// Hashing takes milliseconds for a large input, and the thread that says that a device has ended
+// has other devices to look after. So what became of a request is only remembered there, with its
+// bytes; another thread hashes and enters it:
+//
+//   --Remember--> [pending: bytes kept, sketch] --EnterOne--> [entries: fingerprints]
+//                              \_____________ Find ______________/
+//
+// Find looks at both, and sees a request in exactly one of them: there is no moment in which what
+// was remembered is not known.
+//
+// Bounded: as many pending as entries, the oldest suspect goes first; kPoisonEntriesMax requests,
+// the one whose last death is longest ago goes first, suspects before poisonous ones; each is
+// forgotten kPoisonKept after its last death.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <list>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -41,6 +55,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "ipc/executor.h"
+#include "obs/metrics.h"
 
 namespace fusee::server {
 
@@ -62,7 +77,19 @@ bool SameRequest(const ipc::ModelInfo& a_model, std::span<const ConstTensorView>
 // What its client is told.
 Status PoisonousStatus();
 
-// Thread-safe. Hashes outside its lock.
+// What became of a request that was in flight when a device ended, or that has the bytes of one.
+struct PoisonCase {
+  std::shared_ptr<const ipc::ModelInfo> model;
+  std::vector<ConstTensorView> inputs;
+  std::shared_ptr<const void> memory;      // what the inputs lie in
+  std::optional<Fingerprint> fingerprint;  // when it is known already: spares the hashing
+  std::vector<std::string> died_on;        // the kinds of devices that died with it, in order
+  bool died_alone = false;                 // at the last of these deaths
+  std::string survived_on;                 // the kind that survived it afterwards, or empty
+  std::shared_ptr<obs::Metrics> metrics;   // of the model; not read here
+};
+
+// Thread-safe. Hashes outside its lock, and compares bytes of pending requests under it.
 class PoisonTable {
  public:
   explicit PoisonTable(size_t entries_max = kPoisonEntriesMax) : entries_max_(entries_max) {}
@@ -72,34 +99,63 @@ class PoisonTable {
     uint32_t deaths = 0;
     bool poisonous = false;
   };
-  // What is known of a request; nullopt: nothing. Cost: one load while nothing is known of any.
+  // What is known of a request; nullopt: nothing. Cost: one load while nothing is known of any;
+  // one pass over the bytes where the sketch is known.
   std::optional<Known> Find(const ipc::ModelInfo& model, std::span<const ConstTensorView> inputs,
                             TimePoint now);
+  // Changes with every Remember: what Find said before may be out of date afterwards.
+  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
 
-  // What became of a request: the kinds of devices that died with it, in order; whether it was
-  // alone at the last of these deaths; the kind that survived it afterwards, or empty. True when
-  // this is what made it poisonous.
+  // Cost: a look at a few words of each input.
+  void Remember(PoisonCase what, TimePoint now);
+  // Hashes and enters the case remembered first; nullopt: there is none. True: it is what made its
+  // request poisonous. Of one thread at a time.
+  struct Entered {
+    std::shared_ptr<const PoisonCase> what;
+    bool became_poisonous = false;
+  };
+  std::optional<Entered> EnterOne();
+  bool pending() const;
+  // Forgets what was remembered and not entered, and lets go of its memory.
+  void DropPending();
+
+  // Remember and EnterOne of a request whose fingerprint is known.
   bool Record(const Fingerprint& fingerprint, std::span<const std::string> died_on, bool died_alone,
               std::string_view survived_on, TimePoint now);
 
+  // Pending and entered.
   size_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
+  struct Pending {
+    PoisonCase what;
+    uint64_t sketch = 0;
+    TimePoint at{};
+  };
   struct Entry {
     Sha256Digest digest{};
     std::map<std::string, uint32_t, std::less<>> deaths;  // by kind of device
     bool poisonous = false;
     TimePoint last_death{};
     uint32_t total() const;
+    bool innocent() const { return deaths.empty() && !poisonous; }
+    // True when this made it poisonous.
+    bool Apply(std::span<const std::string> died_on, bool died_alone, std::string_view survived_on,
+               TimePoint now);
   };
   using Entries = std::multimap<uint64_t, Entry>;  // by sketch
   Entries::iterator FindLocked(const Fingerprint& fingerprint);
   void ForgetLocked(TimePoint now);
+  bool RecordLocked(const Fingerprint& fingerprint, std::span<const std::string> died_on,
+                    bool died_alone, std::string_view survived_on, TimePoint now);
+  void CountLocked() { size_.store(entries_.size() + pending_.size(), std::memory_order_relaxed); }
 
   const size_t entries_max_;
   std::atomic<size_t> size_{0};
-  std::mutex mutex_;
-  Entries entries_;        // guarded by mutex_
+  std::atomic<uint64_t> generation_{0};
+  mutable std::mutex mutex_;
+  Entries entries_;                                    // guarded by mutex_
+  std::list<std::shared_ptr<const Pending>> pending_;  // in order; shared with EnterOne; guarded
   TimePoint forget_at_{};  // when the first entry is to be forgotten; guarded by mutex_
 };
 

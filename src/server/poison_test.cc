@@ -35,6 +35,18 @@ class PoisonTest : public testing::Test {
     EXPECT_FALSE(table_.Record(Of(r), {}, false, kind, clock_.Now()));
   }
 
+  // As a dispatcher says it; the request's values must live until they are entered.
+  void Remember(const Request& r, std::vector<std::string> on, bool alone,
+                std::string survived = "", std::shared_ptr<const void> memory = nullptr) {
+    table_.Remember({.model = {std::shared_ptr<void>(), &model_},
+                     .inputs = r.inputs(),
+                     .memory = std::move(memory),
+                     .died_on = std::move(on),
+                     .died_alone = alone,
+                     .survived_on = std::move(survived)},
+                    clock_.Now());
+  }
+
   FakeClock clock_;
   const ipc::ModelInfo model_{.name = "m", .version = 1};
   PoisonTable table_{4};
@@ -50,6 +62,63 @@ TEST_F(PoisonTest, OneDeathMakesASuspectAndASecondAlonePoison) {
   EXPECT_TRUE(Dies(bad_, {"cuda"}, true));
   EXPECT_TRUE(Find(bad_)->poisonous);
   EXPECT_FALSE(Dies(bad_, {"cpu"}, true)) << "it was already";
+}
+
+TEST_F(PoisonTest, WhatIsRememberedIsKnownBeforeItIsEntered) {
+  Remember(bad_, {"cuda"}, true);
+  ASSERT_TRUE(Find(bad_));
+  EXPECT_EQ(Find(bad_)->deaths, 1u);
+  EXPECT_FALSE(Find(Numbered(2)));
+  Remember(bad_, {"cpu"}, true);
+  EXPECT_TRUE(Find(bad_)->poisonous);
+  EXPECT_FALSE(table_.EnterOne()->became_poisonous);
+  EXPECT_TRUE(Find(bad_)->poisonous) << "one entered, one still pending";
+  EXPECT_TRUE(table_.EnterOne()->became_poisonous);
+  EXPECT_FALSE(table_.EnterOne());
+  EXPECT_TRUE(Find(bad_)->poisonous);
+  EXPECT_EQ(table_.size(), 1u);
+}
+
+TEST_F(PoisonTest, AClearingCountsBeforeItIsEnteredToo) {
+  Dies(bad_, {"cuda"}, true);
+  Remember(bad_, {}, false, "cuda");
+  EXPECT_FALSE(Find(bad_));
+  table_.EnterOne();
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(PoisonTest, BytesAreKeptUntilTheyAreEnteredAndNoLonger) {
+  auto memory = std::make_shared<int>(1);
+  Remember(bad_, {"cuda"}, true, "", memory);
+  EXPECT_EQ(memory.use_count(), 2);
+  table_.EnterOne();
+  EXPECT_EQ(memory.use_count(), 1);
+  Remember(bad_, {"cuda"}, true, "", memory);
+  table_.DropPending();
+  EXPECT_EQ(memory.use_count(), 1);
+}
+
+TEST_F(PoisonTest, WhatIsPendingIsForgottenInTimeToo) {
+  Remember(bad_, {"cuda", "cpu"}, true);
+  clock_.Advance(kPoisonKept);
+  EXPECT_FALSE(Find(bad_));
+  table_.EnterOne();
+  EXPECT_FALSE(Find(bad_));
+}
+
+TEST_F(PoisonTest, EveryRememberedCaseIsANewGeneration) {
+  const uint64_t before = table_.generation();
+  Remember(bad_, {"cuda"}, true);
+  EXPECT_NE(table_.generation(), before);
+}
+
+TEST_F(PoisonTest, TooManyPendingLoseTheOldestSuspect) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 5; ++i) requests.push_back(Numbered(static_cast<float>(i)));
+  for (int i = 0; i < 5; ++i) Remember(requests[static_cast<size_t>(i)], {"cuda"}, i == 0);
+  EXPECT_EQ(table_.size(), 4u);
+  EXPECT_TRUE(Find(requests[0]));
+  EXPECT_FALSE(Find(requests[1]));
 }
 
 TEST_F(PoisonTest, TwoDeathsOfOneLifeCountOnAnyDevices) {

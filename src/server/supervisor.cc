@@ -61,10 +61,12 @@ void Supervisor::Execute(size_t device, const ipc::Batch& batch, ipc::BatchListe
   }
   if (Status encoded = st.EncodeBatch(w, batch); !encoded.ok())
     return finish({.id = batch.id, .status = std::move(encoded)});
-  w.in_flight = {batch, listener};
+  w.in_flight = {.batch = batch, .listener = listener, .waited = w.life.probing()};
   w.life.OnBatchSent(now, batch.predicted);
-  if (Status sent = st.Send(w, MessageType::kBatch, batch.id, w.payload); !sent.ok())
+  if (Status sent = st.Send(w, MessageType::kBatch, batch.id, w.payload); !sent.ok()) {
+    w.in_flight->sent = false;
     w.life.OnFault(now, sent.message());
+  }
   // The thread sleeps towards the next thing it knows of; this may come sooner.
   const auto wake = w.life.next_wake();
   if (wake && *wake < st.sleeping_until) st.control.Ring();

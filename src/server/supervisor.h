@@ -24,7 +24,11 @@
 
 namespace fusee::server {
 
-// How often a worker may die while it loads a model before the model counts as the cause.
+// How often a worker may die while it loads a model before the model counts as the cause, and the
+// others are loaded without it. Whatever ended it by itself or from outside counts for every worker
+// of the kind. Wrong golden outputs count for this worker only, since its device may be the cause:
+// such a model has one more try in each later life, and at once where the worker has nothing else
+// to serve, which is how a device that computes everything wrongly ends in quarantine.
 inline constexpr uint32_t kLoadDeathsMax = 2;
 
 class Supervisor final : public Fleet {

@@ -12,7 +12,7 @@ using obs::MetricId;
 
 constexpr uint32_t kMessagesAtOnce = 256;  // of one worker before the next is heard
 
-obs::Reason ReasonOf(const ProcessEnd& end, WorkerState state) {
+obs::Reason ReasonOf(const ProcessEnd& end, const WorkerLife& life) {
   if (end.exited) {
     switch (static_cast<ipc::WorkerExit>(end.status)) {
       case ipc::WorkerExit::kDeviceAbsent: return obs::Reason::kDeviceAbsent;
@@ -21,7 +21,13 @@ obs::Reason ReasonOf(const ProcessEnd& end, WorkerState state) {
       default: return obs::Reason::kExit;
     }
   }
-  return state == WorkerState::kSuspect ? obs::Reason::kSuspect : obs::Reason::kSignal;
+  if (life.state() != WorkerState::kSuspect) return obs::Reason::kSignal;
+  switch (life.fault()) {
+    case WorkerLife::Fault::kHang: return obs::Reason::kHang;
+    case WorkerLife::Fault::kSilent: return obs::Reason::kSilent;
+    case WorkerLife::Fault::kProtocol: break;
+  }
+  return obs::Reason::kProtocol;
 }
 
 }  // namespace
@@ -53,6 +59,7 @@ Status Supervisor::State::StartProcess(Worker& w) {
 
 void Supervisor::State::Spawn(Worker& w, TimePoint now) {
   w.held.assign(models.size(), false);
+  w.wrong_loads.resize(models.size());
   w.loading = models.size();
   w.told = w.rang = w.ended = false;
   w.last_words.clear();
@@ -81,12 +88,14 @@ void Supervisor::State::LoadNext(Worker& w, TimePoint now) {
   // worker could not load is tried all the same, since that may have been the worker's fault.
   const auto passed_by = [this, &w](size_t model) {
     const Holding& holding = At(model, w.kind);
-    return holding.path.empty() || (!holding.model && holding.load_deaths >= kLoadDeathsMax);
+    return holding.path.empty() || (!holding.model && holding.load_deaths >= kLoadDeathsMax) ||
+           w.wrong_loads[model].deaths >= kLoadDeathsMax;
   };
   size_t next = w.loading == models.size() ? 0 : w.loading + 1;
   while (next < models.size() && passed_by(next)) ++next;
   w.loading = next;
   if (next == models.size()) {
+    if (ForgiveWrongLoads(w)) return LoadNext(w, now);
     w.life.OnAllLoaded(now);
     w.announced = true;
     Event ready{.what = Event::What::kReady, .device = w.index, .probation = w.life.probation()};
@@ -105,6 +114,26 @@ void Supervisor::State::LoadNext(Worker& w, TimePoint now) {
          &w.payload);
   if (Status sent = Send(w, MessageType::kLoad, next, w.payload); !sent.ok())
     w.life.OnFault(now, sent.message());
+}
+
+bool Supervisor::State::ForgiveWrongLoads(Worker& w) {
+  const bool serves = std::ranges::find(w.held, true) != w.held.end();
+  bool forgiven = false;
+  for (size_t m = 0; m < models.size(); ++m) {
+    Worker::WrongLoads& wrong = w.wrong_loads[m];
+    if (wrong.deaths < kLoadDeathsMax) continue;
+    wrong.deaths = kLoadDeathsMax - 1;
+    forgiven = true;
+    Holding& holding = At(m, w.kind);
+    if (!serves || holding.model || !holding.failure.ok()) continue;
+    holding.failure =
+        DataLoss(fmt::format("worker {} ended {} times while loading it ({}); its other models "
+                             "are served without it",
+                             w.device.info.name, kLoadDeathsMax, wrong.how));
+    spdlog::error("model '{}' version {}: {}", models[m].name, models[m].version,
+                  holding.failure.message());
+  }
+  return forgiven && !serves;
 }
 
 void Supervisor::State::Hear(Worker& w, TimePoint now) {
@@ -217,6 +246,7 @@ Status Supervisor::State::OnDone(Worker& w, const ipc::Message& message, TimePoi
   Event event{.what = Event::What::kDone, .device = w.index, .listener = w.in_flight->listener};
   event.result = {.id = done.id,
                   .status = std::move(done.status),
+                  .waited = w.in_flight->waited,
                   .gather = done.gather,
                   .compute = done.compute,
                   .scatter = done.scatter};
@@ -243,7 +273,7 @@ void Supervisor::State::Lose(Worker& w) {
       .id = w.in_flight->batch.id,
       .status = Unavailable(fmt::format("device {} ended before it answered", w.device.info.name)),
       .lost = true,
-      .blameless = w.life.probing()};
+      .blameless = w.life.probing() || !w.in_flight->sent};
   events.push_back(std::move(event));
   w.in_flight.reset();
   metrics[w.index]->Add(MetricId::kWorkerBatchesLost);
@@ -260,7 +290,7 @@ void Supervisor::State::Reap(Worker& w, TimePoint now) {
   if (!end) return;
   Hear(w, now);  // what it finished before it died is finished
   const bool had_batch = w.in_flight.has_value();
-  const obs::Reason reason = ReasonOf(*end, w.life.state());
+  const obs::Reason reason = ReasonOf(*end, w.life);
   const bool absent = reason == obs::Reason::kDeviceAbsent;
   const bool wrong = reason == obs::Reason::kGoldenMismatch;
   const bool was_loading = w.life.state() == WorkerState::kWarming && w.loading < models.size();
@@ -277,7 +307,10 @@ void Supervisor::State::Reap(Worker& w, TimePoint now) {
                              : WorkerLife::End::kCrashed);
   if (w.life.state() == WorkerState::kStopped) return;
   metrics[w.index]->Add(MetricId::kWorkerDeaths, reason);
-  // Wrong bits are the device's fault: the model is tried again in the next life.
+  if (was_loading && wrong) {
+    w.wrong_loads[w.loading].how = how;
+    ++w.wrong_loads[w.loading].deaths;
+  }
   if (was_loading && !absent && !wrong) {
     Holding& holding = At(w.loading, w.kind);
     if (++holding.load_deaths >= kLoadDeathsMax && !holding.model) {

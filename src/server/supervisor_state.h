@@ -72,10 +72,17 @@ struct Supervisor::State {
     // Of the worker.
     bool given_up = false;  // absent or quarantined since its last hello: nobody waits for it
     std::string absent_text;
+    struct WrongLoads {
+      uint32_t deaths = 0;
+      std::string how;  // the last one
+    };
+    std::vector<WrongLoads> wrong_loads;  // by model: golden outputs differed while it was loaded
     uint64_t lives = 0, pings = 0, probes = 0;
     struct InFlight {
       ipc::Batch batch;
       ipc::BatchListener* listener;
+      bool sent = true;     // the worker may have read it
+      bool waited = false;  // for a probe
     };
     std::optional<InFlight> in_flight;
     std::vector<ipc::Block> kept;  // until the process is dead
@@ -103,6 +110,9 @@ struct Supervisor::State {
   Status StartProcess(Worker& w);
   void Spawn(Worker& w, TimePoint now);
   void LoadNext(Worker& w, TimePoint now);
+  // For what wrong golden outputs made this worker leave out: says why to whoever waits, and allows
+  // one more try. True when that is due now.
+  bool ForgiveWrongLoads(Worker& w);
   void Hear(Worker& w, TimePoint now);
   Status OnMessage(Worker& w, const ipc::Message& message, TimePoint now);
   Status OnHello(Worker& w, const ipc::Message& message, TimePoint now);

@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <map>
 #include <mutex>
@@ -118,10 +119,16 @@ class SupervisorTest : public testing::Test {
     ASSERT_TRUE(supervisor.ok()) << supervisor.status().message();
     supervisor_ = std::move(*supervisor);
     supervisor_->Attach(&listener_, &registry_);
-    const ModelSource source{
-        .name = "m", .version = 1, .plans = {{"cuda", "cuda.plan"}, {"cpu", "cpu.plan"}}};
-    supervisor_->LoadAll({&source, 1}, [&](size_t, std::vector<KindModel> kinds) {
-      kinds_ = std::move(kinds);
+    std::vector<ModelSource> sources;
+    for (const std::string& name : names_) {
+      sources.push_back(
+          {.name = name, .version = 1, .plans = {{"cuda", "cuda.plan"}, {"cpu", "cpu.plan"}}});
+    }
+    supervisor_->LoadAll(sources, [&](size_t model, std::vector<KindModel> kinds) {
+      if (names_[model] == "bad")
+        bad_ = std::move(kinds);
+      else
+        kinds_ = std::move(kinds);
       return true;
     });
   }
@@ -186,7 +193,8 @@ class SupervisorTest : public testing::Test {
   obs::Registry registry_;
   Listener listener_;
   Supervisor::Options options_;
-  std::vector<KindModel> kinds_;
+  std::vector<std::string> names_ = {"m"};
+  std::vector<KindModel> kinds_, bad_;  // of "m" and of "bad"
   uint64_t batches_ = 0;
   std::unique_ptr<Supervisor> supervisor_;
 };
@@ -241,6 +249,7 @@ TEST_F(SupervisorTest, AStoppedWorkerWithABatchIsOverdueAndReplaced) {
   ASSERT_TRUE(result);
   EXPECT_TRUE(result->lost);
   ASSERT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_EQ(Deaths(0, obs::Reason::kHang), 1u);
 }
 
 TEST_F(SupervisorTest, AStoppedIdleWorkerDoesNotAnswerAndIsReplaced) {
@@ -250,6 +259,7 @@ TEST_F(SupervisorTest, AStoppedIdleWorkerDoesNotAnswerAndIsReplaced) {
   Start();
   kill(supervisor_->pid(0), SIGSTOP);
   ASSERT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_GE(Deaths(0, obs::Reason::kSilent), 1u);
   ExpectServes(0);
 }
 
@@ -273,6 +283,7 @@ TEST_F(SupervisorTest, AnswersThatMakeNoSenseReplaceTheWorker) {
   ASSERT_TRUE(result);
   EXPECT_TRUE(result->lost);
   EXPECT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_EQ(Deaths(0, obs::Reason::kProtocol), 1u);
 }
 
 TEST_F(SupervisorTest, UnknownMessagesReplaceTheWorker) {
@@ -339,6 +350,44 @@ TEST_F(SupervisorTest, WrongGoldenOutputsQuarantineTheirDeviceWhileTheOtherServe
   EXPECT_EQ(listener_.held(0), 1u) << "a healed device holds what it computed wrongly before";
 }
 
+TEST_F(SupervisorTest, AModelThatCannotBeLoadedLeavesTheOthersBe) {
+  names_ = {"bad", "m"};
+  Add("damaged");
+  Start();
+  ASSERT_EQ(bad_.size(), 1u);
+  EXPECT_EQ(bad_[0].model.status().message(), "the plan is damaged");
+  ASSERT_TRUE(listener_.WaitReady(0, 1));
+  ExpectServes(0);
+  EXPECT_EQ(Deaths(0), 0u);
+}
+
+// One plan must not take a device out of service with every other model on it.
+TEST_F(SupervisorTest, AModelWhoseGoldenOutputsAreAlwaysWrongIsLeftOut) {
+  names_ = {"bad", "m"};
+  Add("mismatch");
+  Start();
+  ASSERT_EQ(bad_.size(), 1u);
+  EXPECT_EQ(bad_[0].model.status().code(), StatusCode::kDataLoss);
+  EXPECT_THAT(bad_[0].model.status().message(), HasSubstr("output 'OUTPUT', element 3"));
+  ASSERT_TRUE(listener_.WaitReady(0, 1));
+  EXPECT_EQ(listener_.held(0), 1u);
+  ExpectServes(0);
+  EXPECT_EQ(Deaths(0, obs::Reason::kGoldenMismatch), kLoadDeathsMax);
+}
+
+TEST_F(SupervisorTest, WhatAHealedDeviceLeftOutIsTriedInItsNextLife) {
+  names_ = {"bad", "m"};
+  Add("echo", "cpu", "golden:wrong");
+  Start();
+  // Both are wrong on it, each life at the first that it loads.
+  ASSERT_FALSE(kinds_[0].model.ok());
+  supervisor_->SetFaults(0, "");
+  ASSERT_TRUE(listener_.WaitReady(0, 1));
+  kill(supervisor_->pid(0), SIGKILL);
+  ASSERT_TRUE(listener_.WaitReady(0, 2));
+  EXPECT_EQ(listener_.held(0), 2u);
+}
+
 TEST_F(SupervisorTest, WrongBitsOfAnIdleWorkerReplaceIt) {
   auto limits = Limits();
   limits.probe = std::chrono::milliseconds(1);
@@ -347,6 +396,28 @@ TEST_F(SupervisorTest, WrongBitsOfAnIdleWorkerReplaceIt) {
   ASSERT_TRUE(listener_.WaitReady(0, 2));
   EXPECT_GE(Deaths(0, obs::Reason::kGoldenMismatch), 1u);
   EXPECT_GE(Metric(0, obs::MetricId::kWorkerProbes), 2u);
+}
+
+TEST_F(SupervisorTest, ABatchThatWaitedForAProbeSaysSo) {
+  auto limits = Limits();
+  limits.probe = std::chrono::milliseconds(1);
+  limits.heartbeat_answer = limits.hang_floor = limits.hang_ceiling = kPatience;
+  Add("echo", "cpu", "probe:stop", limits);
+  Start();
+  ASSERT_TRUE(listener_.WaitReady(0, 1));
+  const pid_t pid = supervisor_->pid(0);
+  const auto stopped = [pid] {
+    std::string text;
+    std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/stat"), text);
+    return text.find(") T ") != text.npos;
+  };
+  while (!stopped()) std::this_thread::yield();
+  const auto behind = Send(0, 1);
+  kill(pid, SIGCONT);
+  const auto result = behind->waiter.Wait();
+  ASSERT_TRUE(result && result->status.ok());
+  EXPECT_TRUE(result->waited);
+  EXPECT_EQ(Deaths(0), 0u);
 }
 
 TEST_F(SupervisorTest, AWorkerWithNothingToProbeServesOn) {

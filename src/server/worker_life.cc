@@ -78,6 +78,12 @@ std::optional<TimePoint> WorkerLife::ProbeDue() const {
   return probe_due_;
 }
 
+Duration WorkerLife::ProbeAllowance() const {
+  const auto multiple = Duration(static_cast<int64_t>(
+      static_cast<double>(Duration(ipc::kProbeTimeMax).count()) * limits_.hang_multiple));
+  return std::max(limits_.hang_floor, multiple);
+}
+
 void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
   if (!ready() && state_ != WorkerState::kDraining) return;
   const auto multiple = Duration(
@@ -86,6 +92,7 @@ void WorkerLife::OnBatchSent(TimePoint now, Duration predicted) {
   batch_allowance_ = predicted <= Duration(0)
                          ? ceiling
                          : std::clamp(multiple, std::min(limits_.hang_floor, ceiling), ceiling);
+  if (probe_limit_) probe_limit_ = std::min(*probe_limit_, now + ProbeAllowance());
   batch_limit_ = probe_limit_.value_or(now) + batch_allowance_;
 }
 
@@ -114,7 +121,8 @@ void WorkerLife::OnProbed(TimePoint now, bool again) {
   if (batch_limit_) batch_limit_ = now + batch_allowance_;  // its turn has come
 }
 
-void WorkerLife::Suspect(std::string why) {
+void WorkerLife::Suspect(Fault fault, std::string why) {
+  fault_ = fault;
   state_ = WorkerState::kSuspect;
   why_ = std::move(why);
   kill_due_ = true;
@@ -124,7 +132,7 @@ void WorkerLife::Suspect(std::string why) {
 
 void WorkerLife::OnFault(TimePoint, std::string why) {
   if (!alive_ || state_ == WorkerState::kSuspect) return;
-  Suspect(std::move(why));
+  Suspect(Fault::kProtocol, std::move(why));
 }
 
 void WorkerLife::OnExit(TimePoint now, End end) {
@@ -174,18 +182,18 @@ void WorkerLife::Drain(TimePoint) {
 }
 
 WorkerLife::Action WorkerLife::Poll(TimePoint now) {
-  if (batch_limit_ && now >= *batch_limit_) Suspect("its batch is overdue");
-  if (probe_limit_ && now >= *probe_limit_) Suspect("its golden run is overdue");
+  if (batch_limit_ && now >= *batch_limit_) Suspect(Fault::kHang, "its batch is overdue");
+  if (probe_limit_ && now >= *probe_limit_) Suspect(Fault::kHang, "its golden run is overdue");
   switch (state_) {
     case WorkerState::kRestarting:
     case WorkerState::kQuarantined:
       // Until it is answered, the spawn stays due; the owner answers before it polls again.
       return now >= due_ ? Action::kSpawn : Action::kNone;
     case WorkerState::kStarting:
-      if (now >= due_) Suspect("it did not say hello in time");
+      if (now >= due_) Suspect(Fault::kSilent, "it did not say hello in time");
       break;
     case WorkerState::kWarming:
-      if (now >= due_) Suspect("a model took too long to load");
+      if (now >= due_) Suspect(Fault::kHang, "a model took too long to load");
       break;
     case WorkerState::kProbation:
       if (probation_.over(now)) {
@@ -196,7 +204,7 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
     case WorkerState::kReady:
       if (batch_limit_ || probe_limit_) break;  // its answer says that it lives
       if (pinged_ && now - heard_ >= limits_.heartbeat + limits_.heartbeat_answer) {
-        Suspect("it does not answer");
+        Suspect(Fault::kSilent, "it does not answer");
       } else if (!pinged_ && now - heard_ >= limits_.heartbeat) {
         pinged_ = true;
         heard_ = now - limits_.heartbeat;  // the answer's time counts from now
@@ -204,9 +212,7 @@ WorkerLife::Action WorkerLife::Poll(TimePoint now) {
       } else if (const auto due = ProbeDue(); !pinged_ && due && now >= *due) {
         probe_sent_ = now;
         probing_ = true;
-        const auto allowance = Duration(static_cast<int64_t>(
-            static_cast<double>(Duration(ipc::kProbeTimeMax).count()) * limits_.hang_multiple));
-        probe_limit_ = now + std::max(limits_.hang_floor, allowance);
+        probe_limit_ = now + std::max(limits_.heartbeat_answer, ProbeAllowance());
         return Action::kProbe;
       }
       break;

@@ -33,7 +33,8 @@
 // A READY worker without work is asked for two things: now and then for a sign of life (ping), and,
 // each WorkerLimits::probe, to make a golden run again (probe). A probe takes the device, so it
 // must never take more than one part in kProbeShare of the time; a batch that is sent meanwhile is
-// not overdue because of it.
+// not overdue because of it. Nobody waits for a probe of an idle worker, so it has as long as a
+// ping; from the moment that a batch waits behind it, it has little.
 #pragma once
 
 #include <cstdint>
@@ -72,8 +73,8 @@ struct WorkerLimits {
   Duration hang_ceiling = std::chrono::seconds(30);
   Duration heartbeat = std::chrono::milliseconds(250);  // of silence before an idle worker is asked
   Duration heartbeat_answer = std::chrono::seconds(2);  // and then this long for its answer
-  // Of idleness before a golden run; 0: none. It may take hang_multiple times ipc::kProbeTimeMax,
-  // at least hang_floor.
+  // Of idleness before a golden run; 0: none. It may take heartbeat_answer; once a batch waits for
+  // it, hang_multiple times ipc::kProbeTimeMax, at least hang_floor.
   Duration probe = std::chrono::seconds(1);
   Duration probation = kProbationLength;
   Duration proven = std::chrono::milliseconds(250);
@@ -94,6 +95,8 @@ class WorkerLife {
  public:
   enum class Action : uint8_t { kNone, kSpawn, kKill, kPing, kProbe };
   enum class End : uint8_t { kCrashed, kAbsent, kWrong };
+  // What a suspect did: took too long over something, said nothing, or nonsense.
+  enum class Fault : uint8_t { kHang, kSilent, kProtocol };
 
   // Due to be spawned at once.
   explicit WorkerLife(const WorkerLimits& limits) : limits_(limits) {}
@@ -131,6 +134,8 @@ class WorkerLife {
   bool alive() const { return alive_; }
   // The reason of the last fault, or empty.
   const std::string& why() const { return why_; }
+  // Its kind; says nothing before the first.
+  Fault fault() const { return fault_; }
   uint32_t short_lives() const { return short_lives_; }
   // A golden run is being made; a batch that was sent meanwhile has not begun.
   bool probing() const { return probing_; }
@@ -138,11 +143,13 @@ class WorkerLife {
   std::optional<TimePoint> batch_limit() const { return batch_limit_; }
 
  private:
-  void Suspect(std::string why);
+  void Suspect(Fault fault, std::string why);
   // The next probe, at the earliest.
   void PutOffProbe(TimePoint now);
   std::optional<TimePoint> ProbeDue() const;
   TimePoint NextOfReady() const;
+  // For a probe that a batch waits for.
+  Duration ProbeAllowance() const;
 
   const WorkerLimits limits_;
   WorkerState state_ = WorkerState::kRestarting;
@@ -166,6 +173,7 @@ class WorkerLife {
   uint32_t quarantines_ = 0;
   uint32_t absences_ = 0;  // in a row
   std::string why_;
+  Fault fault_ = Fault::kProtocol;
 };
 
 }  // namespace fusee::server

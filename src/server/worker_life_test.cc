@@ -244,12 +244,30 @@ TEST_F(WorkerLifeTest, AProbeThatDoesNotEndKills) {
   MakeReady();
   Pass(limits_.probe);
   ASSERT_EQ(Poll(), Action::kProbe);
-  Pass(limits_.hang_floor - Duration(1));
+  EXPECT_EQ(*life_.next_wake() - now(), limits_.heartbeat_answer);
+  Pass(limits_.heartbeat_answer - Duration(1));
   EXPECT_EQ(Poll(), Action::kNone);
   Pass(Duration(1));
   EXPECT_EQ(Poll(), Action::kKill);
   EXPECT_THAT(life_.why(), testing::HasSubstr("golden run"));
   EXPECT_TRUE(life_.probing()) << "until its end, so that no batch is blamed";
+}
+
+TEST_F(WorkerLifeTest, AProbeThatABatchWaitsForHasLittleTime) {
+  limits_ = LimitsFor("cuda");
+  limits_.heartbeat = seconds(100);
+  Restart(limits_);
+  MakeReady();
+  Pass(limits_.probe);
+  ASSERT_EQ(Poll(), Action::kProbe);
+  Pass(milliseconds(500));  // a busy machine, and nobody waits
+  ASSERT_EQ(Poll(), Action::kNone);
+  life_.OnBatchSent(now(), milliseconds(1));
+  EXPECT_EQ(*life_.next_wake() - now(), milliseconds(100));
+  Pass(milliseconds(100) - Duration(1));
+  EXPECT_EQ(Poll(), Action::kNone);
+  Pass(Duration(1));
+  EXPECT_EQ(Poll(), Action::kKill);
 }
 
 TEST_F(WorkerLifeTest, ABatchBehindAProbeHasItsWholeTime) {

@@ -100,10 +100,10 @@ Status CpuModel::Run(std::span<ipc::BatchItem> items, const Clock& clock, ipc::B
   return OkStatus();
 }
 
-Result<std::optional<std::string>> CpuModel::ReplayGolden(const Clock& clock) {
-  return TextOf(golden_->ReplayAll(clock));
+Result<std::optional<WrongBits>> CpuModel::ReplayGolden(const Clock& clock) {
+  return AsWrongBits(golden_->ReplayAll(clock));
 }
-Result<std::optional<std::string>> CpuModel::ProbeGolden() { return TextOf(golden_->Probe()); }
+Result<std::optional<WrongBits>> CpuModel::ProbeGolden() { return AsWrongBits(golden_->Probe()); }
 
 CpuDevice::CpuDevice(const DeviceOptions& options)
     : pool_({.width = options.threads > 0

@@ -29,9 +29,9 @@ class CpuModel final : public WorkerModel {
   const ipc::ModelInfo& info() const override { return info_; }
   const ipc::ShapeProgram& shapes() const override { return shapes_; }
   Status Run(std::span<ipc::BatchItem> items, const Clock& clock, ipc::BatchResult* times) override;
-  Result<std::optional<std::string>> ReplayGolden(const Clock& clock) override;
+  Result<std::optional<WrongBits>> ReplayGolden(const Clock& clock) override;
   bool can_probe() const override { return golden_->can_probe(); }
-  Result<std::optional<std::string>> ProbeGolden() override;
+  Result<std::optional<WrongBits>> ProbeGolden() override;
 
  private:
   CpuModel() = default;

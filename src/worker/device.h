@@ -13,6 +13,14 @@
 
 namespace fusee::worker {
 
+// Golden runs that gave other bits than when the plan was verified.
+struct WrongBits {
+  std::string where;  // "golden point 0: output 'y', element 3: other bits than ..."
+  // A second run gave the same wrong bits. A device that errs would hardly err twice alike: the
+  // plan is not what was verified, or was verified on a machine that computes otherwise.
+  bool repeats = false;
+};
+
 // A plan with all the memory it needs. Of one thread.
 class WorkerModel {
  public:
@@ -28,14 +36,15 @@ class WorkerModel {
   virtual Status Run(std::span<ipc::BatchItem> items, const Clock& clock,
                      ipc::BatchResult* times) = 0;
 
-  // The plan's golden runs, on the memory that serves (worker/golden_runs.h). A text: what differs,
-  // hence the device computes wrongly and nothing of it is to be trusted; nullopt: the bits are
-  // right. Errors: the runs could not be made; afterwards Health counts.
-  virtual Result<std::optional<std::string>> ReplayGolden(const Clock& clock) = 0;
+  // The plan's golden runs, on the memory that serves (worker/golden_runs.h); nullopt: the bits are
+  // right. Wrong bits that do not repeat are the device's: it computes wrongly, and nothing of it
+  // is to be trusted. Errors: the runs could not be made; afterwards Health counts.
+  virtual Result<std::optional<WrongBits>> ReplayGolden(const Clock& clock) = 0;
   // One of them again, quick enough for an idle device. Precondition: can_probe, which is known
-  // after ReplayGolden.
+  // after ReplayGolden. Wrong bits are the device's, whether they repeat or not: they were right
+  // before.
   virtual bool can_probe() const = 0;
-  virtual Result<std::optional<std::string>> ProbeGolden() = 0;
+  virtual Result<std::optional<WrongBits>> ProbeGolden() = 0;
 };
 
 class WorkerDevice {
@@ -67,7 +76,7 @@ struct DeviceOptions {
   bool marks = false;  // of a GPU: name batches and steps for a profiler
 };
 
-// The device of this name: "cpu", later "cuda:0". Errors: kNotFound when there is no such device
+// The device of this name: "cpu", "cuda:0". Errors: kNotFound when there is no such device
 // here (now); kInvalidArgument for a name of no kind that this build knows; kUnimplemented for a
 // kind it was built without.
 Result<std::unique_ptr<WorkerDevice>> OpenDevice(const std::string& name,

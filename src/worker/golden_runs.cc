@@ -47,8 +47,9 @@ std::optional<GoldenDifference> GoldenRuns::Compare(const Kept& right) const {
     const auto [expected, got] = std::ranges::mismatch(right.outputs[o], is.bytes());
     if (expected == right.outputs[o].end() && got == is.bytes().end()) continue;
     const int64_t byte = expected - right.outputs[o].begin();
-    return GoldenDifference{right.point, context_->plan().plan().outputs[o].name,
-                            byte * 8 / BitsPerElement(is.dtype)};
+    return GoldenDifference{.point = right.point,
+                            .output = context_->plan().plan().outputs[o].name,
+                            .element = byte * 8 / BitsPerElement(is.dtype)};
   }
   return std::nullopt;
 }
@@ -72,10 +73,11 @@ Result<std::optional<GoldenDifference>> GoldenRuns::ReplayAll(const Clock& clock
     const Duration took = clock.Now() - start;
     if (const auto output = wrong(g)) {
       const Kept first{g, Outputs()};
-      GoldenDifference difference{g, plan.outputs[*output].name, std::nullopt};
-      if (Run(g, fault::Point::kGolden).ok() && !wrong(g)) {
-        if (const auto found = Compare(first)) difference = *found;
-      }
+      GoldenDifference difference{.point = g, .output = plan.outputs[*output].name};
+      if (!Run(g, fault::Point::kGolden).ok()) return std::optional(difference);
+      const auto between = Compare(first);
+      difference.repeats = !between;
+      if (between && !wrong(g)) difference = *between;
       return std::optional(difference);
     }
     size_t bytes = 0;
@@ -96,9 +98,10 @@ Result<std::optional<GoldenDifference>> GoldenRuns::ReplayAll(const Clock& clock
   return difference;
 }
 
-Result<std::optional<std::string>> TextOf(Result<std::optional<GoldenDifference>> outcome) {
+Result<std::optional<WrongBits>> AsWrongBits(Result<std::optional<GoldenDifference>> outcome) {
   if (!outcome.ok()) return std::move(outcome).status();
-  return *outcome ? std::optional((*outcome)->Text()) : std::nullopt;
+  if (!*outcome) return std::optional<WrongBits>();
+  return std::optional(WrongBits{(*outcome)->Text(), (*outcome)->repeats});
 }
 
 Result<std::optional<GoldenDifference>> GoldenRuns::Probe() {

@@ -5,6 +5,13 @@
 // once the right bits were seen: the first time by running again (a device that errs now and then),
 // later because the quickest run's outputs are kept. Where no run is right there is nothing to
 // compare with, and the difference says so.
+//
+//   first run   second run
+//   right       -                right
+//   wrong       right            the device errs; the element is known
+//   wrong       wrong otherwise  the device errs
+//   wrong       the same wrong   repeats: the plan is not what was verified, or not for this
+//   machine
 #pragma once
 
 #include <cstdint>
@@ -15,6 +22,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "runtime/runtime.h"
+#include "worker/device.h"
 
 namespace fusee::worker {
 
@@ -25,6 +33,7 @@ struct GoldenDifference {
   size_t point = 0;                // of the plan's certificate
   std::string output;              // its name
   std::optional<int64_t> element;  // the first that differs, when the right bits are known
+  bool repeats = false;            // a second run gave the very same
   std::string Text() const;        // "golden point 0: output 'y', element 3: other bits than ..."
   bool operator==(const GoldenDifference&) const = default;
 };
@@ -61,6 +70,6 @@ class GoldenRuns {
 };
 
 // The same as WorkerModel says it.
-Result<std::optional<std::string>> TextOf(Result<std::optional<GoldenDifference>> outcome);
+Result<std::optional<WrongBits>> AsWrongBits(Result<std::optional<GoldenDifference>> outcome);
 
 }  // namespace fusee::worker

@@ -64,7 +64,21 @@ TEST_F(GoldenRunsTest, ADeviceThatErrsOnceIsFoundToTheElement) {
   EXPECT_EQ(difference->point, 1u);
   EXPECT_EQ(difference->output, "y");
   EXPECT_EQ(difference->element, 0);
+  EXPECT_FALSE(difference->repeats);
   EXPECT_FALSE(runs_->can_probe());
+}
+
+// The plan names digests that no run gives; the fault changes the first run only.
+TEST_F(GoldenRunsTest, TwoRunsThatAreWrongInTwoWaysDoNotRepeat) {
+  plan::Plan plan = context_->plan().plan();
+  plan.certificate.golden[0].output_digests[0][0] ^= std::byte{1};
+  const auto context = Make(plan);
+  GoldenRuns runs(context.get());
+  ASSERT_TRUE(fault::Arm("golden:wrong").ok());
+  const auto difference = runs.ReplayAll(clock_);
+  ASSERT_TRUE(difference.ok() && *difference);
+  EXPECT_FALSE((*difference)->repeats);
+  EXPECT_EQ((*difference)->element, std::nullopt);
 }
 
 TEST_F(GoldenRunsTest, WhereNoRunIsRightTheElementIsUnknown) {
@@ -72,6 +86,7 @@ TEST_F(GoldenRunsTest, WhereNoRunIsRightTheElementIsUnknown) {
   const auto difference = Replay();
   ASSERT_TRUE(difference);
   EXPECT_EQ(difference->element, std::nullopt);
+  EXPECT_TRUE(difference->repeats);
   EXPECT_THAT(difference->Text(), testing::HasSubstr("golden point 0: output 'y'"));
 }
 

@@ -31,11 +31,11 @@ class ModuleModel final : public WorkerModel {
   const ipc::ModelInfo& info() const override { return info_; }
   const ipc::ShapeProgram& shapes() const override { return shapes_; }
   Status Run(std::span<ipc::BatchItem> items, const Clock& clock, ipc::BatchResult* times) override;
-  Result<std::optional<std::string>> ReplayGolden(const Clock& clock) override {
-    return TextOf(golden_.ReplayAll(clock));
+  Result<std::optional<WrongBits>> ReplayGolden(const Clock& clock) override {
+    return AsWrongBits(golden_.ReplayAll(clock));
   }
   bool can_probe() const override { return golden_.can_probe(); }
-  Result<std::optional<std::string>> ProbeGolden() override { return TextOf(golden_.Probe()); }
+  Result<std::optional<WrongBits>> ProbeGolden() override { return AsWrongBits(golden_.Probe()); }
 
  private:
   Status Bind(std::span<ipc::BatchItem> items);

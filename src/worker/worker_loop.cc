@@ -21,6 +21,19 @@ bool Fits(DType dtype, const Shape& shape, uint64_t offset, size_t bytes) {
          static_cast<uint64_t>(size) <= bytes - offset;
 }
 
+Status PlanAtFault(const std::string& path, const WrongBits& wrong) {
+  return DataLoss(fmt::format(
+      "'{0}': {1}, and the same wrong bits again in a second run: the plan does not give "
+      "on this machine what it gave where it was verified, so it is not served; look "
+      "with `fusee verify {0}`, rebuild it here with `fusee build MODEL.onnx "
+      "--save-plan {0} --locked {0}.lock`",
+      path, wrong.where));
+}
+
+constexpr std::string_view kDeviceAtFault =
+    "the device computes wrongly and serves nothing until a new process of it passes; if this "
+    "comes again, check its memory and error counters, and repeat `fusee verify` of the plan on it";
+
 }  // namespace
 
 WorkerLoop::WorkerLoop(ipc::Channel* channel, std::span<const std::byte> inputs,
@@ -85,18 +98,21 @@ WorkerExit WorkerLoop::Load(const ipc::Message& request) {
   fault::Hit(fault::Point::kLoad);
   ipc::LoadedMessage loaded{.model = load.model};
   auto model = device_->Load(load.path, load.name, load.version);
-  Result<std::optional<std::string>> difference = std::optional<std::string>();
-  if (model.ok()) difference = (*model)->ReplayGolden(*clock_);
+  Result<std::optional<WrongBits>> wrong = std::optional<WrongBits>();
+  if (model.ok()) wrong = (*model)->ReplayGolden(*clock_);
   if (const Status health = device_->Health(); !health.ok()) {
     spdlog::error("{}", health.message());
     return WorkerExit::kDeviceLost;
   }
   const std::string name =
       fmt::format("model '{}' version {}, plan '{}'", load.name, load.version, load.path);
-  if (!difference.ok())
-    model = std::move(difference).status().Annotate("'" + load.path + "'");
-  else if (*difference)
-    return Mismatch(fmt::format("{}: {}", name, **difference));
+  if (!wrong.ok())
+    model = std::move(wrong).status().Annotate("'" + load.path + "'");
+  else if (*wrong && (*wrong)->repeats)
+    model = PlanAtFault(load.path, **wrong);
+  else if (*wrong)
+    return Mismatch(fmt::format("{}: {}, but not so in a second run: {}", name, (*wrong)->where,
+                                kDeviceAtFault));
   if (model.ok()) {
     loaded.info = (*model)->info();
     loaded.shapes = (*model)->shapes();
@@ -126,22 +142,29 @@ WorkerExit WorkerLoop::Probe(const ipc::Message& request) {
     probe_from_ = at->first + 1;
     if (at->second->can_probe()) model = at;
   }
-  Result<std::optional<std::string>> difference = std::optional<std::string>();
-  if (model != models_.end()) difference = model->second->ProbeGolden();
+  Result<std::optional<WrongBits>> wrong = std::optional<WrongBits>();
+  if (model != models_.end()) wrong = model->second->ProbeGolden();
   if (const Status health = device_->Health(); !health.ok()) {
     spdlog::error("{}", health.message());
     return WorkerExit::kDeviceLost;
   }
   // The same run was made at load, on the same memory: not being able to is being broken.
-  if (!difference.ok())
-    return Mismatch(fmt::format("{}: {}", names_[model->first], difference.status().message()));
-  if (*difference) return Mismatch(fmt::format("{}: {}", names_[model->first], **difference));
+  if (!wrong.ok()) {
+    return Mismatch(
+        fmt::format("{}: a golden run that was made at load cannot be made any more: {}; "
+                    "if this comes again in a new process, look at the device's log",
+                    names_[model->first], wrong.status().message()));
+  }
+  if (*wrong) {
+    return Mismatch(fmt::format("{}: {}, where the bits were right at load: {}",
+                                names_[model->first], (*wrong)->where, kDeviceAtFault));
+  }
   Encode(ipc::ProbedMessage{.probed = model != models_.end()}, &payload_);
   return Reply(MessageType::kProbed, request.header.about, payload_);
 }
 
 WorkerExit WorkerLoop::Mismatch(std::string_view what) {
-  spdlog::error("golden mismatch: {}", what);
+  spdlog::error("{}", what);
   Encode(ipc::LastWordsMessage{.text = std::string(what)}, &payload_);
   (void)Reply(MessageType::kLastWords, 0, payload_);  // the exit status says the rest
   return WorkerExit::kGoldenMismatch;

@@ -6,10 +6,15 @@
 //                       <- kProbe                kProbed -> (one golden run of one model, in turn)
 //                       <- kStop                 (ends)
 //
-// Two ways for a plan not to be served. One that cannot be loaded or run here (a damaged file,
-// another device's) is answered with the reason, and the worker goes on: nothing is wrong with it.
-// One whose golden runs give other bits than they should, at load or later, ends the worker
-// (kGoldenMismatch): a device that computes one thing wrongly is trusted with nothing.
+// Who is at fault when a plan cannot be served:
+//
+//   at load   it cannot be loaded, or its runs cannot be made   the plan: kLoaded says why
+//             other bits than it should give, twice the same    the plan: kLoaded says why
+//             other bits, and others again, or right the next time   the device
+//   later     other bits, or a run that cannot be made any more      the device
+//
+// For a plan's fault the worker goes on: nothing is wrong with it. A device that computes one thing
+// wrongly is trusted with nothing: the worker ends (kGoldenMismatch).
 //
 // One thread; requests are served in order. Whatever a batch names is checked against the model and
 // the slabs before a byte is touched, so a front's mistake is an error and not a crash.
@@ -43,7 +48,7 @@ class WorkerLoop {
   ipc::WorkerExit Load(const ipc::Message& request);
   ipc::WorkerExit RunBatch(const ipc::Message& request);
   ipc::WorkerExit Probe(const ipc::Message& request);
-  // Ends because golden runs differ.
+  // Ends because of a golden run; `what` says which and what to do next.
   ipc::WorkerExit Mismatch(std::string_view what);
   Status Place(const ipc::BatchMessage& batch, const WorkerModel& model);
   ipc::WorkerExit Reply(ipc::MessageType type, uint64_t about, std::span<const std::byte> payload);

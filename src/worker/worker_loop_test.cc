@@ -43,20 +43,24 @@ class CopyModel final : public WorkerModel {
     }
     return OkStatus();
   }
-  Result<std::optional<std::string>> ReplayGolden(const Clock&) override {
+  Result<std::optional<WrongBits>> ReplayGolden(const Clock&) override {
     if (!run_status.ok()) return run_status;
+    if (repeats) return std::optional(WrongBits{"output 'OUT'", true});
     return Golden(fault::Point::kGolden);
   }
   bool can_probe() const override { return probes; }
-  Result<std::optional<std::string>> ProbeGolden() override { return Golden(fault::Point::kProbe); }
+  Result<std::optional<WrongBits>> ProbeGolden() override {
+    if (!probe_status.ok()) return probe_status;
+    return Golden(fault::Point::kProbe);
+  }
 
-  Status run_status;
-  bool probes = true;
+  Status run_status, probe_status;
+  bool probes = true, repeats = false;
 
  private:
-  static std::optional<std::string> Golden(fault::Point point) {
+  static std::optional<WrongBits> Golden(fault::Point point) {
     if (fault::Hit(point) != fault::Effect::kWrong) return std::nullopt;
-    return "output 'OUT', element 2";
+    return WrongBits{"output 'OUT', element 2", point == fault::Point::kProbe};
   }
   ipc::ModelInfo info_;
   ipc::ShapeProgram shapes_;
@@ -70,6 +74,8 @@ class CopyDevice final : public WorkerDevice {
     if (path == "bad") return DataLoss("bad plan");
     auto model = std::make_unique<CopyModel>();
     if (path == "norun") model->run_status = Internal("no run");
+    if (path == "noprobe") model->probe_status = Internal("no probe");
+    model->repeats = path == "other";
     model->probes = path != "unprobed";
     return std::unique_ptr<WorkerModel>(std::move(model));
   }
@@ -217,6 +223,19 @@ TEST_F(WorkerLoopTest, GoldenRunsThatCannotBeMadeAreAnAnswer) {
   EXPECT_TRUE(Load().ok());
 }
 
+// The plan, and not the device: what else there is is served.
+TEST_F(WorkerLoopTest, TheSameWrongGoldenOutputsTwiceAreAnAnswer) {
+  const Status refused = Load("other", 0);
+  EXPECT_EQ(refused.code(), StatusCode::kDataLoss);
+  for (const char* part : {"output 'OUT'", "`fusee verify other`", "--locked other.lock"})
+    EXPECT_THAT(refused.message(), testing::HasSubstr(part));
+  EXPECT_TRUE(Load("plan", 1).ok());
+  ipc::BatchMessage batch = OneRow();
+  batch.model = 1;
+  SendBatch(batch);
+  EXPECT_EQ(Read().type, static_cast<uint16_t>(MessageType::kDone));
+}
+
 TEST_F(WorkerLoopTest, DifferentGoldenOutputsEndItWithLastWords) {
   ASSERT_TRUE(fault::Arm("golden:wrong").ok());
   SendLoad("some.plan");
@@ -254,6 +273,13 @@ TEST_F(WorkerLoopTest, AProbeWithOtherBitsEndsItWithLastWords) {
   Send(MessageType::kProbe);
   EXPECT_EQ(Exit(), WorkerExit::kGoldenMismatch);
   ExpectLastWords("output 'OUT', element 2");
+}
+
+TEST_F(WorkerLoopTest, AProbeThatCannotBeMadeSaysSo) {
+  ASSERT_TRUE(Load("noprobe").ok());
+  Send(MessageType::kProbe);
+  EXPECT_EQ(Exit(), WorkerExit::kGoldenMismatch);
+  ExpectLastWords("cannot be made any more: no probe");
 }
 
 TEST_F(WorkerLoopTest, StopsWhenTold) {

@@ -16,6 +16,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "worker/library_environment.h"
 #include "worker/worker_loop.h"
 
 namespace fusee::worker {
@@ -32,6 +33,11 @@ bool ParseInt(const char* text, int* out) {
   const char* end = text + std::strlen(text);
   const auto read = std::from_chars(text, end, *out);
   return read.ec == std::errc() && read.ptr == end;
+}
+
+bool ParseSwitch(std::string_view text, bool* out) {
+  *out = text == "1";
+  return text == "0" || text == "1";
 }
 
 // Options come from our own front, so what it does not know ends the process.
@@ -51,7 +57,7 @@ bool Parse(int argc, char** argv, Options* out) {
     else if (flag == "--sharers")
       good = ParseInt(value, &out->device_options.sharers);
     else if (flag == "--nvtx")
-      out->device_options.marks = std::string_view(value) == "1";
+      good = ParseSwitch(value, &out->device_options.marks);
     else
       good = false;
     if (!good) return false;
@@ -116,6 +122,8 @@ WorkerExit Main(int argc, char** argv) {
   InitLog("info");
   if (!options.name.empty())
     spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %L worker " + options.name + ": %v");
+  for (const std::string& name : ClearLibraryEnvironment())
+    spdlog::warn("{} is ignored: it would change what the device's libraries compute", name);
   if (Status status = fault::Arm(options.faults); !status.ok())
     return Fail(WorkerExit::kUsage, status);
   fault::Hit(fault::Point::kStart);
