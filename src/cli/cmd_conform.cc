@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/conform_case.h"
+#include "cli/conform_table.h"
 #include "cli/device_choice.h"
 #include "cli/guarded.h"
 #include "device/cpu_limits.h"
@@ -66,6 +67,12 @@ class ConformCommand final : public Command {
         ->required();
     app.add_option("--filter", filter_,
                    "only cases whose name matches this glob, as in 'test_conv*'");
+    app.add_option("--subset", subset_,
+                   "only the cases of S1 or S2, for which other runtimes' results are known (see "
+                   "docs/conformance.md)")
+        ->check(CLI::IsMember({"S1", "S2"}));
+    app.add_option("--table", table_,
+                   "write passed, refused and why, by operator and opset, to this file (Markdown)");
     app.add_option("--report", report_,
                    "write verdict, message and seconds of every case to this file (JSON)");
     app.add_option("--jobs", jobs_, "cases at once; 0: one per usable core")
@@ -96,6 +103,7 @@ class ConformCommand final : public Command {
         "Examples:\n"
         "  fusee conform corpora/onnx/node\n"
         "  fusee conform corpora/onnx/node --filter 'test_softmax*' --verbose\n"
+        "  fusee conform corpora/onnx/node --subset S1\n"
         "  fusee conform corpora/golden --report golden.json\n"
         "  fusee conform corpora/onnx/node --device cuda --jobs 8");
   }
@@ -109,9 +117,13 @@ class ConformCommand final : public Command {
         return ::fnmatch(filter_.c_str(), c.name.c_str(), 0) != 0;
       });
     }
-    if (cases.empty())
-      return NotFound(
-          fmt::format("no cases below '{}'{}", dir_, filter_.empty() ? "" : " match the filter"));
+    if (const auto subset = ParseSubset(subset_); subset) {
+      std::erase_if(cases, [&](const ConformCase& c) { return !FactsOf(c).In(*subset); });
+    }
+    if (cases.empty()) {
+      const bool chosen = !filter_.empty() || !subset_.empty();
+      return NotFound(fmt::format("no cases below '{}'{}", dir_, chosen ? " match" : ""));
+    }
     PrintTolerances();
     options_.measure = false;
     const int cores = UsableCpus();
@@ -133,15 +145,25 @@ class ConformCommand final : public Command {
         [&](size_t i, const GuardedResult& result) { Record(cases[i].name, i, result); }));
     if (!report_.empty())
       FUSEE_TRY(WriteFileAtomically(report_, std::string_view(ReportJson(rows_, counts_))));
+    if (!table_.empty()) FUSEE_TRY(WriteTable(cases));
     if (json_) {
       std::fputs(ReportJson(rows_, counts_).c_str(), stdout);
     } else {
+      if (!subset_.empty()) fmt::print("{}: {} of {} passed\n", subset_, counts_[0], rows_.size());
       fmt::print("{}\n", CountsText(counts_));
     }
     return counts_[2] + counts_[3] == 0 ? ExitCode::kOk : ExitCode::kVerificationFailed;
   }
 
  private:
+  Status WriteTable(const std::vector<ConformCase>& cases) const {
+    std::vector<TableRow> table;
+    table.reserve(cases.size());
+    for (size_t i = 0; i < cases.size(); ++i)
+      table.push_back({FactsOf(cases[i]), rows_[i].outcome});
+    return WriteFileAtomically(table_, std::string_view(ConformanceTable(table)));
+  }
+
   void PrintTolerances() const {
     if (json_) return;
     const Tolerance full = DefaultTolerance(DType::kF32);
@@ -185,7 +207,7 @@ class ConformCommand final : public Command {
     return options;
   }
 
-  std::string dir_, filter_, report_;
+  std::string dir_, filter_, report_, subset_, table_;
   int jobs_ = 0;
   int timeout_s_ = 300;
   compiler::BuildOptions options_ = DefaultOptions();

@@ -23,15 +23,19 @@ struct Child {
   bool timed_out = false;
 };
 
-[[noreturn]] void ChildMain(int pipe, uint64_t memory_bytes,
+[[noreturn]] void ChildMain(int pipe, const GuardOptions& options,
                             const std::function<std::string(size_t)>& work, size_t index) {
   // Sanitizers reserve terabytes of address space; the limit is for ordinary builds.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  if (memory_bytes > 0) {
-    const rlimit limit{memory_bytes, memory_bytes};
+  if (options.memory_bytes > 0) {
+    const rlimit limit{options.memory_bytes, options.memory_bytes};
     ::setrlimit(RLIMIT_AS, &limit);
   }
 #endif
+  if (options.cpu_s > 0) {
+    const rlimit limit{options.cpu_s, options.cpu_s};
+    ::setrlimit(RLIMIT_CPU, &limit);
+  }
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   std::string answer = work(index);
@@ -54,7 +58,7 @@ Result<Child> Start(size_t index, const GuardOptions& options,
   }
   if (pid == 0) {
     ::close(ends[0]);
-    ChildMain(ends[1], options.memory_bytes, work, index);
+    ChildMain(ends[1], options, work, index);
   }
   ::close(ends[1]);
   return Child{index, pid, ends[0], SteadyClock().Now(), {}, false};
@@ -80,6 +84,9 @@ GuardedResult Reap(Child& child, const GuardOptions& options) {
   if (child.timed_out) {
     result.death = fmt::format("ran longer than {:.0f} s",
                                std::chrono::duration<double>(options.timeout).count());
+  } else if (WIFSIGNALED(status) && options.cpu_s > 0 &&
+             result.seconds >= static_cast<double>(options.cpu_s) && WTERMSIG(status) == SIGKILL) {
+    result.death = fmt::format("took more than {} s of processor time", options.cpu_s);
   } else if (WIFSIGNALED(status)) {
     result.death =
         fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));

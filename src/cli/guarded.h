@@ -16,6 +16,9 @@ struct GuardOptions {
   int jobs = 1;                                  // children at once
   Duration timeout = std::chrono::seconds(120);  // per child; then it is killed
   uint64_t memory_bytes = uint64_t{16} << 30;    // address space of a child; 0: unlimited
+  // Processor time of a child; 0: unlimited. Unlike the timeout it does not depend on what else
+  // runs.
+  uint64_t cpu_s = 0;
 };
 
 struct GuardedResult {

@@ -503,12 +503,15 @@ std::string SmallModel() {
   return model.str();
 }
 
+// One mostly: each further change makes it less likely that the model comes through to the kernels.
+size_t Edits(Random& random) { return random.OneIn(3) ? 1 + random.Below(kMaxEdits) : 1; }
+
 }  // namespace
 
 std::string MutateBytes(std::string_view model, uint64_t seed) {
   Random random(seed);
   std::string bytes(model);
-  for (size_t edits = 1 + random.Below(kMaxEdits); edits > 0; --edits) {
+  for (size_t edits = Edits(random); edits > 0; --edits) {
     if (bytes.empty()) bytes = SmallModel();
     const size_t at = random.Below(bytes.size());
     switch (random.Below(6)) {
@@ -528,7 +531,7 @@ std::string MutateModel(std::string_view model, uint64_t seed) {
   const auto tree = Read(Kind::kModel, bytes, 0);
   if (tree == nullptr) return MutateBytes(model, seed);
   Random random(seed);
-  for (size_t edits = 1 + random.Below(kMaxEdits); edits > 0; --edits) Change(random, *tree);
+  for (size_t edits = Edits(random); edits > 0; --edits) Change(random, *tree);
   std::string out;
   out.reserve(model.size() + kMaxRawGrowth);
   Write(*tree, &out);
