@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "compiler/profile.h"
 #include "onnx/outer_names.h"
 #include "ops/import_context.h"
 #include "ops/op_def.h"
+#include "passes/interpret.h"
 
 namespace fusee::compiler {
 namespace {
@@ -83,8 +85,11 @@ Result<std::vector<const onnx::Node*>> TopologicalOrder(
 // Subgraphs stand in the place of their node, so nesting and repetition become size.
 constexpr int kSubgraphDepthMax = 16;
 constexpr size_t kInlinedNodesMax = 100'000;
+// What is computed while importing because an operator has to know it: lengths, limits, axes.
+constexpr int kEvaluatedNodesMax = 256;
+constexpr int64_t kEvaluatedElementsMax = 4096;
 
-class Importer final : public ops::GraphInliner {
+class Importer final : public ops::ImportScope {
  public:
   Importer(const onnx::Model& model, const BuildOptions& options,
            const std::map<std::string, Tensor>& pins)
@@ -129,7 +134,7 @@ class Importer final : public ops::GraphInliner {
     return survey;
   }
 
-  // ops::GraphInliner. Names of the subgraph are added to those around it and taken out again: ONNX
+  // ops::ImportScope. Names of the subgraph are added to those around it and taken out again: ONNX
   // has them differ.
   Result<std::vector<ir::ValueId>> Inline(const onnx::Graph& subgraph,
                                           std::span<const ir::ValueId> inputs) override {
@@ -152,6 +157,12 @@ class Importer final : public ops::GraphInliner {
       return std::move(results).status().Annotate(fmt::format("in subgraph '{}'", subgraph.name));
     }
     return results;
+  }
+
+  // ops::ImportScope.
+  std::optional<Tensor> Evaluate(ir::ValueId value) override {
+    int nodes = kEvaluatedNodesMax;
+    return Evaluate(value, &nodes);
   }
 
   // Graph inputs that the operand which could not be known depends on, by name.
@@ -254,6 +265,31 @@ class Importer final : public ops::GraphInliner {
     const ir::ValueId id = AddConstant(taken ? graph_->FreshName(wanted) : wanted, ref.tensor);
     values_[wanted] = id;
     return id;
+  }
+
+  // nodes: how many may still be run.
+  std::optional<Tensor> Evaluate(ir::ValueId id, int* nodes) {
+    const ir::Value& value = graph_->value(id);
+    if (value.constant.present()) return value.constant;
+    if (!value.producer.valid() || --*nodes < 0 || !ir::IsStatic(value.info.shape) ||
+        ir::ToShape(value.info.shape).elements() > kEvaluatedElementsMax)
+      return std::nullopt;
+    const ir::Node& node = graph_->node(value.producer);
+    const ops::OpDef* op = ops::FindOp(node.op);
+    if (op == nullptr || !op->pure || !node.regions.empty() ||
+        !std::ranges::all_of(node.dims, [](const ir::Dim& d) { return d.is_constant(); }))
+      return std::nullopt;
+    std::vector<Tensor> operands;
+    for (const ir::ValueId operand : node.inputs) {
+      operands.emplace_back();
+      if (!operand.valid()) continue;
+      std::optional<Tensor> known = Evaluate(operand, nodes);
+      if (!known || known->elements() > kEvaluatedElementsMax) return std::nullopt;
+      operands.back() = *std::move(known);
+    }
+    auto results = passes::EvaluateNode(*graph_, node, operands, {});
+    if (!results.ok() || !(*results)[value.output_index].present()) return std::nullopt;
+    return (*results)[value.output_index];
   }
 
   // inner: names that were added, also when it fails.

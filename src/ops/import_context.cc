@@ -61,6 +61,9 @@ Result<Tensor> ImportContext::ConstValue(ir::ValueId id, std::string_view meanin
       return tensor;
     }
   }
+  if (scope_ != nullptr) {
+    if (std::optional<Tensor> tensor = scope_->Evaluate(id)) return *std::move(tensor);
+  }
   unknown_operand_ = id;
   return Refuse(fmt::format(
       "value '{}' ({}) must be known while building, but depends on the model's inputs; "
@@ -70,12 +73,12 @@ Result<Tensor> ImportContext::ConstValue(ir::ValueId id, std::string_view meanin
 
 Result<std::vector<ir::ValueId>> ImportContext::Inline(const onnx::Graph& subgraph,
                                                        std::span<const ir::ValueId> inputs) {
-  if (inliner_ == nullptr) return Refuse("subgraphs are not supported here");
+  if (scope_ == nullptr) return Refuse("subgraphs are not supported here");
   if (subgraph.inputs.size() != inputs.size()) {
     return Error(fmt::format("subgraph '{}' declares {} inputs, expected {}", subgraph.name,
                              subgraph.inputs.size(), inputs.size()));
   }
-  return inliner_->Inline(subgraph, inputs);
+  return scope_->Inline(subgraph, inputs);
 }
 
 Result<std::vector<int64_t>> ImportContext::ConstInts(size_t i, std::string_view meaning) {

@@ -4,6 +4,7 @@
 // importer refuse the node, so that an option is never silently without effect.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -16,30 +17,32 @@
 
 namespace fusee::ops {
 
-// Translates the subgraph of a node in the node's place. Implemented by the importer, which knows
-// the names around it.
-class GraphInliner {
+// What an import rule may ask of the importer, which knows the names and values around the node.
+class ImportScope {
  public:
-  virtual ~GraphInliner() = default;
-  // One value per result of the subgraph. inputs: one per input it declares. Names inside are its
-  // own, so the same subgraph may be inlined again and again. Errors: those of importing;
-  // kUnimplemented beyond the limits on depth and size.
+  virtual ~ImportScope() = default;
+  // Translates the subgraph of a node in the node's place: one value per result of the subgraph.
+  // inputs: one per input it declares. Names inside are its own, so the same subgraph may be
+  // inlined again and again. Errors: those of importing; kUnimplemented beyond the limits on depth
+  // and size.
   virtual Result<std::vector<ir::ValueId>> Inline(const onnx::Graph& subgraph,
                                                   std::span<const ir::ValueId> inputs) = 0;
+  // A small value that follows from constants alone; nullopt when it does not, or costs too much.
+  virtual std::optional<Tensor> Evaluate(ir::ValueId value) = 0;
 };
 
 class ImportContext {
  public:
-  // inputs: one id per ONNX input, invalid where the name is empty. Everything is borrowed; inliner
-  // may be null where no operator has subgraphs.
+  // inputs: one id per ONNX input, invalid where the name is empty. Everything is borrowed; scope
+  // may be null.
   ImportContext(ir::Graph& graph, const onnx::Node& node, int opset,
-                std::vector<ir::ValueId> inputs, GraphInliner* inliner = nullptr)
+                std::vector<ir::ValueId> inputs, ImportScope* scope = nullptr)
       : graph_(graph),
         node_(node),
         opset_(opset),
         inputs_(std::move(inputs)),
         outputs_(node.outputs.size()),
-        inliner_(inliner) {}
+        scope_(scope) {}
 
   ir::Graph& graph() { return graph_; }
   const onnx::Node& node() const { return node_; }
@@ -111,7 +114,7 @@ class ImportContext {
   void SetOutput(size_t i, ir::ValueId value) {
     if (i < outputs_.size()) outputs_[i] = value;
   }
-  // GraphInliner::Inline of a subgraph of this node.
+  // ImportScope::Inline of a subgraph of this node.
   Result<std::vector<ir::ValueId>> Inline(const onnx::Graph& subgraph,
                                           std::span<const ir::ValueId> inputs);
   std::span<const ir::ValueId> outputs() const { return outputs_; }
@@ -143,7 +146,7 @@ class ImportContext {
   std::vector<ir::ValueId> outputs_;
   std::set<std::string, std::less<>> read_;
   ir::ValueId unknown_operand_;
-  GraphInliner* inliner_ = nullptr;
+  ImportScope* scope_ = nullptr;
 };
 
 }  // namespace fusee::ops
