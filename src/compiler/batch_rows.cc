@@ -82,14 +82,14 @@ class RowChecker {
   Result<Outputs> RunRotated(int64_t shift) {
     FUSEE_TRY(Fill(kVerifySeed));
     ForInputs([&](std::span<std::byte> bytes) {
-      std::ranges::rotate(bytes,
-                          bytes.begin() + shift * (static_cast<ptrdiff_t>(bytes.size()) / batch()));
+      const auto row = static_cast<ptrdiff_t>(bytes.size()) / batch();
+      std::rotate(bytes.begin(), bytes.begin() + shift * row, bytes.end());
     });
     FUSEE_TRY(subject_.context->Run());
     Outputs outputs = CopyOutputs(*subject_.context);
     for (auto& bytes : outputs) {
       const auto row = static_cast<ptrdiff_t>(bytes.size()) / batch();
-      std::ranges::rotate(bytes, bytes.begin() + (batch() - shift) % batch() * row);
+      std::rotate(bytes.begin(), bytes.begin() + (batch() - shift) % batch() * row, bytes.end());
     }
     return outputs;
   }

@@ -576,11 +576,11 @@ std::string DescribeOperands(const std::vector<RefusedOperand>& operands) {
 Result<ImportedModel> Import(const onnx::Model& model, const BuildOptions& options) {
   // Each round pins at least one more input, so there are at most as many rounds as candidates.
   std::map<std::string, Tensor> pins = options.pins;
-  for (const auto& [name, tensor] : options.pins) {
+  for (const auto& pin : options.pins) {
     const bool known = std::ranges::any_of(
-        model.graph.inputs, [&](const onnx::ValueDecl& d) { return d.name == name; });
+        model.graph.inputs, [&](const onnx::ValueDecl& d) { return d.name == pin.first; });
     if (!known)
-      return NotFound(fmt::format("--pin names '{}', which is no input of the model", name));
+      return NotFound(fmt::format("--pin names '{}', which is no input of the model", pin.first));
   }
   for (size_t round = 0;; ++round) {
     Importer importer(model, options, pins);

@@ -279,7 +279,6 @@ std::unique_ptr<Graph> Clone(const Graph& graph) {
   copy->symbols_ = graph.symbols_;
   copy->constraints_ = graph.constraints_;
   copy->pinned_inputs_ = graph.pinned_inputs_;
-  copy->nodes_.reserve(graph.nodes_.size());
   for (const Node& n : graph.nodes_) {
     Node& c = copy->nodes_.emplace_back();
     c.op = n.op;

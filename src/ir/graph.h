@@ -8,9 +8,11 @@
 // importer moves them.
 //
 // Ownership: a Graph owns everything in it; ids are indices and stay valid while the graph lives,
-// erased ones are never reused. Not thread-safe.
+// erased ones are never reused. References to a Value or Node stay valid as well, also while others
+// are added. Not thread-safe.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -161,8 +163,9 @@ class Graph {
   void KillNode(NodeId id);
   friend std::unique_ptr<Graph> Clone(const Graph& graph);
 
-  std::vector<Value> values_;
-  std::vector<Node> nodes_;
+  // Deques: a reference to a value or node stays good while others are added.
+  std::deque<Value> values_;
+  std::deque<Node> nodes_;
   std::vector<NodeId> order_;
   std::vector<ValueId> inputs_;
   std::vector<ValueId> outputs_;
