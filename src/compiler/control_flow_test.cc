@@ -28,6 +28,24 @@ ModelText Choice() {
   return model;
 }
 
+// The carried value through one Exp a round; the same value as a scan result.
+ModelText Body() {
+  ModelText body;
+  body.Input("i", DType::kI64, {}).Input("go", DType::kBool, {}).Input("v", DType::kF32, {2, 3});
+  body.Node("Exp", {"v"}, {"w"}).Node("Identity", {"go"}, {"on"});
+  body.Output("on").Output("w").Output("w");
+  return body;
+}
+
+std::string IntAttribute(std::string_view name, uint64_t value) {
+  constexpr uint64_t kInt = 2;
+  wire::Writer attribute;
+  attribute.Bytes(1, name);
+  attribute.Varint(3, value);
+  attribute.Varint(20, kInt);
+  return attribute.str();
+}
+
 Result<ImportedModel> Import(ModelText& model) { return compiler::Import(*model.Read(), {}); }
 
 size_t CountOf(const ir::Graph& graph, std::string_view op) {
@@ -63,6 +81,24 @@ TEST(ControlFlow, AConditionOnShapesIsKnown) {
   EXPECT_EQ(CountOf(*imported->graph, "Sqrt"), 1u);
 }
 
+// What follows from constants alone is computed when an operator has to know it, if it is small.
+TEST(ControlFlow, AConditionComputedFromConstantsIsKnownWhereThatIsCheap) {
+  for (const int64_t elements : {int64_t{100}, int64_t{5000}}) {
+    ModelText model = Choice();
+    model
+        .Initializer("many", DType::kF32, {elements},
+                     std::string(4 * static_cast<size_t>(elements), '\0'))
+        .Initializer("one", DType::kF32, {}, std::string("\0\0\x80\x3f", 4))
+        .Node("ReduceMax", {"many"}, {"top"})
+        .Node("Greater", {"one", "top"}, {"c"})
+        .Node("Cast", {"c"}, {"n"}, {IntAttribute("to", 7)})
+        .Node("Squeeze", {"n"}, {"m"})
+        .Node("Loop", {"m", "", "x"}, {"y"}, {Body().GraphAttribute("body")});
+    const auto imported = Import(model);
+    EXPECT_EQ(imported.ok(), elements == 100) << imported.status().ToString();
+  }
+}
+
 TEST(ControlFlow, AConditionThatDependsOnInputsAsksForAPin) {
   ModelText model = Choice();
   model.Input("c", DType::kBool, {})
@@ -94,15 +130,6 @@ TEST(ControlFlow, NamesInsideMayNotBeThoseOutside) {
   const Status status = Import(model).status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("'x' is defined twice"));
-}
-
-// The carried value through one Exp a round; the same value as a scan result.
-ModelText Body() {
-  ModelText body;
-  body.Input("i", DType::kI64, {}).Input("go", DType::kBool, {}).Input("v", DType::kF32, {2, 3});
-  body.Node("Exp", {"v"}, {"w"}).Node("Identity", {"go"}, {"on"});
-  body.Output("on").Output("w").Output("w");
-  return body;
 }
 
 TEST(ControlFlow, LoopsAreWrittenOut) {

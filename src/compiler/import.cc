@@ -10,6 +10,7 @@
 #include "onnx/outer_names.h"
 #include "ops/import_context.h"
 #include "ops/op_def.h"
+#include "passes/evaluation_cost.h"
 #include "passes/interpret.h"
 
 namespace fusee::compiler {
@@ -87,7 +88,8 @@ constexpr int kSubgraphDepthMax = 16;
 constexpr size_t kInlinedNodesMax = 100'000;
 // What is computed while importing because an operator has to know it: lengths, limits, axes.
 constexpr int kEvaluatedNodesMax = 256;
-constexpr int64_t kEvaluatedElementsMax = 4096;
+constexpr double kEvaluatedElementsMax = 4096;
+constexpr double kEvaluatedWorkMax = 0x1p26;  // steps, of all of them in one model
 
 class Importer final : public ops::ImportScope {
  public:
@@ -271,22 +273,22 @@ class Importer final : public ops::ImportScope {
   std::optional<Tensor> Evaluate(ir::ValueId id, int* nodes) {
     const ir::Value& value = graph_->value(id);
     if (value.constant.present()) return value.constant;
-    if (!value.producer.valid() || --*nodes < 0 || !ir::IsStatic(value.info.shape) ||
-        ir::ToShape(value.info.shape).elements() > kEvaluatedElementsMax)
-      return std::nullopt;
+    if (!value.producer.valid() || --*nodes < 0) return std::nullopt;
     const ir::Node& node = graph_->node(value.producer);
-    const ops::OpDef* op = ops::FindOp(node.op);
-    if (op == nullptr || !op->pure || !node.regions.empty() ||
-        !std::ranges::all_of(node.dims, [](const ir::Dim& d) { return d.is_constant(); }))
-      return std::nullopt;
+    if (!passes::MayEvaluate(node)) return std::nullopt;
     std::vector<Tensor> operands;
     for (const ir::ValueId operand : node.inputs) {
       operands.emplace_back();
       if (!operand.valid()) continue;
       std::optional<Tensor> known = Evaluate(operand, nodes);
-      if (!known || known->elements() > kEvaluatedElementsMax) return std::nullopt;
+      if (!known) return std::nullopt;
       operands.back() = *std::move(known);
     }
+    const auto cost = passes::EstimateEvaluation(*graph_, node, operands);
+    if (!cost || cost->operand_elements + cost->result_elements > kEvaluatedElementsMax ||
+        cost->work > kEvaluatedWorkMax - evaluated_work_)
+      return std::nullopt;
+    evaluated_work_ += cost->work;
     auto results = passes::EvaluateNode(*graph_, node, operands, {});
     if (!results.ok() || !(*results)[value.output_index].present()) return std::nullopt;
     return (*results)[value.output_index];
@@ -546,6 +548,7 @@ class Importer final : public ops::ImportScope {
   std::vector<std::string> inputs_needed_;
   int depth_ = 0;  // of subgraphs
   size_t inlined_nodes_ = 0;
+  double evaluated_work_ = 0;
   ImportedModel result_;
   // Of a survey: types the model declares, and values of which nothing is known.
   std::map<std::string_view, const onnx::ValueDecl*> declared_;
