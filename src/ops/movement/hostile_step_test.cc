@@ -7,6 +7,7 @@
 
 #include "ops/kernel_test_util.h"
 #include "ops/module.h"
+#include "ops/number_stream_test_util.h"
 #include "tensor/random.h"
 
 namespace fusee::ops {
@@ -15,23 +16,10 @@ namespace {
 constexpr uint64_t kSeed = 1;
 constexpr uint64_t kStepsPerKernel = 3000;
 
-// A stream of small numbers.
-class Draw {
+class Draw : public NumberStream {
  public:
-  explicit Draw(uint64_t stream) : stream_(stream) {}
-  int64_t operator()(int64_t low, int64_t high) {
-    const auto span = static_cast<uint64_t>(high - low + 1);
-    return low + static_cast<int64_t>(RandomBits(kSeed, stream_, count_++) % span);
-  }
-  // Mostly small, sometimes absurd.
-  int64_t Number() {
-    switch ((*this)(0, 19)) {
-      case 0: return INT64_MAX;
-      case 1: return INT64_MIN;
-      case 2: return int64_t{1} << (*this)(20, 62);
-      default: return (*this)(-3, 4);
-    }
-  }
+  explicit Draw(uint64_t stream) : NumberStream(kSeed, stream) {}
+  int64_t Number() { return NumberStream::Number(20); }
   Shape SmallShape() {
     Shape shape;
     for (int64_t i = (*this)(0, 4); i > 0; --i)
@@ -43,10 +31,6 @@ class Draw {
     for (int64_t& v : values) v = Number();
     return values;
   }
-
- private:
-  uint64_t stream_;
-  uint64_t count_ = 0;
 };
 
 constexpr DType kTypes[] = {DType::kF32, DType::kF32, DType::kI64, DType::kU8,

@@ -5,8 +5,8 @@
 
 #include <limits>
 
+#include "ops/number_stream_test_util.h"
 #include "ops/vision/vision_test_util.h"
-#include "tensor/random.h"
 
 namespace fusee::ops {
 namespace {
@@ -14,23 +14,10 @@ namespace {
 constexpr uint64_t kSeed = 1;
 constexpr uint64_t kSteps = 3000;
 
-// A stream of small numbers.
-class Draw {
+class Draw : public NumberStream {
  public:
-  explicit Draw(uint64_t stream) : stream_(stream) {}
-  int64_t operator()(int64_t low, int64_t high) {
-    const auto span = static_cast<uint64_t>(high - low + 1);
-    return low + static_cast<int64_t>(RandomBits(kSeed, stream_, count_++) % span);
-  }
-  // Mostly small, sometimes absurd.
-  int64_t Number() {
-    switch ((*this)(0, 9)) {
-      case 0: return INT64_MAX;
-      case 1: return INT64_MIN;
-      case 2: return int64_t{1} << (*this)(20, 62);
-      default: return (*this)(-2, 4);
-    }
-  }
+  explicit Draw(uint64_t stream) : NumberStream(kSeed, stream) {}
+  int64_t Number() { return NumberStream::Number(10); }
   double Real() {
     constexpr double inf = std::numeric_limits<double>::infinity();
     const double wild[] = {inf,  -inf, std::numeric_limits<double>::quiet_NaN(), 1e30, -1e30, 3e9,
@@ -38,10 +25,6 @@ class Draw {
     const int64_t pick = (*this)(0, 39);
     return pick < 8 ? wild[pick] : static_cast<double>((*this)(-40, 80)) / 16;
   }
-
- private:
-  uint64_t stream_;
-  uint64_t count_ = 0;
 };
 
 constexpr DType kTypes[] = {DType::kF32,  DType::kF64, DType::kF16,

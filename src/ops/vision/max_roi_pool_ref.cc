@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "ops/movement/kernel_support.h"
-#include "ops/vision/roi.h"
+#include "ops/vision/roi_step.h"
 
 namespace fusee::ops {
 namespace {
@@ -108,12 +108,8 @@ Status Run(const RoiAttrs& roi, const RunArgs& args) {
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(CheckSignature(spec, {.min_inputs = 2, .max_inputs = 2}));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "operand and result"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.inputs[1], "operand and regions"));
-  if (!IsFloat(spec.inputs[0].dtype)) return BadStep(spec, "takes floating-point types only");
-  const auto roi = ReadRoiAttrs(*spec.attrs);
-  if (!roi.ok()) return BadStep(spec, roi.status().message());
-  return MakeKernel(*roi, Check, Run);
+  FUSEE_TRY(const RoiAttrs roi, ReadRoiStep(spec));
+  return MakeKernel(roi, Check, Run);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include <cmath>
 
 #include "ops/movement/kernel_support.h"
-#include "ops/vision/roi.h"
+#include "ops/vision/roi_step.h"
 
 namespace fusee::ops {
 namespace {
@@ -194,13 +194,9 @@ Status Run(const RoiAttrs& roi, const RunArgs& args) {
 
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(CheckSignature(spec, {.min_inputs = 3, .max_inputs = 3}));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.outputs[0], "operand and result"));
-  FUSEE_TRY(CheckSameDType(spec, spec.inputs[0], spec.inputs[1], "operand and regions"));
-  if (!IsFloat(spec.inputs[0].dtype)) return BadStep(spec, "takes floating-point types only");
+  FUSEE_TRY(const RoiAttrs roi, ReadRoiStep(spec));
   if (spec.inputs[2].dtype != DType::kI64) return BadStep(spec, "the images should be i64");
-  const auto roi = ReadRoiAttrs(*spec.attrs);
-  if (!roi.ok()) return BadStep(spec, roi.status().message());
-  return MakeKernel(*roi, Check, Run);
+  return MakeKernel(roi, Check, Run);
 }
 
 }  // namespace
