@@ -260,6 +260,11 @@ const DeviceUnderTest* TestDevice() {
   return under;
 }
 
+bool TestsAreBrief() {
+  const char* value = std::getenv("FUSEE_TEST_BRIEF");
+  return value != nullptr && std::string_view(value) == "1";
+}
+
 bool TestsLibraries() {
   const char* value = std::getenv("FUSEE_TEST_LIBRARIES");
   return value == nullptr || std::string_view(value) != "0";

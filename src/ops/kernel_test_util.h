@@ -24,6 +24,10 @@ struct DeviceUnderTest {
 };
 const DeviceUnderTest* TestDevice();
 
+// True with FUSEE_TEST_BRIEF=1: fewer repetitions of the same, every path still taken. For
+// sanitizers, under which a launch takes a hundred times as long.
+bool TestsAreBrief();
+
 // False with FUSEE_TEST_LIBRARIES=0: kernels that call a library are left out. For sanitizers,
 // which take minutes to prepare each of the hundreds of kernels that a library brings.
 bool TestsLibraries();
