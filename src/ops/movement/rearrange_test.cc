@@ -162,7 +162,7 @@ TEST(BitCastDef, KeepsTheWidth) {
   };
   EXPECT_EQ(code(x, static_cast<int64_t>(DType::kF32)), StatusCode::kOk);
   EXPECT_EQ(code(x, static_cast<int64_t>(DType::kI64)), StatusCode::kInvalidArgument);
-  EXPECT_EQ(code(x, 17), StatusCode::kUnimplemented);  // an 8-bit float
+  EXPECT_EQ(code(x, 14), StatusCode::kUnimplemented);  // a complex number
   EXPECT_EQ(code(x, int64_t{1} << 40), StatusCode::kUnimplemented);
   EXPECT_EQ(h.TryImport("BitCast", 26, {x}).status().code(), StatusCode::kInvalidArgument);
   const ir::ValueId flag =
