@@ -104,7 +104,19 @@ typedef enum fusee_dtype {
   FUSEE_F64 = 11,
   FUSEE_U32 = 12,
   FUSEE_U64 = 13,
-  FUSEE_BF16 = 16
+  FUSEE_BF16 = 16,
+  /* Storage of quantised models. In a buffer each element takes a whole byte, those of 2 and 4 bits
+   * in its low bits (signed integers sign-extended); no two share one. */
+  FUSEE_F8E4M3FN = 17,
+  FUSEE_F8E4M3FNUZ = 18,
+  FUSEE_F8E5M2 = 19,
+  FUSEE_F8E5M2FNUZ = 20,
+  FUSEE_U4 = 21,
+  FUSEE_I4 = 22,
+  FUSEE_F4E2M1 = 23,
+  FUSEE_F8E8M0 = 24,
+  FUSEE_U2 = 25,
+  FUSEE_I2 = 26
 } fusee_dtype;
 /* "f32", "i64", ...; "invalid" for a number that is none. Static storage. */
 FUSEE_API const char* fusee_dtype_name(fusee_dtype dtype) FUSEE_NOEXCEPT;

@@ -17,6 +17,7 @@
 #include "cli/tensor_io.h"
 #include "compiler/profile.h"
 #include "device/thread_pool.h"
+#include "tensor/tensor_file.h"
 
 namespace fusee::cli {
 namespace {
@@ -34,7 +35,9 @@ class RunCommand final : public Command {
     app.add_option("--output", outputs_,
                    "NAME=FILE: write an output, in the form its suffix says; repeat for several")
         ->allow_extra_args(false);
-    app.add_option("--output-dir", output_dir_, "write every output to this folder as NAME.npy");
+    app.add_option(
+        "--output-dir", output_dir_,
+        "write every output to this folder as NAME.npy, or NAME.pb where .npy has no such type");
     app.add_option("--threads", session_.threads, "threads to use; 0: all this process may")
         ->check(CLI::Range(0, ThreadPool::kMaxWidth));
     app.add_option("--device", session_.device, kDeviceHelp);
@@ -91,11 +94,20 @@ class RunCommand final : public Command {
         return InvalidArgument(fmt::format("--output names '{}' twice", named.name));
       }
     }
+    for (const IoPort& port : session.outputs()) {
+      const auto it = files_.find(port.name);
+      if (it == files_.end() || FormatOf(it->second) != TensorFormat::kNpy) continue;
+      if (!HasNpyType(port.dtype)) {
+        return InvalidArgument(fmt::format(
+            "--output {}: .npy has no type {}; name a .pb file (TensorProto), or a raw one",
+            port.name, DTypeName(port.dtype)));
+      }
+    }
     if (output_dir_.empty()) return OkStatus();
     if (!files_.empty()) return InvalidArgument("--output and --output-dir exclude each other");
     std::map<std::string, std::string> taken;  // file names by the output that has them
     for (const IoPort& port : session.outputs()) {
-      const std::string file = FileNameOf(port.name) + ".npy";
+      const std::string file = FileNameOf(port.name) + (HasNpyType(port.dtype) ? ".npy" : ".pb");
       const auto [it, fresh] = taken.emplace(file, port.name);
       if (!fresh) {
         return InvalidArgument(

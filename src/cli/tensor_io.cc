@@ -104,7 +104,7 @@ Status WriteTensor(const std::string& path, const ConstTensorView& tensor, std::
   switch (FormatOf(path)) {
     case TensorFormat::kNpy: return WriteNpy(path, tensor);
     case TensorFormat::kProto: return WriteTensorProtoFile(path, tensor, name);
-    case TensorFormat::kRaw: return WriteFileAtomically(path, tensor.bytes());
+    case TensorFormat::kRaw: return WriteRawTensor(path, tensor);
   }
   return Internal("unknown tensor format");
 }

@@ -24,6 +24,7 @@ constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kF64,
 
 // "fp16", "int64": trtexec's spelling is KServe's in small letters.
 std::string TypeText(DType dtype) {
+  if (IsNarrow(dtype)) return std::string(DTypeName(dtype));  // which trtexec has no names for
   std::string text(KserveName(dtype));
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;

@@ -94,11 +94,14 @@ std::string AttrText(const AttrValue& value) {
 // Element i, shortest text that reads back to the same bits.
 std::string ElementText(const ConstTensorView& tensor, int64_t i) {
   if (tensor.dtype == DType::kU64) return std::to_string(static_cast<uint64_t>(IntAt(tensor, i)));
-  if (!IsFloat(tensor.dtype)) return std::to_string(IntAt(tensor, i));
+  if (!IsFloat(tensor.dtype) && !IsNarrowFloat(tensor.dtype))
+    return std::to_string(IntAt(tensor, i));
   const double value = DoubleAt(tensor, i);
-  if (value == value) {
-    return tensor.dtype == DType::kF64 ? fmt::format("{}", value)
-                                       : fmt::format("{}", static_cast<float>(value));
+  // An infinity read back as a narrow type would saturate.
+  if (IsNarrow(tensor.dtype) ? std::isfinite(value) : value == value) {
+    // As a double also where a number that is nearly the same would be rounded up (f8e8m0).
+    const bool wide = tensor.dtype == DType::kF64 || IsNarrow(tensor.dtype);
+    return wide ? fmt::format("{}", value) : fmt::format("{}", static_cast<float>(value));
   }
   const size_t size = static_cast<size_t>(BytesPerElement(tensor.dtype));
   uint64_t bits = 0;  // little-endian hosts only, as the whole of Fusee

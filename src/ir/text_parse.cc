@@ -235,13 +235,14 @@ class Parser {
     alignas(8) char buffer[8] = {};
     const TensorView one{dtype, Shape{}, buffer};
     const size_t size = static_cast<size_t>(BytesPerElement(dtype));
-    if (IsFloat(dtype) && token.starts_with("0x")) {
+    const bool floating = IsFloat(dtype) || IsNarrowFloat(dtype);
+    if (floating && token.starts_with("0x")) {
       uint64_t bits = 0;
       if (token.size() != 2 + 2 * size || std::from_chars(first + 2, last, bits, 16).ptr != last) {
         return Expected(fmt::format("{} hex digits", 2 * size));
       }
       std::memcpy(buffer, &bits, size);
-    } else if (IsFloat(dtype)) {
+    } else if (floating) {
       double value = 0;
       const auto [end, error] = std::from_chars(first, last, value);
       if (token.empty() || error != std::errc() || end != last) return Expected("a number");

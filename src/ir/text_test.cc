@@ -91,10 +91,24 @@ TEST(Text, KeepsEveryBitOfEveryFloat) {
   g.AddConstant("f16", Tensor::Of<Half>(shape(halves.size()), std::span<const Half>(halves)));
   g.AddConstant("bf16",
                 Tensor::Of<BFloat16>(shape(bfloats.size()), std::span<const BFloat16>(bfloats)));
+  std::vector<std::string> names = {"f32", "f64", "f16", "bf16"};
+  for (const DType dtype :
+       {DType::kF8E4M3FN, DType::kF8E4M3FNUZ, DType::kF8E5M2, DType::kF8E5M2FNUZ, DType::kF8E8M0,
+        DType::kF4E2M1, DType::kI4, DType::kU2}) {
+    TensorView codes;
+    const int64_t count = 1 << PackedBitsPerElement(dtype);
+    const Tensor tensor = Tensor::Allocate(dtype, {count}, &codes).value();
+    for (int64_t i = 0; i < count; ++i) {
+      static_cast<uint8_t*>(codes.data)[i] = static_cast<uint8_t>(i);
+      if (IsNarrowInt(dtype)) StoreInt(codes, i, i);
+    }
+    names.emplace_back(DTypeName(dtype));
+    g.AddConstant(names.back(), tensor);
+  }
   const std::string text = Print(g, {.max_constant_elements = 1 << 20});
   const auto back = Parse(text);
   ASSERT_TRUE(back.ok()) << back.status().ToString();
-  for (const char* name : {"f32", "f64", "f16", "bf16"}) {
+  for (const std::string& name : names) {
     const auto want = g.value(*g.FindValue(name)).constant.bytes();
     const auto got = (*back)->value(*(*back)->FindValue(name)).constant.bytes();
     EXPECT_TRUE(std::ranges::equal(want, got)) << name;

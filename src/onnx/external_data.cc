@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/descriptor.h"
+#include "tensor/packed.h"
 
 namespace fusee::onnx {
 namespace {
@@ -141,7 +142,9 @@ Result<std::shared_ptr<const MappedFile>> ExternalData::Map(std::string_view loc
     }
     return MappedFile::FromDescriptor(fd.get(), name);
   };
-  return files_.emplace(name, open()).first->second;
+  auto file = open();
+  if (file.ok()) mapped_bytes_ += (*file)->bytes().size();
+  return files_.emplace(name, std::move(file)).first->second;
 }
 
 Result<Tensor> ExternalData::Resolve(const TensorProto& proto, const TensorSpec& spec) {
@@ -171,6 +174,15 @@ Result<Tensor> ExternalData::Resolve(const TensorProto& proto, const TensorSpec&
     return InvalidArgument(
         fmt::format("external data '{}': {} bytes at offset {} reach behind the file's {} bytes",
                     location, count, begin, size));
+  }
+  if (IsPacked(spec.dtype) && count == spec.size_bytes) {
+    unpacked_elements_ += static_cast<uint64_t>(spec.shape.elements());
+    if (unpacked_elements_ / kMaxElementsPerByte > mapped_bytes_) {
+      return ResourceExhausted(fmt::format(
+          "external data '{}': tensors of {} claim more elements than their files' {} bytes hold; "
+          "store each once",
+          location, DTypeName(spec.dtype), mapped_bytes_));
+    }
   }
   const auto bytes = file->bytes().subspan(begin, count);
   return TensorOverBytes(spec, bytes, std::move(file), fmt::format("external data '{}'", location));

@@ -3,7 +3,9 @@
 // A location is a path below the model's folder. Neither ".." nor an absolute path nor a symbolic
 // link anywhere in it is followed, and the file must be regular with a single name (a hard link
 // could be a door to someone else's file). Each file is mapped once and shared by all tensors in
-// it; nothing is read or copied.
+// it; nothing is read or copied, but for packed elements (tensor/packed.h), which become memory of
+// their own: in all no more of them than the files could hold, however many tensors point at the
+// same bytes.
 #pragma once
 
 #include <map>
@@ -27,7 +29,7 @@ class ExternalData {
   // The tensor that proto's external_data entries point to, borrowing the mapped file.
   // Errors: kNotFound (no such file), kPermissionDenied (a link, "..", an absolute path),
   // kInvalidArgument (bad entries, a range outside the file, a size that is not the tensor's),
-  // kResourceExhausted (too many files).
+  // kResourceExhausted (too many files, or packed elements).
   Result<Tensor> Resolve(const TensorProto& proto, const TensorSpec& spec);
 
  private:
@@ -35,6 +37,8 @@ class ExternalData {
 
   std::string folder_;
   size_t max_files_;
+  uint64_t mapped_bytes_ = 0;
+  uint64_t unpacked_elements_ = 0;
   // By location; failures too, so that a thousand tensors of a missing file cost one look.
   std::map<std::string, Result<std::shared_ptr<const MappedFile>>, std::less<>> files_;
 };

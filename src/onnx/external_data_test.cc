@@ -42,11 +42,11 @@ class ExternalDataTest : public ::testing::Test {
     std::ofstream(path, std::ios::binary) << bytes;
   }
 
-  // The f32 tensor of `count` elements that the entries describe.
+  // The tensor of `count` elements, of f32 if nothing else is said, that the entries describe.
   Result<Tensor> Resolve(std::vector<std::pair<std::string_view, std::string_view>> entries,
-                         int64_t count = 2) {
+                         int64_t count = 2, DType dtype = DType::kF32) {
     TensorProto proto;
-    proto.onnx_type = 1;
+    proto.onnx_type = static_cast<int32_t>(dtype);
     proto.dims = {count};
     proto.external = true;
     proto.external_data = std::move(entries);
@@ -79,6 +79,32 @@ TEST_F(ExternalDataTest, MapsRanges) {
   const auto nested = Resolve({{"location", "./sub//data.bin"}});
   ASSERT_TRUE(nested.ok()) << nested.status().message();
   EXPECT_EQ(Text(*nested), "87654321");
+}
+
+TEST_F(ExternalDataTest, UnpacksNibbles) {
+  const auto odd = Resolve({{"location", "data.bin"}, {"offset", "8"}, {"length", "2"}}, 3,
+                           DType::kU4);  // 61 62
+  ASSERT_TRUE(odd.ok()) << odd.status().message();
+  EXPECT_EQ(IntAt(odd->view(), 0), 1);
+  EXPECT_EQ(IntAt(odd->view(), 1), 6);
+  EXPECT_EQ(IntAt(odd->view(), 2), 2);
+  EXPECT_THAT(
+      Resolve({{"location", "data.bin"}, {"length", "2"}}, 5, DType::kU4).status().message(),
+      HasSubstr("has 2 bytes, expected 3 for u4[5]"));
+}
+
+// Many tensors may point at the same bytes, but what they unpack to is memory each time.
+TEST_F(ExternalDataTest, LimitsWhatIsUnpacked) {
+  Status last;
+  int resolved = 0;
+  while (last.ok() && resolved < 100) {
+    last = Resolve({{"location", "data.bin"}, {"length", "16"}}, 32, DType::kI4).status();
+    if (last.ok()) ++resolved;
+  }
+  EXPECT_EQ(last.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(last.message(), HasSubstr("store each once"));
+  EXPECT_GE(resolved, 1);
+  EXPECT_LE(resolved, 3);
 }
 
 TEST_F(ExternalDataTest, RefusesBadRanges) {

@@ -52,6 +52,17 @@ Result<ir::SymShape> InferContext::Broadcast(const ir::SymShape& a, const ir::Sy
   return out;
 }
 
+namespace {
+
+Status RefuseNarrow(const InferContext& context, std::string_view what, size_t i, DType dtype) {
+  return context.Refuse(fmt::format(
+      "{} {} is {}, which only conversions (Cast, QuantizeLinear, DequantizeLinear) and "
+      "operators that move elements take; compute in float32 between two Casts",
+      what, i, OnnxTypeName(static_cast<int32_t>(dtype))));
+}
+
+}  // namespace
+
 Status Infer(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Constraint>* constraints,
              std::vector<ir::ValueInfo>* infos) {
   const OpDef* op = FindOp(node.op);
@@ -63,9 +74,13 @@ Status Infer(const ir::Graph& graph, const ir::Node& node, std::vector<ir::Const
     if (d.is_unknown())
       return context.Refuse("a size it needs cannot be expressed by its inputs' sizes");
   }
+  for (size_t i = 0; i < context.input_count() && !op->narrow; ++i) {
+    if (IsNarrow(context.dtype(i))) return RefuseNarrow(context, "operand", i, context.dtype(i));
+  }
   FUSEE_TRY(op->infer(context));
   for (size_t i = 0; i < context.outputs().size(); ++i) {
     ir::ValueInfo& info = context.outputs()[i];
+    if (IsNarrow(info.dtype) && !op->narrow) return RefuseNarrow(context, "result", i, info.dtype);
     if (node.outputs[i].valid() || !node.outputs.empty()) {
       if (info.dtype == DType::kInvalid)
         return context.Error(fmt::format(

@@ -24,6 +24,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/status.h"
@@ -115,6 +116,27 @@ struct PackedConstant {
   std::vector<std::byte> bytes;
 };
 
+// A kernel's bind behind a gate. The narrow element types (tensor/dtype.h) have no C++ type, so a
+// kernel that picks code by dtype must not meet one: a step that has such an operand or result is
+// refused here, unless the kernel says that it takes them.
+class BindFunction {
+ public:
+  using Function = Result<std::unique_ptr<BoundKernel>> (*)(const StepSpec& spec);
+  enum class Narrow : uint8_t { kRefused, kTaken };
+
+  template <typename F>
+  requires std::is_convertible_v<F, Function>
+  constexpr BindFunction(F function, Narrow narrow = Narrow::kRefused)  // NOLINT: as the function
+      : function_(function), narrow_(narrow) {}
+  Result<std::unique_ptr<BoundKernel>> operator()(const StepSpec& spec) const;
+  explicit constexpr operator bool() const { return function_ != nullptr; }
+
+ private:
+  Function function_;
+  Narrow narrow_;
+};
+inline constexpr BindFunction::Narrow kNarrowToo = BindFunction::Narrow::kTaken;
+
 struct KernelDef {
   // Stable name with version: "conv_f32_nchw_cpu.1". Plans store it; a change of results or packing
   // needs a new one.
@@ -131,8 +153,8 @@ struct KernelDef {
   // splits a sum gives other bits than the others, at every batch.
   bool batch_invariant = true;
   // kUnimplemented with the reason when this tactic does not take such a step; kInvalidArgument
-  // when no kernel could.
-  Result<std::unique_ptr<BoundKernel>> (*bind)(const StepSpec& spec) = nullptr;
+  // when no kernel could. {Bind, kNarrowToo}: takes the narrow element types.
+  BindFunction bind = nullptr;
   // Null, or what to do to constant operands at build. The spec given to bind afterwards has the
   // packed operands.
   Result<std::vector<PackedConstant>> (*pack)(const StepSpec& spec) = nullptr;

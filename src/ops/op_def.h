@@ -100,6 +100,9 @@ struct OpDef {
   Status (*infer)(InferContext&) = nullptr;  // null: import rules only
   std::vector<ImportRule> imports;
   OpKind kind = OpKind::kCompute;
+  // Takes the narrow element types (tensor/dtype.h); of other operators a node with one is refused
+  // before their inference sees it.
+  bool narrow = false;
   bool pure = true;  // equal operands and attributes give equal results: foldable, CSE-able
 };
 

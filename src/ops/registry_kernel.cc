@@ -50,6 +50,18 @@ const KernelLibrary& CpuKernels() {
   return *library;
 }
 
+Result<std::unique_ptr<BoundKernel>> BindFunction::operator()(const StepSpec& spec) const {
+  if (narrow_ == Narrow::kRefused) {
+    for (const auto* list : {&spec.inputs, &spec.outputs}) {
+      for (const TensorSpec& tensor : *list) {
+        if (IsNarrow(tensor.dtype))
+          return RefuseTactic(spec, fmt::format("takes no {}", DTypeName(tensor.dtype)));
+      }
+    }
+  }
+  return function_(spec);
+}
+
 Status ToStatus(RunError error, std::string_view op) {
   switch (error) {
     case RunError::kNone: return OkStatus();

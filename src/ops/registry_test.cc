@@ -17,7 +17,7 @@ TEST(Registry, EveryKernelImplementsAnOperatorThatCanBeInferred) {
     const OpDef* op = FindOp(kernel->op);
     ASSERT_NE(op, nullptr) << kernel->id << " implements the unknown operator " << kernel->op;
     EXPECT_NE(op->infer, nullptr) << kernel->id;
-    EXPECT_NE(kernel->bind, nullptr) << kernel->id;
+    EXPECT_TRUE(kernel->bind) << kernel->id;
   }
 }
 
@@ -33,6 +33,21 @@ TEST(Registry, EveryOperatorWithInferenceHasAReferenceKernelAtTheEnd) {
     for (const KernelDef* kernel : kernels.first(kernels.size() - 1)) {
       EXPECT_FALSE(kernel->reference) << kernel->id << " is a reference before the last";
     }
+  }
+}
+
+// A kernel without code for a type must not be asked; one of an operator that takes it must.
+TEST(Registry, NarrowTypesReachTheKernelsOfOperatorsThatTakeThem) {
+  const Attrs attrs;
+  const TensorSpec narrow{DType::kI4, Shape{2}, true, nullptr};
+  for (const KernelDef* kernel : AllKernels()) {
+    const bool op_takes = FindOp(kernel->op)->narrow;
+    StepSpec step{
+        .op = kernel->op, .attrs = &attrs, .inputs = {&narrow, 1}, .outputs = {&narrow, 1}};
+    const Status status = kernel->bind(step).status();
+    const bool refused = status.message().find("takes no i4") != std::string::npos;
+    if (!op_takes) EXPECT_TRUE(refused) << kernel->id << ": " << status.message();
+    if (op_takes && kernel->reference) EXPECT_FALSE(refused) << kernel->id;
   }
 }
 

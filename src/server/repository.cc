@@ -269,6 +269,20 @@ std::optional<size_t> ServedModel::FindKind(std::string_view kind) const {
   return std::nullopt;
 }
 
+Status CheckTypesHaveNames(const ipc::ModelInfo& info) {
+  for (const auto& [what, list] :
+       {std::pair("input", &info.inputs), std::pair("output", &info.outputs)}) {
+    for (const ipc::TensorInfo& tensor : *list) {
+      if (!IsNarrow(tensor.dtype)) continue;
+      return Unimplemented(
+          fmt::format("{} '{}' is {}, a type that the inference protocol has no name for; convert "
+                      "it inside the model (Cast, QuantizeLinear, DequantizeLinear)",
+                      what, tensor.name, DTypeName(tensor.dtype)));
+    }
+  }
+  return OkStatus();
+}
+
 Status CheckSameInterface(const ipc::ModelInfo& a, const ipc::ModelInfo& b) {
   const auto differ = [](std::string_view what) {
     return FailedPrecondition(

@@ -75,6 +75,10 @@ struct ServedModel {
   std::optional<size_t> FindKind(std::string_view kind) const;
 };
 
+// Whether the protocol has names for the types of all inputs and outputs; it has none for the
+// narrow ones (tensor/dtype.h). Errors: kUnimplemented naming the first that has not.
+Status CheckTypesHaveNames(const ipc::ModelInfo& info);
+
 // Whether two plans can stand in for each other: names, types and fixed dimensions of inputs and
 // outputs. Errors: kFailedPrecondition naming the difference.
 Status CheckSameInterface(const ipc::ModelInfo& a, const ipc::ModelInfo& b);

@@ -85,5 +85,22 @@ TEST_F(RepositoryFiles, AFaultDoesNotRepeatTheModel) {
     EXPECT_THAT(model.fault.message(), Not(HasSubstr("model '"))) << model.name;
 }
 
+TEST(ModelTypes, ThoseWithoutANameInTheProtocolAreRefused) {
+  ipc::ModelInfo info;
+  info.inputs = {{.name = "x", .dtype = DType::kBF16, .shape = {1}}};
+  info.outputs = {{.name = "y", .dtype = DType::kU8, .shape = {1}}};
+  EXPECT_TRUE(CheckTypesHaveNames(info).ok());
+  for (const DType narrow : {DType::kF8E4M3FN, DType::kI4, DType::kU2}) {
+    info.outputs[0].dtype = narrow;
+    const Status output = CheckTypesHaveNames(info);
+    EXPECT_EQ(output.code(), StatusCode::kUnimplemented);
+    EXPECT_THAT(output.message(), AllOf(HasSubstr("output 'y'"), HasSubstr(DTypeName(narrow)),
+                                        HasSubstr("inside the model")));
+    std::swap(info.inputs[0].dtype, info.outputs[0].dtype);
+    EXPECT_THAT(CheckTypesHaveNames(info).message(), HasSubstr("input 'x'"));
+    std::swap(info.inputs[0].dtype, info.outputs[0].dtype);
+  }
+}
+
 }  // namespace
 }  // namespace fusee::server

@@ -142,6 +142,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options, Fleet
 }
 
 Status Server::Impl::Usable(const ipc::ModelInfo& info) const {
+  FUSEE_TRY(CheckTypesHaveNames(info));
   if (info.verified || options.allow_unverified) return OkStatus();
   return FailedPrecondition(
       fmt::format("the plan is {}; build it without --no-verify, or serve it with "

@@ -36,6 +36,7 @@ Comparison Compare(const ConstTensorView& got, const ConstTensorView& want, Tole
   }
   result.elements = want.elements();
   const bool exact = !IsFloat(want.dtype);
+  const bool integer = exact && !IsNarrowFloat(want.dtype);
   double worst = -1;
   for (int64_t i = 0; i < result.elements; ++i) {
     const double a = DoubleAt(got, i);
@@ -52,7 +53,7 @@ Comparison Compare(const ConstTensorView& got, const ConstTensorView& want, Tole
       }
     }
     // 64-bit integers do not fit a double; compare them as integers.
-    const bool ok = exact ? IntAt(got, i) == IntAt(want, i) : Passes(a, b, false, tolerance);
+    const bool ok = integer ? IntAt(got, i) == IntAt(want, i) : Passes(a, b, exact, tolerance);
     if (!ok && result.mismatches++ == 0) {
       result.first_mismatch = i;
       result.got = a;

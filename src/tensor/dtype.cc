@@ -1,18 +1,21 @@
 #include "tensor/dtype.h"
 
+#include <algorithm>
 #include <array>
 
 namespace fusee {
 namespace {
 
+constexpr std::string_view kNoKserveName = "INVALID";
+
 struct Row {
   DType dtype;
-  int bits;
+  int bits;  // in files
   std::string_view name;
-  std::string_view kserve;
+  std::string_view kserve = kNoKserveName;
 };
 
-constexpr std::array<Row, 13> kRows = {{
+constexpr std::array<Row, 23> kRows = {{
     {DType::kF32, 32, "f32", "FP32"},
     {DType::kU8, 8, "u8", "UINT8"},
     {DType::kI8, 8, "i8", "INT8"},
@@ -26,6 +29,16 @@ constexpr std::array<Row, 13> kRows = {{
     {DType::kU32, 32, "u32", "UINT32"},
     {DType::kU64, 64, "u64", "UINT64"},
     {DType::kBF16, 16, "bf16", "BF16"},
+    {DType::kF8E4M3FN, 8, "f8e4m3fn"},
+    {DType::kF8E4M3FNUZ, 8, "f8e4m3fnuz"},
+    {DType::kF8E5M2, 8, "f8e5m2"},
+    {DType::kF8E5M2FNUZ, 8, "f8e5m2fnuz"},
+    {DType::kU4, 4, "u4"},
+    {DType::kI4, 4, "i4"},
+    {DType::kF4E2M1, 4, "f4e2m1"},
+    {DType::kF8E8M0, 8, "f8e8m0"},
+    {DType::kU2, 2, "u2"},
+    {DType::kI2, 2, "i2"},
 }};
 
 // Index = TensorProto.DataType (onnx.proto, IR version 13).
@@ -48,6 +61,11 @@ const Row* Find(DType dtype) {
 
 int BitsPerElement(DType dtype) {
   const Row* row = Find(dtype);
+  return row ? std::max(row->bits, 8) : 0;
+}
+
+int PackedBitsPerElement(DType dtype) {
+  const Row* row = Find(dtype);
   return row ? row->bits : 0;
 }
 
@@ -58,7 +76,7 @@ std::string_view DTypeName(DType dtype) {
 
 std::string_view KserveName(DType dtype) {
   const Row* row = Find(dtype);
-  return row ? row->kserve : "INVALID";
+  return row ? row->kserve : kNoKserveName;
 }
 
 std::optional<DType> ParseDType(std::string_view name) {
@@ -70,7 +88,7 @@ std::optional<DType> ParseDType(std::string_view name) {
 
 std::optional<DType> ParseKserveName(std::string_view name) {
   for (const Row& row : kRows) {
-    if (row.kserve == name) return row.dtype;
+    if (row.kserve == name && name != kNoKserveName) return row.dtype;
   }
   return std::nullopt;
 }

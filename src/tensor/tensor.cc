@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/checked_math.h"
+#include "tensor/narrow.h"
 
 namespace fusee {
 namespace {
@@ -76,10 +77,20 @@ int64_t IntAt(const ConstTensorView& t, int64_t i) {
     case DType::kU16: return Load<uint16_t>(t.data, i);
     case DType::kU32: return Load<uint32_t>(t.data, i);
     case DType::kU64: return static_cast<int64_t>(Load<uint64_t>(t.data, i));
+    case DType::kU4:
+    case DType::kI4:
+    case DType::kU2:
+    case DType::kI2: return NarrowToInt(t.dtype, Load<uint8_t>(t.data, i));
     case DType::kF32:
     case DType::kF64:
     case DType::kF16:
     case DType::kBF16:
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kF4E2M1:
+    case DType::kF8E8M0:
     case DType::kInvalid: break;
   }
   FUSEE_CHECK(false, "IntAt of a tensor that is not integer");
@@ -93,6 +104,12 @@ double DoubleAt(const ConstTensorView& t, int64_t i) {
     case DType::kF16: return static_cast<float>(Load<Half>(t.data, i));
     case DType::kBF16: return static_cast<float>(Load<BFloat16>(t.data, i));
     case DType::kU64: return static_cast<double>(Load<uint64_t>(t.data, i));
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kF4E2M1:
+    case DType::kF8E8M0: return NarrowToFloat(t.dtype, Load<uint8_t>(t.data, i));
     default: return static_cast<double>(IntAt(t, i));
   }
 }
@@ -110,8 +127,18 @@ void StoreInt(const TensorView& t, int64_t i, int64_t v) {
     case DType::kBool: return Store<uint8_t>(t.data, i, v != 0 ? 1 : 0);
     case DType::kF32: return Store<float>(t.data, i, static_cast<float>(v));
     case DType::kF64: return Store<double>(t.data, i, static_cast<double>(v));
+    case DType::kU4:
+    case DType::kI4:
+    case DType::kU2:
+    case DType::kI2: return Store<uint8_t>(t.data, i, IntToNarrow(t.dtype, v));
     case DType::kF16:
-    case DType::kBF16: return StoreDouble(t, i, static_cast<double>(v));
+    case DType::kBF16:
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kF4E2M1:
+    case DType::kF8E8M0: return StoreDouble(t, i, static_cast<double>(v));
     case DType::kInvalid: break;
   }
   FUSEE_CHECK(false, "StoreInt into an absent tensor");
@@ -123,6 +150,12 @@ void StoreDouble(const TensorView& t, int64_t i, double v) {
     case DType::kF64: return Store<double>(t.data, i, v);
     case DType::kF16: return Store<Half>(t.data, i, HalfFromDouble(v));
     case DType::kBF16: return Store<BFloat16>(t.data, i, BFloat16FromDouble(v));
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kF4E2M1:
+    case DType::kF8E8M0: return Store<uint8_t>(t.data, i, DoubleToNarrow(t.dtype, v));
     case DType::kBool: return Store<uint8_t>(t.data, i, v != 0 ? 1 : 0);
     case DType::kU64:
       if (v >= 9223372036854775808.0) {

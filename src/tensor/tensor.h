@@ -148,12 +148,12 @@ Tensor Tensor::Of(const Shape& shape, std::span<const T> values) {
 std::string Describe(DType dtype, const Shape& shape);
 
 // Element i of an integer or bool tensor as int64 (unaligned data allowed). Precondition: in range,
-// integer type.
+// integer type (of 4 and 2 bits too).
 int64_t IntAt(const ConstTensorView& tensor, int64_t i);
 // Element i of any numeric tensor as double (u64 and i64 beyond 2^53 round).
 double DoubleAt(const ConstTensorView& tensor, int64_t i);
 // Stores value into element i, rounded once to the element type; integers truncate and wrap, bool
-// is value != 0.
+// is value != 0. The narrow floating-point types saturate (NarrowRounding's defaults).
 void StoreDouble(const TensorView& tensor, int64_t i, double value);
 void StoreInt(const TensorView& tensor, int64_t i, int64_t value);
 

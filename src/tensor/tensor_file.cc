@@ -8,6 +8,7 @@
 
 #include "base/checked_math.h"
 #include "base/file.h"
+#include "tensor/packed.h"
 #include "tensor/tensor_proto.h"
 
 namespace fusee {
@@ -30,6 +31,14 @@ constexpr NpyType kNpyTypes[] = {
     {DType::kU8, "|u1"},   {DType::kU16, "<u2"}, {DType::kU32, "<u4"}, {DType::kU64, "<u8"},
     {DType::kBool, "|b1"},
 };
+
+// Empty for a type that .npy has no name for.
+std::string_view NpyDescr(DType dtype) {
+  for (const NpyType& type : kNpyTypes) {
+    if (type.dtype == dtype) return type.descr;
+  }
+  return {};
+}
 
 // What the header's dictionary says.
 struct NpyHeader {
@@ -197,6 +206,8 @@ Result<T> Named(Result<T> result, std::string_view what, const std::string& path
 
 }  // namespace
 
+bool HasNpyType(DType dtype) { return !NpyDescr(dtype).empty(); }
+
 Result<Tensor> ReadNpy(const std::string& path) {
   FUSEE_TRY(auto file, MappedFile::Open(path));
   const auto bytes = file->bytes();
@@ -224,9 +235,11 @@ Result<Tensor> ParseNpy(std::span<const std::byte> bytes, std::shared_ptr<const 
 
 Status WriteNpy(const std::string& path, const ConstTensorView& tensor) {
   FUSEE_CHECK(tensor.present(), "WriteNpy of an absent tensor");
-  std::string_view descr;
-  for (const NpyType& type : kNpyTypes) {
-    if (type.dtype == tensor.dtype) descr = type.descr;
+  const std::string_view descr = NpyDescr(tensor.dtype);
+  if (descr.empty()) {
+    return Unimplemented(
+        fmt::format("'{}': .npy has no type {}; write a .pb file (TensorProto), or a raw one", path,
+                    DTypeName(tensor.dtype)));
   }
   std::string dims;
   for (const int64_t dim : tensor.shape.dims()) dims += fmt::format("{}, ", dim);
@@ -253,9 +266,14 @@ Result<Tensor> ReadRawTensor(const std::string& path, DType dtype, const Shape& 
   if (auto checked = CheckedShape(shape.dims(), dtype); !checked.ok()) {
     return Named(Result<Tensor>(std::move(checked).status()), "tensor file", path);
   }
-  spec.size_bytes = static_cast<uint64_t>(shape.elements() * BytesPerElement(dtype));
+  spec.size_bytes = static_cast<uint64_t>(PackedBytes(dtype, shape.elements()));
   const auto bytes = file->bytes();
   return Named(TensorOverBytes(spec, bytes, std::move(file), "the file"), "tensor file", path);
+}
+
+Status WriteRawTensor(const std::string& path, const ConstTensorView& tensor) {
+  if (IsPacked(tensor.dtype)) return WriteFileAtomically(path, Pack(tensor));
+  return WriteFileAtomically(path, tensor.bytes());
 }
 
 Result<Tensor> ReadTensorProtoFile(const std::string& path) {

@@ -24,16 +24,20 @@ Result<Tensor> ReadNpy(const std::string& path);
 // The same from bytes; owner keeps them alive (null: the caller does).
 Result<Tensor> ParseNpy(std::span<const std::byte> bytes, std::shared_ptr<const void> owner);
 
-// Version 1.0, data aligned to 64 bytes as NumPy does it, written atomically. Precondition:
-// present.
+// Whether .npy has a name for the type: all but the narrow ones.
+bool HasNpyType(DType dtype);
+
+// Version 1.0, data aligned to 64 bytes as NumPy does it, written atomically. Errors:
+// kUnimplemented for the narrow types, which NumPy has no names for. Precondition: present.
 Status WriteNpy(const std::string& path, const ConstTensorView& tensor);
 
 // A file that is nothing but the elements, row-major, little-endian; its size must be exactly the
-// tensor's.
+// tensor's. Elements of 2 and 4 bits are packed in it (tensor/packed.h).
 Result<Tensor> ReadRawTensor(const std::string& path, DType dtype, const Shape& shape);
+Status WriteRawTensor(const std::string& path, const ConstTensorView& tensor);
 
 // A serialised TensorProto. External data is refused. Errors: kNotFound, kInvalidArgument (with
-// byte offset and field), kUnimplemented (string tensors, fp8, int4, ... by name),
+// byte offset and field), kUnimplemented (string tensors, ... by name),
 // kResourceExhausted (decoded size out of proportion).
 Result<Tensor> ReadTensorProtoFile(const std::string& path);
 Status WriteTensorProtoFile(const std::string& path, const ConstTensorView& tensor,

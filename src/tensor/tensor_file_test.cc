@@ -207,5 +207,27 @@ TEST_F(TensorFile, MissingFileIsNotFound) {
   EXPECT_EQ(ReadRawTensor(Path("none"), DType::kF32, {}).status().code(), StatusCode::kNotFound);
 }
 
+TEST_F(TensorFile, NarrowTypesTravelRawAndAsProtoButNotAsNpy) {
+  for (const DType dtype : {DType::kF8E5M2, DType::kI4, DType::kU2, DType::kF4E2M1}) {
+    const Tensor tensor = Numbers(dtype, {3, 3});
+    const std::string raw = Path("t.bin"), proto = Path("t.pb");
+    ASSERT_TRUE(WriteRawTensor(raw, tensor.view()).ok());
+    EXPECT_EQ(std::filesystem::file_size(raw), (9 * PackedBitsPerElement(dtype) + 7) / 8);
+    const auto from_raw = ReadRawTensor(raw, dtype, {3, 3});
+    ASSERT_TRUE(from_raw.ok()) << from_raw.status().message();
+    ExpectSame(*from_raw, tensor);
+    ASSERT_TRUE(WriteTensorProtoFile(proto, tensor.view()).ok());
+    const auto from_proto = ReadTensorProtoFile(proto);
+    ASSERT_TRUE(from_proto.ok()) << from_proto.status().message();
+    ExpectSame(*from_proto, tensor);
+    const Status npy = WriteNpy(Path("t.npy"), tensor.view());
+    EXPECT_EQ(npy.code(), StatusCode::kUnimplemented);
+    EXPECT_FALSE(HasNpyType(dtype));
+    EXPECT_THAT(npy.message(), HasSubstr(".pb"));
+  }
+  EXPECT_EQ(ReadRawTensor(Path("t.bin"), DType::kF4E2M1, {3, 4}).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace fusee

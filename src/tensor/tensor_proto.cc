@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/checked_math.h"
+#include "tensor/packed.h"
 
 namespace fusee {
 namespace {
@@ -60,7 +61,17 @@ TensorProto::Field FieldFor(DType dtype) {
     case DType::kI32:
     case DType::kBool:
     case DType::kF16:
-    case DType::kBF16: return TensorProto::kInt32Data;
+    case DType::kBF16:
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kU4:
+    case DType::kI4:
+    case DType::kF4E2M1:
+    case DType::kF8E8M0:
+    case DType::kU2:
+    case DType::kI2: return TensorProto::kInt32Data;
     case DType::kInvalid: break;
   }
   return TensorProto::kFieldCount;
@@ -124,6 +135,17 @@ Range StoredRange(DType dtype) {
     case DType::kI32:
       return {std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()};
     case DType::kBool: return {0, 1};
+    // One byte of the packed data, or of the 8 bits, by some writers sign-extended.
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kU4:
+    case DType::kI4:
+    case DType::kF4E2M1:
+    case DType::kF8E8M0:
+    case DType::kU2:
+    case DType::kI2: return {-0x80, 0xff};
     default: return {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
   }
 }
@@ -191,11 +213,21 @@ Status FillTyped(const TensorProto& proto, TensorProto::Field field, const Tenso
   return OkStatus();
 }
 
+// At most four times the bytes of the message, so the budget need not know.
+Result<Tensor> FromPacked(const TensorSpec& spec, std::span<const std::byte> packed) {
+  TensorView out;
+  FUSEE_TRY(Tensor tensor, Tensor::Allocate(spec.dtype, spec.shape, &out));
+  Unpack(packed, out);
+  return tensor;
+}
+
 Result<Tensor> FromTyped(const TensorProto& proto, const TensorSpec& spec,
                          std::shared_ptr<const void> owner, wire::Budget* budget) {
   const TensorProto::Field field = FieldFor(spec.dtype);
   const TensorProto::TypedField& typed = proto.typed[field];
-  const auto expected = static_cast<uint64_t>(spec.shape.elements());
+  // The field has a byte of packed elements in each of its own.
+  const bool packed = IsPacked(spec.dtype);
+  const auto expected = packed ? spec.size_bytes : static_cast<uint64_t>(spec.shape.elements());
   if (typed.elements != expected) {
     return InvalidArgument(fmt::format("{} has {} elements and raw_data none, expected {} for {}",
                                        kTyped[field].name, typed.elements, expected,
@@ -215,8 +247,10 @@ Result<Tensor> FromTyped(const TensorProto& proto, const TensorSpec& spec,
     budget->left -= need;
   }
   TensorView out;
-  FUSEE_TRY(Tensor tensor, Tensor::Allocate(spec.dtype, spec.shape, &out));
+  const Shape shape = packed ? Shape{static_cast<int64_t>(spec.size_bytes)} : spec.shape;
+  FUSEE_TRY(Tensor tensor, Tensor::Allocate(spec.dtype, shape, &out));
   FUSEE_TRY(FillTyped(proto, field, out));
+  if (packed) return FromPacked(spec, out.bytes());
   return tensor;
 }
 
@@ -285,8 +319,7 @@ Result<TensorSpec> SpecOf(const TensorProto& proto) {
   TensorSpec spec;
   spec.dtype = *dtype;
   FUSEE_TRY(spec.shape, CheckedShape(proto.dims, *dtype));
-  spec.size_bytes =
-      static_cast<uint64_t>(spec.shape.elements()) * static_cast<uint64_t>(BytesPerElement(*dtype));
+  spec.size_bytes = static_cast<uint64_t>(PackedBytes(*dtype, spec.shape.elements()));
   return spec;
 }
 
@@ -304,6 +337,7 @@ Result<Tensor> TensorOverBytes(const TensorSpec& spec, std::span<const std::byte
                                          what, bad - bytes.begin(), static_cast<int>(*bad)));
     }
   }
+  if (IsPacked(spec.dtype)) return FromPacked(spec, bytes);
   return Tensor(spec.dtype, spec.shape, bytes.data(), std::move(owner));
 }
 
@@ -334,8 +368,12 @@ std::string EncodeTensorProto(const ConstTensorView& tensor, std::string_view na
   for (const int64_t dim : tensor.shape.dims()) out.Varint(kDims, static_cast<uint64_t>(dim));
   out.Varint(kDataType, static_cast<uint64_t>(tensor.dtype));
   if (!name.empty()) out.Bytes(kName, name);
-  const auto bytes = tensor.bytes();
-  out.Bytes(kRawData, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (IsPacked(tensor.dtype)) {
+    out.Bytes(kRawData, Pack(tensor));
+  } else {
+    const auto bytes = tensor.bytes();
+    out.Bytes(kRawData, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
   return std::move(out.str());
 }
 

@@ -6,8 +6,9 @@
 //
 // Weights are not copied where the file already holds them in memory order: raw_data, and
 // float_data or double_data in one packed piece. The other typed fields (int32_data, which also
-// carries 8- and 16-bit types, bool, f16 and bf16; int64_data; uint64_data) are varints and become
-// owned, aligned buffers.
+// carries 8- and 16-bit types, bool, f16 and bf16, float8 and the bytes of packed elements;
+// int64_data; uint64_data) are varints and become owned, aligned buffers. So do elements of 2 and 4
+// bits, which files pack (tensor/packed.h).
 //
 // Source: TensorProto in onnx/onnx.proto, IR version 14.
 #pragma once
@@ -67,7 +68,7 @@ Status ReadTensorProto(wire::Reader& in, TensorProto* out);
 struct TensorSpec {
   DType dtype = DType::kInvalid;
   Shape shape;
-  uint64_t size_bytes = 0;
+  uint64_t size_bytes = 0;  // in the file: packed
 };
 
 // Errors: kUnimplemented (a type Fusee has no tensors of, by name; more than kMaxRank dimensions),
@@ -86,11 +87,12 @@ Result<Tensor> TensorFromProto(const TensorProto& proto, std::shared_ptr<const v
                                wire::Budget* budget);
 
 // A tensor over given bytes, checked: size equal, bool bytes 0 or 1 (any other is undefined
-// behaviour to read as bool). what names the bytes in messages ("raw_data").
+// behaviour to read as bool). Packed elements are copied out, a byte each. what names the bytes in
+// messages ("raw_data").
 Result<Tensor> TensorOverBytes(const TensorSpec& spec, std::span<const std::byte> bytes,
                                std::shared_ptr<const void> owner, std::string_view what);
 
-// A serialised TensorProto with raw_data. Precondition: present.
+// A serialised TensorProto with raw_data, packed as the type asks. Precondition: present.
 std::string EncodeTensorProto(const ConstTensorView& tensor, std::string_view name = "");
 
 }  // namespace fusee

@@ -39,13 +39,13 @@ std::string_view AsText(const std::vector<T>& values) {
 }
 
 TEST(TensorProto, RoundTripsEveryType) {
-  for (int type = 1; type <= 16; ++type) {
+  for (int type = 1; type <= 26; ++type) {
     const auto dtype = DTypeFromOnnx(type);
     if (!dtype) continue;
     TensorView view;
     auto tensor = Tensor::Allocate(*dtype, {2, 3}, &view);
     ASSERT_TRUE(tensor.ok());
-    for (int64_t i = 0; i < 6; ++i) StoreInt(view, i, i);
+    for (int64_t i = 0; i < 6; ++i) StoreInt(view, i, i);  // narrow ones wrap
     const std::string bytes = EncodeTensorProto(view, "w");
     const auto read = Parse(bytes);
     ASSERT_TRUE(read.ok()) << read.status().message();
@@ -96,7 +96,19 @@ TEST(TensorProto, Int32DataCarriesNarrowTypes) {
                {DType::kF16, 0x3c00, 1},
                {DType::kF16, 0xbc00, -1},
                {DType::kF16, -0x4400, -1},
-               {DType::kBF16, 0x3f80, 1}};
+               {DType::kBF16, 0x3f80, 1},
+               {DType::kF8E4M3FN, 0x38, 1},
+               {DType::kF8E4M3FNUZ, 0xc0, -1},
+               {DType::kF8E5M2, 0xbc, -1},
+               {DType::kF8E5M2, -0x44, -1},
+               {DType::kF8E5M2FNUZ, 0x40, 1},
+               {DType::kF8E8M0, 0x7f, 1},
+               {DType::kI4, 0x0f, -1},
+               {DType::kI4, 0xf7, 7},
+               {DType::kU4, 0x0f, 15},
+               {DType::kF4E2M1, 0x0a, -1},
+               {DType::kI2, 0x02, -2},
+               {DType::kU2, 0x02, 2}};
   for (const auto& c : cases) {
     auto out = Head(static_cast<int>(c.dtype), {1});
     out.Varint(kInts, static_cast<uint64_t>(c.stored));
@@ -112,15 +124,12 @@ TEST(TensorProto, RefusesStoredValuesOutOfRange) {
     DType dtype;
     uint32_t field;
     int64_t stored;
-  } cases[] = {{DType::kI8, kInts, 128},
-               {DType::kI8, kInts, -129},
-               {DType::kU8, kInts, -1},
-               {DType::kU8, kInts, 256},
-               {DType::kI16, kInts, 32768},
-               {DType::kU16, kInts, 65536},
-               {DType::kBool, kInts, 2},
-               {DType::kF16, kInts, 65536},
-               {DType::kU32, kUint64s, int64_t{1} << 32},
+  } cases[] = {{DType::kI8, kInts, 128},         {DType::kI8, kInts, -129},
+               {DType::kU8, kInts, -1},          {DType::kU8, kInts, 256},
+               {DType::kI16, kInts, 32768},      {DType::kU16, kInts, 65536},
+               {DType::kBool, kInts, 2},         {DType::kF16, kInts, 65536},
+               {DType::kF8E4M3FN, kInts, 256},   {DType::kF8E5M2FNUZ, kInts, -129},
+               {DType::kF8E8M0, kInts, 1 << 20}, {DType::kU32, kUint64s, int64_t{1} << 32},
                {DType::kU32, kUint64s, -1}};
   for (const auto& c : cases) {
     auto out = Head(static_cast<int>(c.dtype), {2});
@@ -167,8 +176,19 @@ TEST(TensorProto, RefusesWhatDoesNotFit) {
        "9 dimensions"},
       {with(Head(0, {3}), kRaw, AsText(three)), StatusCode::kInvalidArgument, "no data_type"},
       {with(Head(8, {1}), 6, "text"), StatusCode::kUnimplemented, "string"},
-      {with(Head(17, {12}), kRaw, AsText(three)), StatusCode::kUnimplemented, "float8e4m3fn"},
-      {with(Head(22, {24}), kRaw, AsText(three)), StatusCode::kUnimplemented, "int4"},
+      {with(Head(14, {12}), kRaw, AsText(three)), StatusCode::kUnimplemented, "complex64"},
+      {with(Head(17, {11}), kRaw, AsText(three)), StatusCode::kInvalidArgument,
+       "raw_data has 12 bytes, expected 11 for f8e4m3fn[11]"},
+      {with(Head(22, {25}), kRaw, AsText(three)), StatusCode::kInvalidArgument,
+       "raw_data has 12 bytes, expected 13 for i4[25]"},
+      {with(Head(21, {22}), kRaw, AsText(three)), StatusCode::kInvalidArgument, "expected 11"},
+      {with(Head(26, {49}), kRaw, AsText(three)), StatusCode::kInvalidArgument, "expected 13"},
+      {with(Head(22, {3}), kInts, "\x01\x02\x03"), StatusCode::kInvalidArgument,
+       "int32_data has 3 elements and raw_data none, expected 2 for i4[3]"},
+      {with(Head(22, {huge, 4}), kRaw, ""), StatusCode::kInvalidArgument, "overflows at dims[0]"},
+      {with(Head(22, {huge / 2}), kRaw, ""), StatusCode::kInvalidArgument, "overflows at dims[0]"},
+      {with(Head(22, {int64_t{1} << 59}), kRaw, "1"), StatusCode::kInvalidArgument,
+       "raw_data has 1 bytes, expected 288230376151711744"},
       {with(Head(99, {12}), kRaw, AsText(three)), StatusCode::kUnimplemented, "type 99"},
       {with(Head(-1, {12}), kRaw, AsText(three)), StatusCode::kUnimplemented, "type -1"},
       {with(Head(9, {3}), kRaw, std::string_view("\x01\x00\x02", 3)), StatusCode::kInvalidArgument,
@@ -185,6 +205,33 @@ TEST(TensorProto, RefusesWhatDoesNotFit) {
     const auto tensor = Parse(c.bytes);
     EXPECT_EQ(tensor.status().code(), c.code) << tensor.status().message();
     EXPECT_THAT(tensor.status().message(), HasSubstr(c.says));
+  }
+}
+
+TEST(TensorProto, UnpacksNibblesLowestFirst) {
+  const auto check = [](const std::string& bytes) {
+    const auto tensor = Parse(bytes);
+    ASSERT_TRUE(tensor.ok()) << tensor.status().message();
+    EXPECT_EQ(tensor->shape(), (Shape{3}));
+    EXPECT_EQ(IntAt(tensor->view(), 0), 1);
+    EXPECT_EQ(IntAt(tensor->view(), 1), -2);
+    EXPECT_EQ(IntAt(tensor->view(), 2), -8);
+  };
+  auto raw = Head(22, {3});
+  raw.Bytes(kRaw, "\xe1\x78");  // what fills up the last byte does not matter
+  check(raw.str());
+  auto typed = Head(22, {3});
+  typed.Varint(kInts, 0xe1);
+  typed.Varint(kInts, 0x08);
+  check(typed.str());
+}
+
+TEST(TensorProto, RefusesPackedBytesOutOfRange) {
+  for (const int64_t bad : {int64_t{256}, int64_t{-129}, int64_t{1} << 30}) {
+    auto out = Head(22, {3});
+    out.Varint(kInts, 0);
+    out.Varint(kInts, static_cast<uint64_t>(bad));
+    EXPECT_THAT(Parse(out.str()).status().message(), HasSubstr("int32_data[1] is")) << bad;
   }
 }
 

@@ -1,5 +1,6 @@
-// BitCast: operand 0's bits as the type `to` (a DType number) of the same width. To bool it is the
-// Cast: whether a byte that is neither 0 nor 1 were a bool, no kernel could rely on.
+// BitCast: operand 0's bits as the type `to` (a DType number) of the same width; of narrow types
+// the width they are known by, not that in memory. To bool it is the Cast of the byte: whether one
+// that is neither 0 nor 1 were a bool, no kernel could rely on.
 #include <fmt/format.h>
 
 #include "ops/op_def.h"
@@ -12,7 +13,7 @@ Status InferBitCast(InferContext& context) {
   const auto to =
       number > 0 && number < 256 ? DTypeFromOnnx(static_cast<int32_t>(number)) : std::nullopt;
   if (!to || *to == DType::kBool) return context.Error("has no such target type");
-  if (BitsPerElement(*to) != BitsPerElement(context.dtype(0))) {
+  if (PackedBitsPerElement(*to) != PackedBitsPerElement(context.dtype(0))) {
     return context.Error(
         fmt::format("{} and {} differ in width", DTypeName(context.dtype(0)), DTypeName(*to)));
   }
@@ -30,12 +31,18 @@ Status ImportBitCast(ImportContext& context) {
   }
   if (!context.has_input(0)) return context.Error("needs an operand");
   const DType own = context.info(0).dtype;
-  if (BitsPerElement(*type) != BitsPerElement(own)) {
+  if (PackedBitsPerElement(*type) != PackedBitsPerElement(own)) {
     return context.Error(
         fmt::format("{} and {} differ in width", DTypeName(own), DTypeName(*type)));
   }
   if (*type == own) return context.EmitAs("Identity");
-  return context.EmitAs(*type == DType::kBool ? "Cast" : "BitCast", {{"to", to}});
+  if (*type != DType::kBool) return context.EmitAs("BitCast", {{"to", to}});
+  ir::ValueId byte = context.input(0);
+  if (IsNarrow(own)) {
+    FUSEE_TRY(byte,
+              context.Emit("BitCast", {byte}, {{"to", int64_t{static_cast<uint8_t>(DType::kU8)}}}));
+  }
+  return context.EmitAs("Cast", {byte}, {{"to", to}});
 }
 
 }  // namespace
@@ -43,7 +50,8 @@ Status ImportBitCast(ImportContext& context) {
 OpDef DefineBitCast() {
   return {.name = "BitCast",
           .infer = InferBitCast,
-          .imports = {{"BitCast", 26, 1 << 20, ImportBitCast}}};
+          .imports = {{"BitCast", 26, 1 << 20, ImportBitCast}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

@@ -59,8 +59,10 @@ Status ImportConcat(ImportContext& context) {
 }  // namespace
 
 OpDef DefineConcat() {
-  return {
-      .name = "Concat", .infer = InferConcat, .imports = {{"Concat", 4, 1 << 20, ImportConcat}}};
+  return {.name = "Concat",
+          .infer = InferConcat,
+          .imports = {{"Concat", 4, 1 << 20, ImportConcat}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

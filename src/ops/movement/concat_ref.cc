@@ -28,6 +28,6 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef concat_ref = {
-    .id = "concat_ref.1", .op = "Concat", .reference = true, .bind = Bind};
+    .id = "concat_ref.1", .op = "Concat", .reference = true, .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

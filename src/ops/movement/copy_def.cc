@@ -12,6 +12,6 @@ Status InferCopy(InferContext& context) {
 
 }  // namespace
 
-OpDef DefineCopy() { return {.name = "Copy", .infer = InferCopy}; }
+OpDef DefineCopy() { return {.name = "Copy", .infer = InferCopy, .narrow = true}; }
 
 }  // namespace fusee::ops

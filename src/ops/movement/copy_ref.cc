@@ -34,8 +34,8 @@ Result<std::unique_ptr<BoundKernel>> BindReshape(const StepSpec& spec) { return 
 }  // namespace
 
 extern const KernelDef copy_ref = {
-    .id = "copy_ref.1", .op = "Copy", .reference = true, .bind = Bind};
+    .id = "copy_ref.1", .op = "Copy", .reference = true, .bind = {Bind, kNarrowToo}};
 extern const KernelDef reshape_ref = {
-    .id = "reshape_ref.1", .op = "Reshape", .reference = true, .bind = BindReshape};
+    .id = "reshape_ref.1", .op = "Reshape", .reference = true, .bind = {BindReshape, kNarrowToo}};
 
 }  // namespace fusee::ops

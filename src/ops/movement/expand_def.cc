@@ -60,7 +60,8 @@ OpDef DefineExpand() {
   return {.name = "Expand",
           .infer = InferExpand,
           .imports = {{"Expand", 8, 1 << 20, ImportExpand},
-                      {"ConstantOfShape", 9, 1 << 20, ImportConstantOfShape}}};
+                      {"ConstantOfShape", 9, 1 << 20, ImportConstantOfShape}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

@@ -18,6 +18,6 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef expand_ref = {
-    .id = "expand_ref.1", .op = "Expand", .reference = true, .bind = Bind};
+    .id = "expand_ref.1", .op = "Expand", .reference = true, .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

@@ -50,8 +50,10 @@ Status ImportGather(ImportContext& context) {
 }  // namespace
 
 OpDef DefineGather() {
-  return {
-      .name = "Gather", .infer = InferGather, .imports = {{"Gather", 1, 1 << 20, ImportGather}}};
+  return {.name = "Gather",
+          .infer = InferGather,
+          .imports = {{"Gather", 1, 1 << 20, ImportGather}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

@@ -46,6 +46,6 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef gather_ref = {
-    .id = "gather_ref.1", .op = "Gather", .reference = true, .bind = Bind};
+    .id = "gather_ref.1", .op = "Gather", .reference = true, .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

@@ -33,8 +33,8 @@ class Draw : public NumberStream {
   }
 };
 
-constexpr DType kTypes[] = {DType::kF32, DType::kF32, DType::kI64, DType::kU8,
-                            DType::kF16, DType::kI32, DType::kBool};
+constexpr DType kTypes[] = {DType::kF32, DType::kF32,  DType::kI64,      DType::kU8, DType::kF16,
+                            DType::kI32, DType::kBool, DType::kF8E4M3FN, DType::kI4};
 
 Tensor RandomTensor(Draw& draw, DType dtype, const Shape& shape, uint64_t stream) {
   TensorView view;
@@ -82,7 +82,7 @@ KernelCall RandomCall(Draw& draw, std::string_view op, uint64_t stream) {
   KernelCall call;
   call.op = op;
   const Shape shape = draw.SmallShape();
-  const DType dtype = kTypes[draw(0, 6)];
+  const DType dtype = kTypes[draw(0, std::ssize(kTypes) - 1)];
   for (int64_t i = 0, n = draw(1, 3); i < n; ++i) {
     // Operands often share a shape; second ones are often indices.
     const DType own = i == 1 && draw(0, 1) == 0 ? DType::kI64 : dtype;
@@ -100,7 +100,8 @@ KernelCall RandomCall(Draw& draw, std::string_view op, uint64_t stream) {
       out = Shape();
       for (int64_t d : call.dims) out.push_back(d >= 0 && d < 9 ? d : 1);
     }
-    call.outputs.emplace_back(draw(0, 3) == 0 ? kTypes[draw(0, 6)] : dtype, out);
+    call.outputs.emplace_back(draw(0, 3) == 0 ? kTypes[draw(0, std::ssize(kTypes) - 1)] : dtype,
+                              out);
   }
   return call;
 }
@@ -145,7 +146,7 @@ void Nudge(Draw& draw, uint64_t stream, KernelCall& call) {
   } else if (call.op == "BitCast") {
     call.inputs.resize(1);
     call.dims.clear();
-    call.outputs = {{kTypes[draw(0, 6)], shape}};
+    call.outputs = {{kTypes[draw(0, std::ssize(kTypes) - 1)], shape}};
   } else if (call.op == "Det") {
     call.inputs.resize(1);
     call.dims.clear();

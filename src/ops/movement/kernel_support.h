@@ -40,7 +40,7 @@ Result<std::unique_ptr<BoundKernel>> MakeKernel(Params params,
 }
 
 // Calls fn.operator()<T>() with the C++ type of the dtype: any but bool. Precondition: neither bool
-// nor kInvalid.
+// nor kInvalid, nor narrow (those have no C++ type; BindFunction keeps them away).
 template <typename Fn>
 decltype(auto) VisitNumber(DType dtype, Fn&& fn) {
   switch (dtype) {
@@ -55,19 +55,17 @@ decltype(auto) VisitNumber(DType dtype, Fn&& fn) {
     case DType::kU16: return fn.template operator()<uint16_t>();
     case DType::kU32: return fn.template operator()<uint32_t>();
     case DType::kU64: return fn.template operator()<uint64_t>();
-    case DType::kF32:
-    case DType::kBool:
-    case DType::kInvalid: break;
+    default: break;
   }
   return fn.template operator()<float>();
 }
-// The same with bool. Precondition: not kInvalid.
+// The same with bool. Precondition: neither kInvalid nor narrow.
 template <typename Fn>
 decltype(auto) VisitType(DType dtype, Fn&& fn) {
   if (dtype == DType::kBool) return fn.template operator()<bool>();
   return VisitNumber(dtype, std::forward<Fn>(fn));
 }
-inline bool IsNumber(DType dtype) { return dtype != DType::kBool && dtype != DType::kInvalid; }
+inline bool IsNumber(DType dtype) { return IsFloat(dtype) || IsInt(dtype); }
 
 // How many operands, results and run-time dims a step must have. Operands below min_inputs and
 // every result below min_outputs must be present.

@@ -79,10 +79,10 @@ Status ImportPadOperands(ImportContext& context) {
 }  // namespace
 
 OpDef DefinePad() {
-  return {
-      .name = "Pad",
-      .infer = InferPad,
-      .imports = {{"Pad", 2, 10, ImportPadAttributes}, {"Pad", 11, 1 << 20, ImportPadOperands}}};
+  return {.name = "Pad",
+          .infer = InferPad,
+          .imports = {{"Pad", 2, 10, ImportPadAttributes}, {"Pad", 11, 1 << 20, ImportPadOperands}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

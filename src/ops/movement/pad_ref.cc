@@ -97,6 +97,7 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 
 }  // namespace
 
-extern const KernelDef pad_ref = {.id = "pad_ref.1", .op = "Pad", .reference = true, .bind = Bind};
+extern const KernelDef pad_ref = {
+    .id = "pad_ref.1", .op = "Pad", .reference = true, .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

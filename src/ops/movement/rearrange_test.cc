@@ -162,7 +162,14 @@ TEST(BitCastDef, KeepsTheWidth) {
   };
   EXPECT_EQ(code(x, static_cast<int64_t>(DType::kF32)), StatusCode::kOk);
   EXPECT_EQ(code(x, static_cast<int64_t>(DType::kI64)), StatusCode::kInvalidArgument);
-  EXPECT_EQ(code(x, 17), StatusCode::kUnimplemented);  // an 8-bit float
+  EXPECT_EQ(code(x, 17), StatusCode::kInvalidArgument);  // an 8-bit float
+  EXPECT_EQ(code(x, 14), StatusCode::kUnimplemented);    // a complex number
+  const ir::ValueId nibbles = h.Input("nibbles", DType::kI4, {3});
+  EXPECT_EQ(code(nibbles, static_cast<int64_t>(DType::kF4E2M1)), StatusCode::kOk);
+  EXPECT_EQ(code(nibbles, static_cast<int64_t>(DType::kU8)), StatusCode::kInvalidArgument);
+  const ir::ValueId eighths = h.Input("eighths", DType::kF8E5M2, {3});
+  EXPECT_EQ(code(eighths, static_cast<int64_t>(DType::kU8)), StatusCode::kOk);
+  EXPECT_EQ(code(eighths, static_cast<int64_t>(DType::kBool)), StatusCode::kOk);
   EXPECT_EQ(code(x, int64_t{1} << 40), StatusCode::kUnimplemented);
   EXPECT_EQ(h.TryImport("BitCast", 26, {x}).status().code(), StatusCode::kInvalidArgument);
   const ir::ValueId flag =

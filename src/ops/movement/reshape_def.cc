@@ -77,7 +77,8 @@ OpDef DefineReshape() {
   return {.name = "Reshape",
           .infer = InferReshape,
           .imports = {{"Reshape", 5, 1 << 20, ImportReshape}},
-          .kind = OpKind::kView};
+          .kind = OpKind::kView,
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

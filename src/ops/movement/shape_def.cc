@@ -40,11 +40,17 @@ Status ImportSize(ImportContext& context) { return context.EmitAs("Size"); }
 }  // namespace
 
 OpDef DefineShape() {
-  return {.name = "Shape", .infer = InferShape, .imports = {{"Shape", 1, 1 << 20, ImportShape}}};
+  return {.name = "Shape",
+          .infer = InferShape,
+          .imports = {{"Shape", 1, 1 << 20, ImportShape}},
+          .narrow = true};
 }
 
 OpDef DefineSize() {
-  return {.name = "Size", .infer = InferSize, .imports = {{"Size", 1, 1 << 20, ImportSize}}};
+  return {.name = "Size",
+          .infer = InferSize,
+          .imports = {{"Size", 1, 1 << 20, ImportSize}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

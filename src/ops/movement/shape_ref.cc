@@ -33,8 +33,8 @@ Result<std::unique_ptr<BoundKernel>> BindSize(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef shape_ref = {
-    .id = "shape_ref.1", .op = "Shape", .reference = true, .bind = BindShape};
+    .id = "shape_ref.1", .op = "Shape", .reference = true, .bind = {BindShape, kNarrowToo}};
 extern const KernelDef size_ref = {
-    .id = "size_ref.1", .op = "Size", .reference = true, .bind = BindSize};
+    .id = "size_ref.1", .op = "Size", .reference = true, .bind = {BindSize, kNarrowToo}};
 
 }  // namespace fusee::ops

@@ -164,7 +164,8 @@ OpDef DefineSlice() {
   return {.name = "Slice",
           .infer = InferSlice,
           .imports = {{"Slice", 1, 9, ImportSliceAttributes},
-                      {"Slice", 10, 1 << 20, ImportSliceOperands}}};
+                      {"Slice", 10, 1 << 20, ImportSliceOperands}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

@@ -19,6 +19,6 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef slice_ref = {
-    .id = "slice_ref.1", .op = "Slice", .reference = true, .bind = Bind};
+    .id = "slice_ref.1", .op = "Slice", .reference = true, .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

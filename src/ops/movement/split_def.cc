@@ -99,7 +99,8 @@ OpDef DefineSplit() {
   return {.name = "Split",
           .infer = InferSplit,
           .imports = {{"Split", 2, 12, ImportSplitAttribute},
-                      {"Split", 13, 1 << 20, ImportSplitOperand}}};
+                      {"Split", 13, 1 << 20, ImportSplitOperand}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

@@ -28,6 +28,6 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef split_ref = {
-    .id = "split_ref.1", .op = "Split", .reference = true, .bind = Bind};
+    .id = "split_ref.1", .op = "Split", .reference = true, .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

@@ -37,7 +37,10 @@ Status ImportTile(ImportContext& context) {
 }  // namespace
 
 OpDef DefineTile() {
-  return {.name = "Tile", .infer = InferTile, .imports = {{"Tile", 6, 1 << 20, ImportTile}}};
+  return {.name = "Tile",
+          .infer = InferTile,
+          .imports = {{"Tile", 6, 1 << 20, ImportTile}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

@@ -19,6 +19,6 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef tile_ref = {
-    .id = "tile_ref.1", .op = "Tile", .reference = true, .bind = Bind};
+    .id = "tile_ref.1", .op = "Tile", .reference = true, .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

@@ -19,6 +19,7 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 
 }  // namespace
 
-extern const KernelDef transpose_cpu = {.id = "transpose_cpu.1", .op = "Transpose", .bind = Bind};
+extern const KernelDef transpose_cpu = {
+    .id = "transpose_cpu.1", .op = "Transpose", .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

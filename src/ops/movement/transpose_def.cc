@@ -44,7 +44,8 @@ Status ImportTranspose(ImportContext& context) {
 OpDef DefineTranspose() {
   return {.name = "Transpose",
           .infer = InferTranspose,
-          .imports = {{"Transpose", 1, 1 << 20, ImportTranspose}}};
+          .imports = {{"Transpose", 1, 1 << 20, ImportTranspose}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

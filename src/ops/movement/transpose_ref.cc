@@ -36,6 +36,6 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef transpose_ref = {
-    .id = "transpose_ref.1", .op = "Transpose", .reference = true, .bind = Bind};
+    .id = "transpose_ref.1", .op = "Transpose", .reference = true, .bind = {Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

@@ -134,7 +134,8 @@ Status Run(const CastParams& params, const RunArgs& args) {
 Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
   FUSEE_TRY(const CastParams params, ReadCast(spec));
   if (!Takes(params.from) || !Takes(params.to))
-    return RefuseTactic(spec, "takes neither 16-bit integers nor unsigned ones above 8 bits");
+    return RefuseTactic(
+        spec, "takes neither 16-bit integers nor unsigned ones above 8 bits, nor narrow types");
   return MakeKernel(params, &CheckCast, &Run);
 }
 

@@ -1,9 +1,11 @@
 // Reference kernel of Cast. Each conversion rounds once: floats through double, 64-bit integers
-// straight to f32.
+// straight to f32. Narrow types have no C++ type; theirs goes element by element, types read at run
+// time.
 #include <limits>
 
 #include "ops/pointwise/elementwise.h"
 #include "ops/pointwise/params.h"
+#include "tensor/narrow.h"
 
 namespace fusee::ops {
 
@@ -41,7 +43,34 @@ To Convert(Wide<From> x) {
   }
 }
 
+void RunNarrow(const CastParams& params, const RunArgs& args) {
+  const ConstTensorView& x = args.inputs[0];
+  const TensorView& y = args.outputs[0];
+  const DType from = params.from;
+  const bool integer = IsInt(from) || IsNarrowInt(from) || from == DType::kBool;
+  const int64_t n = y.elements();
+  if (!IsNarrow(params.to)) {
+    // Every narrow number is exact in double, and every narrow integer in it.
+    for (int64_t i = 0; i < n; ++i) StoreDouble(y, i, DoubleAt(x, i));
+    return;
+  }
+  auto* out = static_cast<uint8_t*>(y.data);
+  for (int64_t i = 0; i < n; ++i) {
+    if (!integer) {
+      out[i] = DoubleToNarrow(params.to, DoubleAt(x, i), params.rounding);
+    } else if (from == DType::kU64) {
+      out[i] = UintToNarrow(params.to, static_cast<uint64_t>(IntAt(x, i)), params.rounding);
+    } else {
+      out[i] = IntToNarrow(params.to, IntAt(x, i), params.rounding);
+    }
+  }
+}
+
 Status Run(const CastParams& params, const RunArgs& args) {
+  if (IsNarrow(params.from) || IsNarrow(params.to)) {
+    RunNarrow(params, args);
+    return OkStatus();
+  }
   const void* x = args.inputs[0].data;
   const TensorView& y = args.outputs[0];
   const int64_t n = y.elements();
@@ -62,6 +91,6 @@ Result<std::unique_ptr<BoundKernel>> Bind(const StepSpec& spec) {
 }  // namespace
 
 extern const KernelDef cast_ref = {
-    .id = "cast_ref.1", .op = "Cast", .reference = true, .bind = &Bind};
+    .id = "cast_ref.1", .op = "Cast", .reference = true, .bind = {&Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

@@ -134,6 +134,12 @@ Status ImportWithFloats(ImportContext& context,
   return context.EmitAs(context.node().op_type, std::move(attrs));
 }
 
+Result<ir::ValueId> WideFloat(ImportContext& context, size_t i) {
+  if (!IsFloat8(context.info(i).dtype)) return context.input(i);
+  return context.Emit("Cast", {context.input(i)},
+                      {{"to", int64_t{static_cast<uint8_t>(DType::kF32)}}});
+}
+
 Result<ir::ValueId> EmitChain(ImportContext& context, std::string_view op) {
   for (size_t i = 0; i < std::max<size_t>(context.input_count(), 1); ++i) {
     if (!context.has_input(i)) return context.Error(fmt::format("operand {} is missing", i));

@@ -66,6 +66,8 @@ Status ImportAsIs(ImportContext& context);
 // The same with float attributes read and written out, so that kernels need no defaults.
 Status ImportWithFloats(ImportContext& context,
                         std::initializer_list<std::pair<const char*, float>> defaults);
+// Operand i; a float8 one converted to f32, which has all of its values.
+Result<ir::ValueId> WideFloat(ImportContext& context, size_t i);
 // op(op(a, b), c)...; one operand alone is its own result.
 Result<ir::ValueId> EmitChain(ImportContext& context, std::string_view op);
 

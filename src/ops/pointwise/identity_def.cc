@@ -18,6 +18,7 @@ Status InferIdentity(InferContext& context) {
 OpDef DefineIdentity() {
   OpDef op = Simple("Identity", InferIdentity);
   op.kind = OpKind::kView;
+  op.narrow = true;
   return op;
 }
 

@@ -29,6 +29,6 @@ extern const KernelDef identity_ref = {.id = "identity_ref.1",
                                        .op = "Identity",
                                        .reference = true,
                                        .in_place_inputs = 1,
-                                       .bind = &Bind};
+                                       .bind = {&Bind, kNarrowToo}};
 
 }  // namespace fusee::ops

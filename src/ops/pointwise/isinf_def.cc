@@ -11,7 +11,9 @@ namespace {
 Status ImportIsInf(ImportContext& context) {
   FUSEE_TRY(const int64_t negative, context.Int("detect_negative", 1));
   FUSEE_TRY(const int64_t positive, context.Int("detect_positive", 1));
-  return context.EmitAs("IsInf",
+  if (!context.has_input(0)) return context.Error("expected 1 operand");
+  FUSEE_TRY(const ir::ValueId x, WideFloat(context, 0));
+  return context.EmitAs("IsInf", {x},
                         Attrs{{"detect_negative", negative}, {"detect_positive", positive}});
 }
 

@@ -8,6 +8,7 @@
 #include "ops/kernel.h"
 #include "ops/pointwise/binary_functions.h"
 #include "ops/pointwise/type_set.h"
+#include "tensor/narrow.h"
 
 namespace fusee::ops::pointwise {
 
@@ -50,6 +51,7 @@ Status CheckClip(const ClipParams& params, const RunArgs& args);
 
 struct CastParams {
   DType from = DType::kInvalid, to = DType::kInvalid;
+  NarrowRounding rounding;  // to narrow types
 };
 Result<CastParams> ReadCast(const StepSpec& spec);
 Status CheckCast(const CastParams& params, const RunArgs& args);

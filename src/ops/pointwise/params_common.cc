@@ -85,7 +85,18 @@ Result<CastParams> ReadCast(const StepSpec& spec) {
   if (to != static_cast<int64_t>(spec.outputs[0].dtype)) {
     return BadStep(spec, "attribute 'to' is not the result's type");
   }
-  return CastParams{spec.inputs[0].dtype, spec.outputs[0].dtype};
+  CastParams params{.from = spec.inputs[0].dtype, .to = spec.outputs[0].dtype, .rounding = {}};
+  FUSEE_TRY(const int64_t saturate, spec.attrs->Int("saturate", 1));
+  FUSEE_TRY(const std::string mode, spec.attrs->Str("round_mode", "up"));
+  params.rounding.saturate = saturate != 0;
+  if (mode == "down") {
+    params.rounding.mode = NarrowRounding::Mode::kDown;
+  } else if (mode == "nearest") {
+    params.rounding.mode = NarrowRounding::Mode::kNearest;
+  } else if (mode != "up") {
+    return BadStep(spec, "attribute 'round_mode' is not up, down or nearest");
+  }
+  return params;
 }
 
 Status CheckCast(const CastParams&, const RunArgs& args) { return CheckSameShape("Cast", args); }

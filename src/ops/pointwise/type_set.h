@@ -23,7 +23,11 @@ inline constexpr TypeSet kUnsignedInts =
 inline constexpr TypeSet kInts = kSignedInts | kUnsignedInts;
 inline constexpr TypeSet kNumbers = kFloats | kInts;
 inline constexpr TypeSet kBool = Only(DType::kBool);
-inline constexpr TypeSet kAny = kNumbers | kBool;
+inline constexpr TypeSet kAny = kNumbers | kBool;  // what is computed with
+inline constexpr TypeSet kNarrow = Only(DType::kF8E4M3FN) | Only(DType::kF8E4M3FNUZ) |
+                                   Only(DType::kF8E5M2) | Only(DType::kF8E5M2FNUZ) |
+                                   Only(DType::kU4) | Only(DType::kI4) | Only(DType::kF4E2M1) |
+                                   Only(DType::kF8E8M0) | Only(DType::kU2) | Only(DType::kI2);
 
 // "f32, f64, f16": the members, for messages.
 inline std::string Names(TypeSet set) {

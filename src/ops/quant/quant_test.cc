@@ -174,15 +174,59 @@ TEST(QuantizeDef, TakesTypesFromZeroPointScaleOrAttribute) {
   EXPECT_EQ(type(h.Import("QuantizeLinear", 13, {x, scale, zero})), DType::kI8);
   EXPECT_EQ(type(h.Import("QuantizeLinear", 21, {x, scale}, H::Attrs(H::Attr("output_dtype", 5)))),
             DType::kI16);
-  const auto fp8 =
-      h.TryImport("QuantizeLinear", 21, {x, scale}, H::Attrs(H::Attr("output_dtype", 17)));
-  EXPECT_EQ(fp8.status().code(), StatusCode::kUnimplemented);
-  EXPECT_NE(fp8.status().message().find("float8e4m3fn"), std::string::npos);
+  EXPECT_EQ(type(h.Import("QuantizeLinear", 19, {x, scale, h.Input("f8", DType::kF8E4M3FN, {})})),
+            DType::kF8E4M3FN);
+  EXPECT_EQ(type(h.Import("QuantizeLinear", 21, {x, scale}, H::Attrs(H::Attr("output_dtype", 22)))),
+            DType::kI4);
+  const auto complex =
+      h.TryImport("QuantizeLinear", 21, {x, scale}, H::Attrs(H::Attr("output_dtype", 14)));
+  EXPECT_EQ(complex.status().code(), StatusCode::kUnimplemented);
+  EXPECT_NE(complex.status().message().find("complex64"), std::string::npos);
+  EXPECT_FALSE(
+      h.TryImport("QuantizeLinear", 24, {x, scale}, H::Attrs(H::Attr("output_dtype", 24))).ok())
+      << "nothing is quantised to powers of two";
   EXPECT_FALSE(h.TryImport("QuantizeLinear", 13, {x, h.Input("five", DType::kF32, {5})}).ok());
   const ir::ValueId q = h.Input("q", DType::kI8, {2, 4});
   EXPECT_EQ(type(h.Import("DequantizeLinear", 13, {q, scale, zero})), DType::kF32);
   EXPECT_EQ(type(h.Import("DequantizeLinear", 19, {q, h.Input("half", DType::kF16, {})})),
             DType::kF16);
+}
+
+TEST(QuantizeDef, TakesAZeroPointOfOneElementWithAScalarScale) {
+  ImportHarness h;
+  const ir::ValueId x = h.Input("x", DType::kF32, {4}), q = h.Input("q", DType::kI8, {4});
+  const ir::ValueId scalar = h.Input("scalar", DType::kF32, {});
+  const ir::ValueId vector = h.Input("vector", DType::kF32, {1});
+  const ir::ValueId zero = h.Input("zero", DType::kI8, {}),
+                    zeros = h.Input("zeros", DType::kI8, {1});
+  EXPECT_TRUE(h.TryImport("QuantizeLinear", 21, {x, scalar, zeros}).ok());
+  EXPECT_TRUE(h.TryImport("QuantizeLinear", 21, {x, vector, zero}).ok());
+  EXPECT_TRUE(h.TryImport("DequantizeLinear", 21, {q, scalar, zeros}).ok());
+  EXPECT_FALSE(
+      h.TryImport("DequantizeLinear", 21, {q, scalar, h.Input("two", DType::kI8, {2})}).ok());
+}
+
+TEST(QuantizeDef, KeepsSaturateForFloat8AndDividesByPowersOfTwoInF32) {
+  ImportHarness h;
+  using H = ImportHarness;
+  const ir::ValueId x = h.Input("x", DType::kF32, {2, 4});
+  const ir::ValueId powers = h.Input("powers", DType::kF8E8M0, {2, 2});
+  const auto attrs = [&](int64_t dtype) {
+    const ir::ValueId y = h.Import(
+        "QuantizeLinear", 25, {x, powers},
+        H::Attrs(H::Attr("output_dtype", dtype), H::Attr("saturate", 0), H::Attr("block_size", 2)));
+    return h.graph.node(h.graph.value(y).producer).attrs;
+  };
+  EXPECT_EQ(attrs(19).Int("saturate", 1).value(), 0);
+  EXPECT_FALSE(attrs(22).Has("saturate"));
+  EXPECT_EQ(attrs(23).Int("precision", 0).value(), kF32);
+  const ir::ValueId q = h.Input("q", DType::kF4E2M1, {2, 4});
+  const auto untyped =
+      h.TryImport("DequantizeLinear", 25, {q, powers}, H::Attrs(H::Attr("block_size", 2)));
+  EXPECT_NE(untyped.status().message().find("output_dtype"), std::string::npos);
+  const ir::ValueId y = h.Import("DequantizeLinear", 25, {q, powers},
+                                 H::Attrs(H::Attr("block_size", 2), H::Attr("output_dtype", 10)));
+  EXPECT_EQ(h.graph.value(y).info.dtype, DType::kF16);
 }
 
 }  // namespace

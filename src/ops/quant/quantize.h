@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/movement/kernel_support.h"
+#include "ops/quant/quantised_types.h"
 
 namespace fusee::ops {
 
@@ -19,19 +20,20 @@ struct QuantParams {
 // Reads attributes axis and block_size. Operands: 0 tensor, 1 scale, 2 optional zero point.
 Result<QuantParams> ReadQuant(const StepSpec& spec);
 
-// QuantizeLinear's: also the type in which x / scale is rounded, and the range of the result's
-// type.
+// QuantizeLinear's: also the type in which x / scale is rounded, and the range of the result's type
+// if that is an integer; else whether a number beyond its range saturates.
 struct QuantizeParams {
   QuantParams quant;
   DType precision = DType::kF32;
+  bool integer = true;
   double low = 0, high = 0;
+  bool saturate = true;
 };
 
-// The whole of bind but for the choice of a kernel. x: f32, f16, bf16 or i32; scale and precision:
-// f32, f16 or bf16; y and zero point: u8, i8, u16 or i16. Errors: kInvalidArgument.
+// The whole of bind but for the choice of a kernel. x: f32, f16, bf16 or i32; precision: f32, f16
+// or bf16; scale: those or f8e8m0; y and zero point: IsQuantised. Errors: kInvalidArgument.
 Result<QuantizeParams> ReadQuantize(const StepSpec& spec);
-// The same of DequantizeLinear. x and zero point: u8, i8, u16, i16 or i32; scale and y: f32, f16 or
-// bf16.
+// The same of DequantizeLinear. x and zero point: IsQuantised or i32; y: f32, f16 or bf16.
 Result<QuantParams> ReadDequantize(const StepSpec& spec);
 
 // Refuses scales, zero points and results that do not have the shapes above.

@@ -1,12 +1,8 @@
 #include "ops/quant/quantize.h"
 
+#include <fmt/format.h>
+
 namespace fusee::ops {
-
-namespace {
-
-bool IsScale(DType d) { return d == DType::kF32 || d == DType::kF16 || d == DType::kBF16; }
-
-}  // namespace
 
 Result<QuantParams> ReadQuant(const StepSpec& spec) {
   FUSEE_TRY(CheckSignature(spec, {.min_inputs = 2, .max_inputs = 3}));
@@ -28,36 +24,34 @@ Result<QuantizeParams> ReadQuantize(const StepSpec& spec) {
   FUSEE_TRY(const int64_t precision, spec.attrs->Int("precision", 1));
   params.precision = DTypeFromOnnx(static_cast<int32_t>(precision)).value_or(DType::kInvalid);
   const DType x = spec.inputs[0].dtype;
-  if (!IsScale(spec.inputs[1].dtype) || !IsScale(params.precision) ||
-      (!IsScale(x) && x != DType::kI32)) {
-    return BadStep(spec, "takes f32, f16 or bf16, and i32 to quantise");
+  if (!IsScale(spec.inputs[1].dtype) || !IsRealScale(params.precision) ||
+      (!IsRealScale(x) && x != DType::kI32)) {
+    return BadStep(spec, "takes f32, f16 or bf16, i32 to quantise and f8e8m0 to scale");
   }
+  FUSEE_TRY(const int64_t saturate, spec.attrs->Int("saturate", 1));
+  params.saturate = saturate != 0;
   const TensorSpec& y = spec.outputs[0];
   if (spec.has_input(2))
     FUSEE_TRY(CheckSameDType(spec, spec.inputs[2], y, "zero point and result"));
-  const auto range = [&](double low, double high) { params.low = low, params.high = high; };
-  if (y.dtype == DType::kU8)
-    range(0, 255);
-  else if (y.dtype == DType::kI8)
-    range(-128, 127);
-  else if (y.dtype == DType::kU16)
-    range(0, 65535);
-  else if (y.dtype == DType::kI16)
-    range(-32768, 32767);
-  else
-    return BadStep(spec, "quantises to u8, i8, u16 or i16");
+  if (!IsQuantised(y.dtype)) return BadStep(spec, fmt::format("quantises to {}", kQuantisedNames));
+  params.integer = !IsNarrowFloat(y.dtype);
+  if (params.integer) {
+    const int bits = PackedBitsPerElement(y.dtype);
+    const bool is_signed = IsSignedInt(y.dtype) || y.dtype == DType::kI4 || y.dtype == DType::kI2;
+    params.low = is_signed ? -static_cast<double>(1 << (bits - 1)) : 0;
+    params.high = params.low + static_cast<double>((1 << bits) - 1);
+  }
   return params;
 }
 
 Result<QuantParams> ReadDequantize(const StepSpec& spec) {
   FUSEE_TRY(const QuantParams params, ReadQuant(spec));
   const DType x = spec.inputs[0].dtype;
-  if (x != DType::kU8 && x != DType::kI8 && x != DType::kU16 && x != DType::kI16 &&
-      x != DType::kI32) {
-    return BadStep(spec, "dequantises u8, i8, u16, i16 or i32");
+  if (!IsQuantised(x) && x != DType::kI32) {
+    return BadStep(spec, fmt::format("dequantises i32, {}", kQuantisedNames));
   }
-  if (!IsScale(spec.inputs[1].dtype) || !IsScale(spec.outputs[0].dtype)) {
-    return BadStep(spec, "scale and result should be f32, f16 or bf16");
+  if (!IsScale(spec.inputs[1].dtype) || !IsRealScale(spec.outputs[0].dtype)) {
+    return BadStep(spec, "scale and result should be f32, f16 or bf16, or the scale f8e8m0");
   }
   if (spec.has_input(2)) {
     FUSEE_TRY(CheckSameDType(spec, spec.inputs[2], spec.inputs[0], "zero point and operand"));

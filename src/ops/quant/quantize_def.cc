@@ -1,17 +1,14 @@
 // QuantizeLinear and DequantizeLinear. Operands: tensor, scale, optional zero point. Attributes:
 // axis (normalised; 0 per tensor), block_size (0: not blocked), dtype (the result's type, as its
-// number), and for QuantizeLinear precision (the type that the division rounds to).
+// number), and for QuantizeLinear precision (the type that the division rounds to) and, to float8
+// only, saturate.
 #include <fmt/format.h>
 
 #include "ops/op_def.h"
+#include "ops/quant/quantised_types.h"
 
 namespace fusee::ops {
 namespace {
-
-bool IsQuantised(DType d) {
-  return d == DType::kU8 || d == DType::kI8 || d == DType::kU16 || d == DType::kI16;
-}
-bool IsScale(DType d) { return d == DType::kF32 || d == DType::kF16 || d == DType::kBF16; }
 
 Result<DType> ReadDType(InferContext& context, std::string_view name) {
   FUSEE_TRY(const int64_t number, context.attrs().Int(name, 0));
@@ -57,11 +54,12 @@ Status InferQuantize(InferContext& context) {
   FUSEE_TRY(CheckScale(context));
   FUSEE_TRY(const DType result, ReadDType(context, "dtype"));
   const DType x = context.dtype(0);
-  if (!IsScale(x) && x != DType::kI32) {
+  if (!IsRealScale(x) && x != DType::kI32) {
     return context.Error(fmt::format("quantises f32, f16, bf16 or i32, got {}", DTypeName(x)));
   }
   if (!IsQuantised(result)) {
-    return context.Error(fmt::format("quantises to u8, i8, u16 or i16, got {}", DTypeName(result)));
+    return context.Error(
+        fmt::format("quantises to {}, got {}", kQuantisedNames, DTypeName(result)));
   }
   if (context.has_input(2) && context.dtype(2) != result) {
     return context.Error("the zero point should have the result's type");
@@ -75,9 +73,12 @@ Status InferDequantize(InferContext& context) {
   FUSEE_TRY(const DType result, ReadDType(context, "dtype"));
   const DType x = context.dtype(0);
   if (!IsQuantised(x) && x != DType::kI32) {
-    return context.Error(fmt::format("dequantises u8, i8, u16, i16 or i32, got {}", DTypeName(x)));
+    return context.Error(fmt::format("dequantises i32, {}, got {}", kQuantisedNames, DTypeName(x)));
   }
-  if (!IsScale(result)) return context.Error("dequantises to f32, f16 or bf16");
+  if (!IsRealScale(result)) {
+    return context.Error(fmt::format("dequantises to f32, f16 or bf16, got {}; set output_dtype",
+                                     DTypeName(result)));
+  }
   if (context.has_input(2) && context.dtype(2) != x) {
     return context.Error("the zero point should have the operand's type");
   }
@@ -111,20 +112,31 @@ Status Emit(ImportContext& context, Attrs attrs) {
   attrs.Set("axis", axis);
   attrs.Set("block_size", block);
   std::vector<ir::ValueId> inputs(context.inputs().begin(), context.inputs().end());
+  // One number is one number, as a scalar or as a vector of one element.
+  if (one && context.has_input(2) && context.info(2).shape.size() != scale.size() &&
+      ir::ElementCount(context.info(2).shape) == ir::Dim(1)) {
+    FUSEE_TRY(inputs[2], context.Emit("Reshape", {inputs[2]}, {}, scale));
+  }
   return context.EmitAs(context.node().op_type, std::move(inputs), std::move(attrs), {});
 }
 
 Status ImportQuantize(ImportContext& context) {
   if (!context.has_input(1)) return context.Error("needs a tensor and a scale");
-  context.Ignore("saturate");  // concerns float8 only
+  FUSEE_TRY(const int64_t saturate, context.Int("saturate", 1));
   const DType implied = context.has_input(2) ? context.info(2).dtype : DType::kU8;
   FUSEE_TRY(const DType result, TypeAttr(context, "output_dtype", implied));
-  FUSEE_TRY(const DType precision, TypeAttr(context, "precision", context.info(1).dtype));
-  if (!IsScale(precision)) {
+  // Dividing by a power of two is exact, so that its own type, which no quotient fits, cannot be
+  // meant.
+  const DType scale = context.info(1).dtype;
+  FUSEE_TRY(const DType precision,
+            TypeAttr(context, "precision", scale == DType::kF8E8M0 ? DType::kF32 : scale));
+  if (!IsRealScale(precision)) {
     return context.Refuse(fmt::format("a division in {}", DTypeName(precision)));
   }
-  return Emit(context, {{"dtype", int64_t{static_cast<uint8_t>(result)}},
-                        {"precision", int64_t{static_cast<uint8_t>(precision)}}});
+  Attrs attrs = {{"dtype", int64_t{static_cast<uint8_t>(result)}},
+                 {"precision", int64_t{static_cast<uint8_t>(precision)}}};
+  if (IsFloat8(result)) attrs.Set("saturate", int64_t{saturate != 0});
+  return Emit(context, std::move(attrs));
 }
 
 Status ImportDequantize(ImportContext& context) {
@@ -138,13 +150,15 @@ Status ImportDequantize(ImportContext& context) {
 OpDef DefineQuantizeLinear() {
   return {.name = "QuantizeLinear",
           .infer = InferQuantize,
-          .imports = {{"QuantizeLinear", 10, 1 << 20, ImportQuantize}}};
+          .imports = {{"QuantizeLinear", 10, 1 << 20, ImportQuantize}},
+          .narrow = true};
 }
 
 OpDef DefineDequantizeLinear() {
   return {.name = "DequantizeLinear",
           .infer = InferDequantize,
-          .imports = {{"DequantizeLinear", 10, 1 << 20, ImportDequantize}}};
+          .imports = {{"DequantizeLinear", 10, 1 << 20, ImportDequantize}},
+          .narrow = true};
 }
 
 }  // namespace fusee::ops

@@ -2,11 +2,13 @@
 // y = (x - zero_point) * scale. One element at a time, types read at run time.
 //
 // The quotient is rounded to the `precision` type before it is rounded to an integer, as the
-// standard says; a quotient that is not a number becomes the lowest value. The product is rounded
-// once.
+// standard says; a quotient that is not a number becomes the lowest value. To a narrow float the
+// sum is rounded, not the quotient, with a Cast's rules for what lies out of range. The product is
+// rounded once.
 #include <cmath>
 
 #include "ops/quant/quantize.h"
+#include "tensor/narrow.h"
 
 namespace fusee::ops {
 namespace {
@@ -39,6 +41,14 @@ Status RunQuantize(const QuantizeParams& params, const RunArgs& args) {
   ForEachElement(params.quant, args, [&](int64_t i, int64_t s) {
     const double scale = DoubleAt(args.inputs[1], s);
     const double quotient = Divide(DoubleAt(args.inputs[0], i), scale, params.precision);
+    if (!params.integer) {
+      // Adding no zero keeps the sign of -0.
+      const double zero = has_zero ? DoubleAt(args.inputs[2], s) : 0;
+      static_cast<uint8_t*>(args.outputs[0].data)[i] =
+          DoubleToNarrow(args.outputs[0].dtype, zero != 0 ? quotient + zero : quotient,
+                         {.saturate = params.saturate});
+      return;
+    }
     double y = std::nearbyint(quotient);
     if (has_zero) y += static_cast<double>(IntAt(args.inputs[2], s));
     y = y > params.low ? y : params.low;
@@ -55,8 +65,9 @@ Status CheckDequantize(const QuantParams& params, const RunArgs& args) {
 Status RunDequantize(const QuantParams& params, const RunArgs& args) {
   const bool has_zero = args.has_input(2);
   ForEachElement(params, args, [&](int64_t i, int64_t s) {
-    const int64_t zero = has_zero ? IntAt(args.inputs[2], s) : 0;
-    const auto difference = static_cast<float>(IntAt(args.inputs[0], i) - zero);
+    // Of i32 too, exact in double.
+    const double zero = has_zero ? DoubleAt(args.inputs[2], s) : 0;
+    const auto difference = static_cast<float>(DoubleAt(args.inputs[0], i) - zero);
     StoreDouble(args.outputs[0], i, static_cast<double>(difference) * DoubleAt(args.inputs[1], s));
   });
   return OkStatus();
@@ -74,11 +85,13 @@ Result<std::unique_ptr<BoundKernel>> BindDequantize(const StepSpec& spec) {
 
 }  // namespace
 
-extern const KernelDef quantize_linear_ref = {
-    .id = "quantize_linear_ref.1", .op = "QuantizeLinear", .reference = true, .bind = BindQuantize};
+extern const KernelDef quantize_linear_ref = {.id = "quantize_linear_ref.1",
+                                              .op = "QuantizeLinear",
+                                              .reference = true,
+                                              .bind = {BindQuantize, kNarrowToo}};
 extern const KernelDef dequantize_linear_ref = {.id = "dequantize_linear_ref.1",
                                                 .op = "DequantizeLinear",
                                                 .reference = true,
-                                                .bind = BindDequantize};
+                                                .bind = {BindDequantize, kNarrowToo}};
 
 }  // namespace fusee::ops
