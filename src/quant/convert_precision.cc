@@ -28,6 +28,8 @@ bool IsSensitive(std::string_view op) {
       "Det",
       // Operands that are positions in an image lose whole elements in 16 bits.
       "GridSample", "RoiAlign", "MaxRoiPool", "DeformConv",
+      // A feature that rounds past a threshold takes another way.
+      "TreeEnsemble",
       // Their scales and steps are real numbers that positions are computed from.
       "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Resize"};
   return kSensitive.contains(op);

@@ -146,6 +146,19 @@ TEST(ConvertPrecision, KeepsPositionsInAnImage) {
   EXPECT_THAT(Operators(*graph), ElementsAre("RoiAlign"));
 }
 
+TEST(ConvertPrecision, KeepsFeaturesThatTreesCompare) {
+  auto graph = Parse(R"(graph "g" {
+  input %x : f32[2,1]
+  %a : f32[2,1] = Relu(%x) from("a")
+  %y : f32[2,1] = TreeEnsemble(%a) {aggregate = "SUM", leaf_targetids = [0, 0], leaf_weights = [0.0, 1.0], n_targets = 1, nodes_falseleafs = [1], nodes_falsenodeids = [0], nodes_featureids = [0], nodes_modes = [0], nodes_splits = [0.1], nodes_trueleafs = [1], nodes_truenodeids = [1], tree_roots = [0]} from("y")
+  output %y as "y"
+})");
+  const auto report = ConvertPrecision(*graph, {.dtype = DType::kF16});
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  ASSERT_EQ(report->kept.size(), 1u);
+  EXPECT_THAT(report->kept[0].node, HasSubstr("'y'"));
+}
+
 TEST(ConvertPrecision, LeavesIntegersAlone) {
   auto graph = Parse(R"(graph "g" {
   input %i : i64[3]

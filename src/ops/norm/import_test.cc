@@ -36,9 +36,9 @@ TEST(ImportBatchNormalization, InferenceOnly) {
   FourVectors(plain.Input({Sym("n"), 3, Sym("h")})).Float("momentum", 0.9f).Int("spatial", 1);
   ASSERT_TRUE(plain.Run().ok());
   EXPECT_EQ(plain.Shape(), "[n,3,h]");
-  ImportCase training("BatchNormalization", 15);
-  FourVectors(training.Input({Sym("n"), 3, 4})).Int("training_mode", 1);
-  EXPECT_EQ(training.Run().code(), StatusCode::kUnimplemented);
+  ImportCase now("BatchNormalization", 15);
+  FourVectors(now.Input({Sym("n"), 3, 4})).Int("training_mode", 0).Outputs({"y", "mean"});
+  EXPECT_EQ(now.Run().code(), StatusCode::kUnimplemented);
   ImportCase results("BatchNormalization", 9);
   FourVectors(results.Input({Sym("n"), 3, 4})).Outputs({"y", "mean", "var"});
   EXPECT_EQ(results.Run().code(), StatusCode::kUnimplemented);
@@ -48,6 +48,51 @@ TEST(ImportBatchNormalization, InferenceOnly) {
   ImportCase channels("BatchNormalization", 9);
   FourVectors(channels.Input({Sym("n"), 4, 4}));
   EXPECT_EQ(channels.Run().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(ImportBatchNormalization, TrainingComputesTheStatistics) {
+  for (const int opset : {14, 15, 26}) {
+    ImportCase c("BatchNormalization", opset);
+    FourVectors(c.Input({Sym("n"), 3, Sym("h")})).Int("training_mode", 1);
+    ASSERT_TRUE(c.Outputs({"y", "mean", "var"}).Run().ok());
+    EXPECT_EQ(c.Shape(0), "[n,3,h]");
+    EXPECT_EQ(c.Shape(1), "[3]");
+    EXPECT_EQ(c.Shape(2), "[3]");
+    EXPECT_EQ(
+        c.Operators(),
+        "ReduceMean Sub Reshape Mul ReduceMean Reshape BatchNormalization Mul Mul Add Mul Mul "
+        "Add");
+  }
+  ImportCase half("BatchNormalization", 15);
+  half.Input({2, 3}, DType::kF16).Input({3}, DType::kF16).Input({3}, DType::kF16);
+  half.Input({3}, DType::kBF16).Input({3}, DType::kBF16).Int("training_mode", 1);
+  ASSERT_TRUE(half.Outputs({"y", "", "var"}).Run().ok());
+  EXPECT_EQ(half.Type(0), DType::kF16);
+  EXPECT_EQ(half.Type(2), DType::kBF16);
+  EXPECT_EQ(
+      half.Operators(),
+      "Cast ReduceMean Sub Reshape Mul ReduceMean Reshape BatchNormalization Cast Mul Mul Add "
+      "Cast");
+}
+
+TEST(ImportBatchNormalization, TrainingRefusesWhatDoesNotFit) {
+  const auto code = [](std::vector<ir::Dim> x, std::vector<ir::Dim> mean, DType type,
+                       std::vector<std::string_view> outputs) {
+    ImportCase c("BatchNormalization", 15);
+    c.Input(std::move(x), type).Input({3}).Input({3}).Input(std::move(mean)).Input({3});
+    return c.Int("training_mode", 1).Outputs(std::move(outputs)).Run().code();
+  };
+  EXPECT_EQ(code({2, 3, 4}, {3}, DType::kF32, {"y"}), StatusCode::kOk);
+  EXPECT_EQ(code({2, 3, 4}, {1}, DType::kF32, {"y"}), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({2, 3, 4}, {3, 1}, DType::kF32, {"y"}), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({2, 4, 3}, {3}, DType::kF32, {"y"}), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({3}, {3}, DType::kF32, {"y"}), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({2, 3, 4}, {3}, DType::kI32, {"y"}), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({2, 3, 4}, {3}, DType::kF32, {"y", "m", "v", "sm", "sv"}),
+            StatusCode::kInvalidArgument);
+  ImportCase missing("BatchNormalization", 15);
+  missing.Input({2, 3, 4}).Input({3}).Input({3}).Int("training_mode", 1);
+  EXPECT_EQ(missing.Run().code(), StatusCode::kInvalidArgument);
 }
 
 TEST(ImportLayerNormalization, StatisticsHaveOnes) {

@@ -281,6 +281,37 @@ TEST_F(PointwiseDefTest, DropoutIsTheIdentityWithAMaskOfOnes) {
   EXPECT_EQ(training.status().code(), StatusCode::kUnimplemented);
 }
 
+TEST_F(PointwiseDefTest, DropoutInTrainingIsTheIdentityWhereItDropsNothing) {
+  const auto x = Input(DType::kF32, {n_, 3});
+  const auto on = graph_.AddConstant("on", Tensor::Of<bool>({}, {true}));
+  const auto off = graph_.AddConstant("off", Tensor::Of<bool>({}, {false}));
+  const auto zero = graph_.AddConstant("zero", Tensor::Of<float>({}, {0.0F}));
+  const auto half = graph_.AddConstant("half", Tensor::Of<float>({}, {0.5F}));
+  const auto some = graph_.AddInput("some", {DType::kF32, {}, {}});
+  const auto maybe = graph_.AddInput("maybe", {DType::kBool, {}, {}});
+  for (const int opset : {12, 13, 22}) {
+    for (const auto training : {on, off, maybe}) {
+      const auto ids = Import(NodeOf("Dropout", {"y0", "y1"}), opset, {x, zero, training});
+      ASSERT_TRUE(ids.ok()) << ids.status().ToString();
+      EXPECT_EQ(Producer((*ids)[0]).op, "Identity");
+      EXPECT_EQ(Producer((*ids)[1]).op, "Expand");
+    }
+  }
+  const auto code = [&](ir::ValueId ratio, ir::ValueId training) {
+    return Import(NodeOf("Dropout"), 13, {x, ratio, training}).status().code();
+  };
+  EXPECT_EQ(code(some, off), StatusCode::kOk);
+  EXPECT_EQ(code(half, off), StatusCode::kOk);
+  EXPECT_EQ(code(half, on), StatusCode::kUnimplemented);
+  EXPECT_EQ(code(half, maybe), StatusCode::kUnimplemented);
+  EXPECT_EQ(code(some, on), StatusCode::kUnimplemented);
+  EXPECT_EQ(code(ir::ValueId(), on), StatusCode::kUnimplemented) << "the default is a half";
+  const auto two = graph_.AddConstant("two", Tensor::Of<float>({2}, {0.0F, 0.0F}));
+  EXPECT_EQ(code(two, on), StatusCode::kInvalidArgument);
+  const auto integer = graph_.AddConstant("integer", Tensor::Of<int64_t>({}, {0}));
+  EXPECT_EQ(code(integer, on), StatusCode::kInvalidArgument);
+}
+
 TEST_F(PointwiseDefTest, AttributesAreWrittenOutWithOnnxDefaults) {
   const auto x = Input(DType::kF32, {4});
   const auto leaky = Import(NodeOf("LeakyRelu"), 16, {x});
