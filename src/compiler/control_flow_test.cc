@@ -37,15 +37,6 @@ ModelText Body() {
   return body;
 }
 
-std::string IntAttribute(std::string_view name, uint64_t value) {
-  constexpr uint64_t kInt = 2;
-  wire::Writer attribute;
-  attribute.Bytes(1, name);
-  attribute.Varint(3, value);
-  attribute.Varint(20, kInt);
-  return attribute.str();
-}
-
 Result<ImportedModel> Import(ModelText& model) { return compiler::Import(*model.Read(), {}); }
 
 size_t CountOf(const ir::Graph& graph, std::string_view op) {
@@ -151,6 +142,19 @@ TEST(ControlFlow, ALoopOfNoRoundsGivesItsOperands) {
   const auto imported = Import(model);
   ASSERT_TRUE(imported.ok()) << imported.status().ToString();
   EXPECT_EQ(CountOf(*imported->graph, "Exp"), 0u);
+}
+
+TEST(ControlFlow, LongNamesInABodyCountEachTimeTheyAreWritten) {
+  const std::string name(1 << 20, 'n');
+  ModelText body;
+  body.Input("i", DType::kI64, {}).Input("go", DType::kBool, {}).Input("v", DType::kF32, {2, 3});
+  body.Node("Exp", {"v"}, {name}).Node("Identity", {"go"}, {"on"}).Output("on").Output(name);
+  ModelText model = Choice();
+  model.Initializer("m", DType::kI64, {}, Int64(200))
+      .Node("Loop", {"m", "", "x"}, {"y"}, {body.GraphAttribute("body")});
+  const Status status = Import(model).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr("128 MiB of names"));
 }
 
 TEST(ControlFlow, ALoopWithoutEndIsRefused) {
