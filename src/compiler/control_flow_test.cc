@@ -192,5 +192,45 @@ TEST(ControlFlow, BranchesNest) {
   EXPECT_EQ(CountOf(*imported->graph, "Sqrt"), 0u);
 }
 
+// --- FlexAttention, whose nested graphs change scores and weights ---
+
+ModelText Flex(const std::vector<std::string>& graphs) {
+  ModelText model;
+  model.Import("ai.onnx.preview", 1).Input("q", DType::kF32, {1, 2, 3, 4});
+  model.Raw(NodeText("ai.onnx.preview", "FlexAttention", {"q", "q", "q"}, {"y"}, graphs));
+  model.Output("y");
+  return model;
+}
+
+TEST(ControlFlow, GraphsOfFlexAttentionStandBetweenItsProducts) {
+  ModelText score, weight;
+  score.Input("s", DType::kF32, {}).Node("Tanh", {"s"}, {"t"}).Output("t");
+  weight.Input("p", DType::kF32, {}).Node("Sqrt", {"p"}, {"r"}).Output("r");
+  ModelText model = Flex({score.GraphAttribute("score_mod"), weight.GraphAttribute("prob_mod")});
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+  std::string operators;
+  for (const ir::NodeId id : imported->graph->order())
+    operators += imported->graph->node(id).op + " ";
+  EXPECT_EQ(operators, "Mul Transpose MatMul Tanh Softmax Sqrt MatMul ");
+}
+
+TEST(ControlFlow, GraphsOfFlexAttentionKeepShapeAndType) {
+  ModelText shape, type, none, two;
+  shape.Input("s", DType::kF32, {}).Node("ReduceSum", {"s"}, {"t"}).Output("t");
+  type.Input("s", DType::kF32, {}).Node("Cast", {"s"}, {"t"}, {IntAttribute("to", 11)});
+  type.Output("t");
+  none.Input("s", DType::kF32, {});
+  two.Input("s", DType::kF32, {}).Input("u", DType::kF32, {}).Output("s");
+  for (const ModelText& graph : {shape, type, none, two}) {
+    for (const std::string_view name : {"score_mod", "prob_mod"}) {
+      ModelText model = Flex({graph.GraphAttribute(name)});
+      EXPECT_EQ(Import(model).status().code(), StatusCode::kInvalidArgument);
+    }
+  }
+  ModelText number = Flex({IntAttribute("score_mod", 1)});
+  EXPECT_EQ(Import(number).status().code(), StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace fusee::compiler
