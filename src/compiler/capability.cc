@@ -122,14 +122,14 @@ Capability FindCapability(const onnx::Model& model, const BuildOptions& options)
   Rows rows;
   CountNodes(model.graph.nodes, model.opset_imports, &rows);
   for (const onnx::Function& f : model.functions) CountNodes(f.nodes, f.opset_imports, &rows);
+  std::set<std::pair<const OperatorSupport*, const onnx::Node*>> named;
   for (const Refusal& r : capability.refusals) {
     if (r.node == nullptr) continue;
-    const Opsets& opsets = r.function == nullptr ? model.opset_imports : r.function->opset_imports;
-    OperatorSupport& row = RowOf(*r.node, opsets, &rows);
-    std::string name = r.function == nullptr ? r.node->DisplayName() : DescribePlace(r);
-    if (std::ranges::find(row.refused, name) == row.refused.end())
-      row.refused.push_back(std::move(name));
+    OperatorSupport& row = RowOf(
+        *r.node, r.function == nullptr ? model.opset_imports : r.function->opset_imports, &rows);
     if (row.reason.empty()) row.reason = DescribeFunction(r) + std::string(r.status.message());
+    if (!named.emplace(&row, r.node).second) continue;  // for operands of other types, too
+    row.refused.push_back(r.function == nullptr ? r.node->DisplayName() : DescribePlace(r));
   }
   for (auto& [key, row] : rows) capability.operators.push_back(std::move(row));
   return capability;
