@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What is installed is enough: the C example compiles with one pkg-config line against an empty prefix, and runs.
+# What is installed is enough: the examples compile with one pkg-config line each against an empty prefix, and the one
+# in C runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$(dirname "${FUSEE_BIN_DIR:-build/dev/bin}")
@@ -13,3 +14,5 @@ export PKG_CONFIG_PATH=$pc
 # shellcheck disable=SC2046 # the words of pkg-config are meant to be split
 cc -std=c11 -Wall -Wextra -Werror -pedantic examples/c/*.c -o "$dir/example" $(pkg-config --cflags --libs fusee)
 LD_LIBRARY_PATH=$(pkg-config --variable=libdir fusee) "$dir/example" "$dir/digits.plan"
+# shellcheck disable=SC2046
+c++ -std=c++17 -Wall -Wextra -Werror examples/magika/magika.cc -o "$dir/magika" $(pkg-config --cflags --libs fusee RapidJSON)

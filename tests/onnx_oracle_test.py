@@ -103,6 +103,7 @@ def function_view(function, base):
             "attributes": [text(a) for a in function.attribute],
             "attribute_defaults": [attribute_view(a, base) for a in function.attribute_proto],
             "nodes": [node_view(n, base) for n in function.node],
+            "value_infos": [value_view(v) for v in function.value_info],
             "opset_imports": [[domain(o.domain), o.version] for o in function.opset_import]}
 
 

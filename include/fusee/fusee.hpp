@@ -70,7 +70,8 @@ class Threads {
  public:
   static Expected<Threads> Create(int width = 0) {
     fusee_threads* handle = nullptr;
-    if (Outcome o(fusee_threads_create(width, &handle)); !o.ok()) return std::move(o);
+    if (Outcome o(fusee_threads_create(width, &handle)); !o.ok())
+      return Expected<Threads>(std::move(o));
     return Threads(handle);
   }
   int width() const noexcept { return fusee_threads_width(handle_.get()); }
@@ -86,7 +87,8 @@ class Plan {
   static Expected<Plan> Load(const std::string& path, fusee_load_options options = {}) {
     options.struct_size = sizeof(options);
     fusee_plan* handle = nullptr;
-    if (Outcome o(fusee_plan_load(path.c_str(), &options, &handle)); !o.ok()) return std::move(o);
+    if (Outcome o(fusee_plan_load(path.c_str(), &options, &handle)); !o.ok())
+      return Expected<Plan>(std::move(o));
     return Plan(handle);
   }
   fusee_plan_info info() const {
@@ -105,7 +107,8 @@ class Plan {
   Expected<fusee_io_info> Io(Function get_io, size_t index) const {
     fusee_io_info info{};
     info.struct_size = sizeof(info);
-    if (Outcome o(get_io(get(), index, &info)); !o.ok()) return std::move(o);
+    if (Outcome o(get_io(get(), index, &info)); !o.ok())
+      return Expected<fusee_io_info>(std::move(o));
     return info;
   }
   std::unique_ptr<fusee_plan, decltype(&fusee_plan_free)> handle_;
@@ -120,7 +123,7 @@ class Context {
     options.threads = threads != nullptr ? threads->get() : nullptr;
     fusee_context* handle = nullptr;
     if (Outcome o(fusee_context_create(plan.get(), &options, &handle)); !o.ok())
-      return std::move(o);
+      return Expected<Context>(std::move(o));
     return Context(handle);
   }
   Outcome SetInputShape(size_t input, std::initializer_list<int64_t> shape) {
@@ -138,13 +141,15 @@ class Context {
   Expected<fusee_tensor> Input(size_t input) {
     fusee_tensor tensor{};
     tensor.struct_size = sizeof(tensor);
-    if (Outcome o(fusee_context_input(get(), input, &tensor)); !o.ok()) return std::move(o);
+    if (Outcome o(fusee_context_input(get(), input, &tensor)); !o.ok())
+      return Expected<fusee_tensor>(std::move(o));
     return tensor;
   }
   Expected<fusee_tensor> Output(size_t output) const {
     fusee_tensor tensor{};
     tensor.struct_size = sizeof(tensor);
-    if (Outcome o(fusee_context_output(get(), output, &tensor)); !o.ok()) return std::move(o);
+    if (Outcome o(fusee_context_output(get(), output, &tensor)); !o.ok())
+      return Expected<fusee_tensor>(std::move(o));
     return tensor;
   }
   fusee_context* get() const noexcept { return handle_.get(); }

@@ -29,7 +29,7 @@ std::string SupportText(const OperatorSupport& row) {
 }
 
 void PrintRefusal(const Refusal& refusal) {
-  fmt::print("refused: {}\n", refusal.status.message());
+  fmt::print("refused: {}{}\n", compiler::DescribeFunction(refusal), refusal.status.message());
   if (refusal.node != nullptr) {
     fmt::print("  operands: {}\n", compiler::DescribeOperands(refusal.operands));
   }
@@ -64,6 +64,8 @@ void PutRefusal(const Refusal& refusal, JsonText* json) {
         .Field("operator", refusal.node->op_type)
         .Field("domain", refusal.node->domain.empty() ? "ai.onnx" : refusal.node->domain)
         .Field("opset", refusal.opset);
+    if (refusal.function != nullptr)
+      json->Field("function", compiler::FunctionName(*refusal.function));
     json->Array("operands");
     for (const compiler::RefusedOperand& operand : refusal.operands) {
       json->Object()
@@ -109,12 +111,12 @@ Status WriteFirst(const onnx::Model& model, const Capability& capability, const 
     auto repro = compiler::WriteRepro(model, refusal, capability.symbols);
     if (!repro.ok()) {
       why = std::move(repro).status().Annotate(
-          fmt::format("--repro: node '{}'", refusal.node->DisplayName()));
+          fmt::format("--repro: {}", compiler::DescribePlace(refusal)));
       continue;
     }
     FUSEE_TRY(WriteFileAtomically(file, std::string_view(repro->model)));
-    fmt::print(stderr, "wrote node '{}' to {}; see it with `fusee inspect capability {}{}{}`\n",
-               refusal.node->DisplayName(), file, file, repro->options.empty() ? "" : " ",
+    fmt::print(stderr, "wrote {} to {}; see it with `fusee inspect capability {}{}{}`\n",
+               compiler::DescribePlace(refusal), file, file, repro->options.empty() ? "" : " ",
                repro->options);
     return OkStatus();
   }

@@ -45,15 +45,37 @@ void CountNodes(std::span<const onnx::Node> nodes, const Opsets& opsets, Rows* r
   }
 }
 
-// What imports may still lack a kernel for its types. Nodes of the IR name the ONNX nodes they
+// The refusal of a node that imports but has no kernel. Nodes of the IR name the ONNX nodes they
 // stand for.
-void AddKernelRefusals(const onnx::Model& model, const ir::Graph& graph, Capability* capability) {
-  std::set<std::string> refused;
-  for (const Refusal& r : capability->refusals) {
-    if (r.node != nullptr) refused.insert(r.node->DisplayName());
+Refusal KernelRefusal(const Survey& survey, const ir::Graph& graph, const std::string& source) {
+  Refusal refusal;
+  refusal.remedy = "cast the operands to a type that one of these kernels takes";
+  const auto it = survey.nodes.find(source);
+  if (it == survey.nodes.end()) return refusal;
+  const SurveyedNode& from = it->second;
+  refusal.node = from.node;
+  refusal.opset = from.opset;
+  refusal.function = from.function;
+  refusal.bindings = from.bindings;
+  for (size_t i = 0; i < from.inputs.size(); ++i) {
+    RefusedOperand& operand = refusal.operands.emplace_back();
+    if (!from.inputs[i].valid()) continue;
+    operand.name = std::string(from.node->inputs[i]);
+    operand.info = graph.value(from.inputs[i]).info;
+    operand.constant = graph.value(from.inputs[i]).constant;
   }
-  std::map<std::string, const onnx::Node*> by_name;
-  for (const onnx::Node& node : model.graph.nodes) by_name.emplace(node.DisplayName(), &node);
+  return refusal;
+}
+
+// What imports may still lack a kernel for its types.
+void AddKernelRefusals(const Survey& survey, const ir::Graph& graph, Capability* capability) {
+  std::set<std::string> refused;
+  std::set<std::pair<const onnx::Node*, std::string>> told;  // of functions, which are called often
+  for (const Refusal& r : capability->refusals) {
+    if (r.node == nullptr) continue;
+    if (r.function == nullptr) refused.insert(r.node->DisplayName());
+    told.emplace(r.node, DescribeOperands(r.operands));
+  }
   SelectOptions select;
   select.reference_only = true;
   select.pack = false;
@@ -61,23 +83,13 @@ void AddKernelRefusals(const onnx::Model& model, const ir::Graph& graph, Capabil
     const ir::Node& node = graph.node(r.node);
     const std::string source = node.sources.empty() ? std::string() : node.sources[0];
     if (refused.contains(source)) continue;  // what is left of a node refused already
-    Refusal refusal;
-    const auto it = by_name.find(source);
-    if (it != by_name.end()) refusal.node = it->second;
-    refusal.opset = static_cast<int>(model.OpsetVersion("").value_or(0));
-    refusal.status = Unimplemented(std::move(r.reason));
-    refusal.remedy = "cast the operands to a type that one of these kernels takes";
+    Refusal refusal = KernelRefusal(survey, graph, source);
     if (refusal.node != nullptr) {
-      for (const std::string_view name : refusal.node->inputs) {
-        RefusedOperand operand{std::string(name), {}, {}, nullptr};
-        if (const auto id = graph.FindValue(name); id) {
-          operand.info = graph.value(*id).info;
-          operand.constant = graph.value(*id).constant;
-        }
-        refusal.operands.push_back(std::move(operand));
-      }
       refused.insert(source);
+      const bool fresh = told.emplace(refusal.node, DescribeOperands(refusal.operands)).second;
+      if (refusal.function != nullptr && !fresh) continue;
     }
+    refusal.status = Unimplemented(std::move(r.reason));
     capability->refusals.push_back(std::move(refusal));
   }
 }
@@ -96,27 +108,28 @@ std::string OperatorName(std::string_view domain, std::string_view op) {
 Capability FindCapability(const onnx::Model& model, const BuildOptions& options) {
   Capability capability;
   Survey survey = SurveyModel(model, options);
-  capability.refusals = std::move(survey.refusals);
-  capability.unjudged = std::move(survey.unjudged);
+  capability.refusals = survey.refusals;
+  capability.unjudged = survey.unjudged;
   if (survey.graph != nullptr) {
     capability.symbols = survey.graph->symbols();
     if (Status verified = ir::Verify(*survey.graph);
         capability.refusals.empty() && capability.unjudged.empty() && !verified.ok()) {
-      capability.refusals.push_back({nullptr, 0, std::move(verified), "", {}});
+      capability.refusals.push_back({nullptr, 0, std::move(verified), "", {}, nullptr, nullptr});
     }
-    AddKernelRefusals(model, *survey.graph, &capability);
+    AddKernelRefusals(survey, *survey.graph, &capability);
   }
 
   Rows rows;
   CountNodes(model.graph.nodes, model.opset_imports, &rows);
   for (const onnx::Function& f : model.functions) CountNodes(f.nodes, f.opset_imports, &rows);
-  const auto refuse = [&](const onnx::Node& node, std::string reason) {
-    OperatorSupport& row = RowOf(node, model.opset_imports, &rows);
-    row.refused.push_back(node.DisplayName());
-    if (row.reason.empty()) row.reason = std::move(reason);
-  };
+  std::set<std::pair<const OperatorSupport*, const onnx::Node*>> named;
   for (const Refusal& r : capability.refusals) {
-    if (r.node != nullptr) refuse(*r.node, r.status.message());
+    if (r.node == nullptr) continue;
+    OperatorSupport& row = RowOf(
+        *r.node, r.function == nullptr ? model.opset_imports : r.function->opset_imports, &rows);
+    if (row.reason.empty()) row.reason = DescribeFunction(r) + std::string(r.status.message());
+    if (!named.emplace(&row, r.node).second) continue;  // for operands of other types, too
+    row.refused.push_back(r.function == nullptr ? r.node->DisplayName() : DescribePlace(r));
   }
   for (auto& [key, row] : rows) capability.operators.push_back(std::move(row));
   return capability;

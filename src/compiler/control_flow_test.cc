@@ -37,15 +37,6 @@ ModelText Body() {
   return body;
 }
 
-std::string IntAttribute(std::string_view name, uint64_t value) {
-  constexpr uint64_t kInt = 2;
-  wire::Writer attribute;
-  attribute.Bytes(1, name);
-  attribute.Varint(3, value);
-  attribute.Varint(20, kInt);
-  return attribute.str();
-}
-
 Result<ImportedModel> Import(ModelText& model) { return compiler::Import(*model.Read(), {}); }
 
 size_t CountOf(const ir::Graph& graph, std::string_view op) {
@@ -153,6 +144,19 @@ TEST(ControlFlow, ALoopOfNoRoundsGivesItsOperands) {
   EXPECT_EQ(CountOf(*imported->graph, "Exp"), 0u);
 }
 
+TEST(ControlFlow, LongNamesInABodyCountEachTimeTheyAreWritten) {
+  const std::string name(1 << 20, 'n');
+  ModelText body;
+  body.Input("i", DType::kI64, {}).Input("go", DType::kBool, {}).Input("v", DType::kF32, {2, 3});
+  body.Node("Exp", {"v"}, {name}).Node("Identity", {"go"}, {"on"}).Output("on").Output(name);
+  ModelText model = Choice();
+  model.Initializer("m", DType::kI64, {}, Int64(200))
+      .Node("Loop", {"m", "", "x"}, {"y"}, {body.GraphAttribute("body")});
+  const Status status = Import(model).status();
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr("128 MiB of names"));
+}
+
 TEST(ControlFlow, ALoopWithoutEndIsRefused) {
   for (const int64_t rounds : {int64_t{1025}, int64_t{1} << 60}) {
     ModelText model = Choice();
@@ -186,6 +190,46 @@ TEST(ControlFlow, BranchesNest) {
   ASSERT_TRUE(imported.ok()) << imported.status().ToString();
   EXPECT_EQ(CountOf(*imported->graph, "Exp"), 1u);
   EXPECT_EQ(CountOf(*imported->graph, "Sqrt"), 0u);
+}
+
+// --- FlexAttention, whose nested graphs change scores and weights ---
+
+ModelText Flex(const std::vector<std::string>& graphs) {
+  ModelText model;
+  model.Import("ai.onnx.preview", 1).Input("q", DType::kF32, {1, 2, 3, 4});
+  model.Raw(NodeText("ai.onnx.preview", "FlexAttention", {"q", "q", "q"}, {"y"}, graphs));
+  model.Output("y");
+  return model;
+}
+
+TEST(ControlFlow, GraphsOfFlexAttentionStandBetweenItsProducts) {
+  ModelText score, weight;
+  score.Input("s", DType::kF32, {}).Node("Tanh", {"s"}, {"t"}).Output("t");
+  weight.Input("p", DType::kF32, {}).Node("Sqrt", {"p"}, {"r"}).Output("r");
+  ModelText model = Flex({score.GraphAttribute("score_mod"), weight.GraphAttribute("prob_mod")});
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+  std::string operators;
+  for (const ir::NodeId id : imported->graph->order())
+    operators += imported->graph->node(id).op + " ";
+  EXPECT_EQ(operators, "Mul Transpose MatMul Tanh Softmax Sqrt MatMul ");
+}
+
+TEST(ControlFlow, GraphsOfFlexAttentionKeepShapeAndType) {
+  ModelText shape, type, none, two;
+  shape.Input("s", DType::kF32, {}).Node("ReduceSum", {"s"}, {"t"}).Output("t");
+  type.Input("s", DType::kF32, {}).Node("Cast", {"s"}, {"t"}, {IntAttribute("to", 11)});
+  type.Output("t");
+  none.Input("s", DType::kF32, {});
+  two.Input("s", DType::kF32, {}).Input("u", DType::kF32, {}).Output("s");
+  for (const ModelText& graph : {shape, type, none, two}) {
+    for (const std::string_view name : {"score_mod", "prob_mod"}) {
+      ModelText model = Flex({graph.GraphAttribute(name)});
+      EXPECT_EQ(Import(model).status().code(), StatusCode::kInvalidArgument);
+    }
+  }
+  ModelText number = Flex({IntAttribute("score_mod", 1)});
+  EXPECT_EQ(Import(number).status().code(), StatusCode::kInvalidArgument);
 }
 
 }  // namespace

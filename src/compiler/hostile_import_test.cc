@@ -23,9 +23,10 @@ using testing::HasSubstr;
 bool Survives(std::string_view bytes) {
   const auto model = onnx::Parse(std::as_bytes(std::span(bytes.data(), bytes.size())));
   if (!model.ok()) return false;
-  (void)FindCapability(**model, {});
+  const Capability capability = FindCapability(**model, {});
   auto imported = Import(**model, {});
   if (!imported.ok()) {
+    EXPECT_FALSE(capability.supported()) << imported.status().message();
     EXPECT_FALSE(imported.status().message().empty());
     // An error of ours is no answer to a model of theirs.
     EXPECT_NE(imported.status().code(), StatusCode::kInternal) << imported.status().message();
@@ -149,6 +150,53 @@ TEST(HostileImport, MutantsOfTheExampleSurvive) {
   // The mutator is of use only while some of its models come through.
   EXPECT_GT(imported, kMutants / 20);
   EXPECT_LT(imported, kMutants);
+}
+
+// Two functions that pass attributes and an operand that may be left out, one of them with a nested
+// graph.
+std::string ModelWithFunctions() {
+  using onnx::AttrType;
+  ModelText branch;
+  branch.Node("LeakyRelu", {"x"}, {"b"}, {ReferenceAttribute("alpha", AttrType::kFloat, "a")});
+  branch.Output("b");
+  FunctionText inner("pkg", "Inner", {"x", "c", "o"}, {"y"}, 13);
+  inner.Default(FloatAttribute("a", 0.5f))
+      .Node("Clip", {"x", "", "o"}, {"t"})
+      .Node("If", {"c"}, {"i"},
+            {branch.GraphAttribute("then_branch"), branch.GraphAttribute("else_branch")})
+      .Node("Add", {"i", "t"}, {"y"});
+  FunctionText outer("pkg", "Outer", {"x", "c"}, {"y"});
+  outer.Import("pkg", 1).Attribute("slope");
+  outer.Raw(NodeText("pkg", "Inner", {"x", "c"}, {"t"},
+                     {ReferenceAttribute("a", AttrType::kFloat, "slope")}));
+  outer.Raw(NodeText("pkg", "Inner", {"t", "c"}, {"y"}));
+  ModelText model;
+  model.Input("x", DType::kF32, {2, 3}).Initializer("c", DType::kBool, {}, std::string(1, 1));
+  model.Import("pkg", 1).Function(inner).Function(outer);
+  model.Raw(NodeText("pkg", "Outer", {"x", "c"}, {"z"}, {FloatAttribute("slope", 0.25f)}));
+  model.Raw(NodeText("pkg", "Inner", {"z", "c", ""}, {"y"}));
+  return model.Output("y").Text();
+}
+
+TEST(HostileImport, MutantsOfAModelWithFunctionsSurvive) {
+  constexpr uint64_t kMutants = 6000;
+  const std::string model = ModelWithFunctions();
+  ASSERT_TRUE(Survives(model));
+  size_t imported = 0;
+  for (uint64_t seed = 0; seed < kMutants; ++seed) {
+    SCOPED_TRACE(seed);
+    imported += Survives(onnx::MutateModel(model, seed)) ? 1 : 0;
+  }
+  EXPECT_GT(imported, kMutants / 20);
+  EXPECT_LT(imported, kMutants);
+}
+
+TEST(HostileImport, TruncationsOfAModelWithFunctionsSurvive) {
+  const std::string model = ModelWithFunctions();
+  for (size_t size = 0; size < model.size(); ++size) {
+    SCOPED_TRACE(size);
+    (void)Survives(std::string_view(model).substr(0, size));
+  }
 }
 
 TEST(HostileImport, MutantsAreAFunctionOfTheSeed) {

@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 
+#include "compiler/functions.h"
+#include "compiler/node_order.h"
 #include "compiler/profile.h"
 #include "onnx/outer_names.h"
 #include "ops/import_context.h"
@@ -16,91 +18,55 @@
 namespace fusee::compiler {
 namespace {
 
-constexpr int64_t kOldestOpset = 7;
-constexpr int64_t kNewestOpset = 26;
-
 std::string_view NormalDomain(std::string_view domain) {
   return domain == "ai.onnx" ? std::string_view() : domain;
-}
-
-// Nodes in an order in which every operand is defined before it is used; file order wherever that
-// already holds. Errors: kInvalidArgument naming a node on a cycle or reading a value that nothing
-// produces.
-Result<std::vector<const onnx::Node*>> TopologicalOrder(
-    const onnx::Graph& graph, const std::set<std::string_view>& known_values) {
-  std::map<std::string_view, size_t> producer;
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    for (std::string_view name : graph.nodes[i].outputs) {
-      if (name.empty()) continue;
-      if (known_values.contains(name) || !producer.emplace(name, i).second) {
-        return InvalidArgument(
-            fmt::format("value '{}' is defined twice, the second time by node '{}'", name,
-                        graph.nodes[i].DisplayName()));
-      }
-    }
-  }
-  std::vector<size_t> waiting(graph.nodes.size(), 0);
-  std::vector<std::vector<size_t>> readers(graph.nodes.size());
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    for (std::string_view name : graph.nodes[i].inputs) {
-      if (name.empty() || known_values.contains(name)) continue;
-      const auto it = producer.find(name);
-      if (it == producer.end()) {
-        return InvalidArgument(fmt::format("node '{}' ({}) reads '{}', which nothing defines",
-                                           graph.nodes[i].DisplayName(), graph.nodes[i].op_type,
-                                           name));
-      }
-      readers[it->second].push_back(i);
-      ++waiting[i];
-    }
-    for (std::string_view name : onnx::OuterNames(graph.nodes[i])) {
-      const auto it = producer.find(name);
-      if (it == producer.end() || known_values.contains(name)) continue;  // its reader says so
-      readers[it->second].push_back(i);
-      ++waiting[i];
-    }
-  }
-  std::set<size_t> ready;  // smallest index first keeps file order
-  for (size_t i = 0; i < waiting.size(); ++i) {
-    if (waiting[i] == 0) ready.insert(i);
-  }
-  std::vector<const onnx::Node*> order;
-  while (!ready.empty()) {
-    const size_t i = *ready.begin();
-    ready.erase(ready.begin());
-    order.push_back(&graph.nodes[i]);
-    for (size_t reader : readers[i]) {
-      if (--waiting[reader] == 0) ready.insert(reader);
-    }
-  }
-  if (order.size() != graph.nodes.size()) {
-    const size_t stuck = static_cast<size_t>(
-        std::ranges::find_if(waiting, [](size_t n) { return n > 0; }) - waiting.begin());
-    return InvalidArgument(fmt::format("node '{}' ({}) is part of a cycle",
-                                       graph.nodes[stuck].DisplayName(),
-                                       graph.nodes[stuck].op_type));
-  }
-  return order;
 }
 
 // Subgraphs stand in the place of their node, so nesting and repetition become size.
 constexpr int kSubgraphDepthMax = 16;
 constexpr size_t kInlinedNodesMax = 100'000;
+// Functions stand in the place of their calls. A few that call each other twice are any size.
+constexpr size_t kCallDepthMax = 32;
+constexpr size_t kCalledNodesMax = 200'000;
+// Names and numbers of the nodes of both.
+constexpr size_t kWrittenBytesMax = size_t{128} << 20;
 // What is computed while importing because an operator has to know it: lengths, limits, axes.
 constexpr int kEvaluatedNodesMax = 256;
 constexpr double kEvaluatedElementsMax = 4096;
 constexpr double kEvaluatedWorkMax = 0x1p26;  // steps, of all of them in one model
 
+using OpsetImports = std::vector<std::pair<std::string_view, int64_t>>;
+
+// Names and what they mean: those of the model's graph, or of one call of a function. Names of
+// nested graphs come and go in the frame around them.
+struct Frame {
+  const onnx::Function* function = nullptr;           // null: the model's graph
+  std::shared_ptr<const AttributeBindings> bindings;  // of a function, else null
+  std::string prefix;                                 // "call/" of a function
+  int opset = 0;                                      // of ai.onnx; 0: not imported
+  const OpsetImports* imports = nullptr;
+  // By ONNX name; an invalid id is an operand of the function that its call leaves out.
+  std::map<std::string, ir::ValueId, std::less<>> values;
+  std::map<std::string_view, const onnx::TensorRef*> initializers;
+  // Of a survey: types the model declares, and values of which nothing is known.
+  std::map<std::string_view, const onnx::ValueDecl*> declared;
+  std::set<std::string_view> unknown;
+};
+
 class Importer final : public ops::ImportScope {
  public:
   Importer(const onnx::Model& model, const BuildOptions& options,
            const std::map<std::string, Tensor>& pins)
-      : model_(model), options_(options), pins_(pins), graph_(std::make_unique<ir::Graph>()) {}
+      : model_(model), options_(options), pins_(pins), graph_(std::make_unique<ir::Graph>()) {
+    frame_.imports = &model.opset_imports;
+  }
 
   Result<ImportedModel> Run() {
     FUSEE_TRY(CheckOpset());
+    FUSEE_TRY(functions_.Fill(model_));
     FUSEE_TRY(AddInputs());
-    FUSEE_TRY(std::vector<const onnx::Node*> order, TopologicalOrder(model_.graph, KnownNames()));
+    FUSEE_TRY(std::vector<const onnx::Node*> order,
+              TopologicalOrder(model_.graph.nodes, KnownNames()));
     for (const onnx::Node* node : order) FUSEE_TRY(AddNode(*node));
     FUSEE_TRY(AddOutputs());
     result_.node_count = model_.graph.nodes.size();
@@ -111,26 +77,29 @@ class Importer final : public ops::ImportScope {
   compiler::Survey Survey() {
     compiler::Survey survey;
     const auto whole = [&](const Status& status) {
-      if (!status.ok()) survey.refusals.push_back({nullptr, opset_, status, "", {}});
+      if (!status.ok())
+        survey.refusals.push_back({nullptr, frame_.opset, status, "", {}, nullptr, nullptr});
       return status.ok();
     };
-    if (!whole(CheckOpset())) return survey;
+    survey_ = &survey;
+    if (!whole(CheckOpset()) || !whole(functions_.Fill(model_))) return survey;
     for (const auto* list :
          {&model_.graph.value_infos, &model_.graph.outputs, &model_.graph.inputs}) {
-      for (const onnx::ValueDecl& decl : *list) declared_[decl.name] = &decl;
+      for (const onnx::ValueDecl& decl : *list) frame_.declared[decl.name] = &decl;
     }
     const bool typed = whole(AddInputs());
     for (const onnx::ValueDecl& decl : model_.graph.inputs) {
-      if (!initializers_.contains(decl.name)) StandIn(decl.name);
+      if (!frame_.initializers.contains(decl.name)) StandIn(decl.name);
     }
     std::set<std::string_view> known = KnownNames();
-    known.insert(unknown_.begin(), unknown_.end());
-    auto order = TopologicalOrder(model_.graph, known);
+    known.insert(frame_.unknown.begin(), frame_.unknown.end());
+    auto order = TopologicalOrder(model_.graph.nodes, known);
     if (!whole(order.status())) return survey;
-    for (const onnx::Node* node : *order) SurveyNode(*node, &survey);
+    for (const onnx::Node* node : *order) SurveyNode(*node);
     // An output that a refused node was to make is no reason of its own.
-    const bool made = std::ranges::none_of(
-        model_.graph.outputs, [&](const onnx::ValueDecl& d) { return unknown_.contains(d.name); });
+    const bool made = std::ranges::none_of(model_.graph.outputs, [&](const onnx::ValueDecl& d) {
+      return frame_.unknown.contains(d.name);
+    });
     if (made && typed) (void)whole(AddOutputs());
     survey.graph = std::move(graph_);
     return survey;
@@ -141,19 +110,22 @@ class Importer final : public ops::ImportScope {
   Result<std::vector<ir::ValueId>> Inline(const onnx::Graph& subgraph,
                                           std::span<const ir::ValueId> inputs) override {
     inlined_nodes_ += subgraph.nodes.size();
-    if (depth_ >= kSubgraphDepthMax || inlined_nodes_ > kInlinedNodesMax) {
-      return Unimplemented(
-          fmt::format("subgraph '{}': at most {} levels of nesting and {} nodes of subgraphs are "
-                      "written out",
-                      subgraph.name, kSubgraphDepthMax, kInlinedNodesMax));
+    written_bytes_ += WrittenBytes(subgraph) + (1 + subgraph.nodes.size()) * frame_.prefix.size();
+    if (depth_ >= kSubgraphDepthMax || inlined_nodes_ > kInlinedNodesMax ||
+        written_bytes_ > kWrittenBytesMax) {
+      return Unimplemented(fmt::format(
+          "subgraph '{}': at most {} levels of nesting and {} nodes of subgraphs, with {} MiB of "
+          "names, are written out",
+          subgraph.name, kSubgraphDepthMax, kInlinedNodesMax, kWrittenBytesMax >> 20));
     }
     std::vector<std::string_view> inner;
     ++depth_;
     auto results = InlineNames(subgraph, inputs, &inner);
     --depth_;
     for (const std::string_view name : inner) {
-      initializers_.erase(name);
-      if (const auto it = values_.find(name); it != values_.end()) values_.erase(it);
+      frame_.initializers.erase(name);
+      if (const auto it = frame_.values.find(name); it != frame_.values.end())
+        frame_.values.erase(it);
     }
     if (!results.ok()) {
       return std::move(results).status().Annotate(fmt::format("in subgraph '{}'", subgraph.name));
@@ -166,6 +138,15 @@ class Importer final : public ops::ImportScope {
     int nodes = kEvaluatedNodesMax;
     return Evaluate(value, &nodes);
   }
+
+  // ops::ImportScope. References that are wrong were refused before the rule began.
+  const onnx::Attribute* Resolve(const onnx::Attribute& attribute) const override {
+    const auto resolved = ResolveAttribute(attribute, frame_.bindings.get());
+    return resolved.ok() ? *resolved : nullptr;
+  }
+
+  // ops::ImportScope.
+  std::string_view NamePrefix() const override { return frame_.prefix; }
 
   // Graph inputs that the operand which could not be known depends on, by name.
   std::vector<std::string> inputs_needed() const { return inputs_needed_; }
@@ -180,13 +161,13 @@ class Importer final : public ops::ImportScope {
           fmt::format("opset {} is outside {} to {}; convert the model with onnx.version_converter",
                       *opset, kOldestOpset, kNewestOpset));
     }
-    opset_ = static_cast<int>(*opset);
+    frame_.opset = static_cast<int>(*opset);
     return OkStatus();
   }
 
   Status AddInputs() {
     for (const onnx::TensorRef& t : model_.graph.initializers) {
-      if (!initializers_.emplace(t.name, &t).second) {
+      if (!frame_.initializers.emplace(t.name, &t).second) {
         return InvalidArgument(fmt::format("initialiser '{}' is defined twice", t.name));
       }
     }
@@ -196,14 +177,14 @@ class Importer final : public ops::ImportScope {
       if (!seen.insert(d.name).second)
         return InvalidArgument(fmt::format("input '{}' is declared twice", d.name));
       // Before IR version 4 every initialiser was also listed as an input.
-      if (!initializers_.contains(d.name)) declared.push_back(&d);
+      if (!frame_.initializers.contains(d.name)) declared.push_back(&d);
     }
     FUSEE_TRY(ResolvedProfile profile, ResolveProfile(declared, options_));
     graph_->name = std::string(model_.graph.name);
     graph_->symbols() = profile.ranges;
     for (ResolvedInput& input : profile.inputs) {
       const ir::ValueId id = graph_->AddInput(input.name, {input.dtype, input.shape, {}});
-      values_[graph_->value(id).name] = id;
+      frame_.values[graph_->value(id).name] = id;
       FUSEE_TRY(PinIfAsked(id));
     }
     result_.symbols = std::move(profile.symbols);
@@ -227,7 +208,7 @@ class Importer final : public ops::ImportScope {
                       ir::ToString(info.shape)));
     }
     graph_->pinned_inputs().push_back({input, it->second});
-    values_[name] = AddConstant(graph_->FreshName(name + ".pinned"), it->second);
+    frame_.values[name] = AddConstant(graph_->FreshName(name + ".pinned"), it->second);
     return OkStatus();
   }
 
@@ -245,28 +226,38 @@ class Importer final : public ops::ImportScope {
 
   std::set<std::string_view> KnownNames() const {
     std::set<std::string_view> names;
-    for (const auto& [name, id] : values_) names.insert(name);
-    for (const auto& [name, ref] : initializers_) names.insert(name);
+    for (const auto& [name, id] : frame_.values) names.insert(name);
+    for (const auto& [name, ref] : frame_.initializers) names.insert(name);
     return names;
   }
 
   // The value of an ONNX name; initialisers enter the graph when first used, so that unused ones
   // cost nothing.
   Result<ir::ValueId> Lookup(std::string_view name) {
-    if (const auto it = values_.find(name); it != values_.end()) return it->second;
-    const auto it = initializers_.find(name);
-    if (it == initializers_.end())
+    if (const auto it = frame_.values.find(name); it != frame_.values.end()) {
+      if (it->second.valid()) return it->second;
+      return InvalidArgument(
+          fmt::format("value '{}' is an operand of the function that its call leaves out", name));
+    }
+    const auto it = frame_.initializers.find(name);
+    if (it == frame_.initializers.end())
       return InvalidArgument(fmt::format("value '{}' is not defined", name));
     const onnx::TensorRef& ref = *it->second;
     if (!ref.tensor.present()) {
       return Status(ref.problem.code(), ref.problem.message())
           .Annotate(fmt::format("initialiser '{}'", name));
     }
-    const std::string wanted(name);
-    const bool taken = graph_->FindValue(wanted).has_value();  // a subgraph written out again
-    const ir::ValueId id = AddConstant(taken ? graph_->FreshName(wanted) : wanted, ref.tensor);
-    values_[wanted] = id;
+    // The name is taken where a subgraph is written out again.
+    const ir::ValueId id =
+        AddConstant(graph_->FreshName(fmt::format("{}{}", frame_.prefix, name)), ref.tensor);
+    frame_.values[std::string(name)] = id;
     return id;
+  }
+
+  // Of a function: an operand that its call leaves out.
+  bool IsAbsent(std::string_view name) const {
+    const auto it = frame_.values.find(name);
+    return name.empty() || (it != frame_.values.end() && !it->second.valid());
   }
 
   // nodes: how many may still be run.
@@ -302,16 +293,17 @@ class Importer final : public ops::ImportScope {
       const std::string_view name = subgraph.inputs[i].name;
       if (!inputs[i].valid())
         return InvalidArgument(fmt::format("its input '{}' has no value", name));
-      if (initializers_.contains(name) || !values_.emplace(name, inputs[i]).second)
+      if (frame_.initializers.contains(name) || !frame_.values.emplace(name, inputs[i]).second)
         return InvalidArgument(fmt::format("its input '{}' is defined outside, too", name));
       inner->push_back(name);
     }
     for (const onnx::TensorRef& t : subgraph.initializers) {
-      if (values_.contains(t.name) || !initializers_.emplace(t.name, &t).second)
+      if (frame_.values.contains(t.name) || !frame_.initializers.emplace(t.name, &t).second)
         return InvalidArgument(fmt::format("initialiser '{}' is defined twice", t.name));
       inner->push_back(t.name);
     }
-    FUSEE_TRY(const std::vector<const onnx::Node*> order, TopologicalOrder(subgraph, KnownNames()));
+    FUSEE_TRY(const std::vector<const onnx::Node*> order,
+              TopologicalOrder(subgraph.nodes, KnownNames()));
     for (const onnx::Node* node : order) {
       FUSEE_TRY(AddNode(*node));
       for (const std::string_view name : node->outputs) {
@@ -326,50 +318,183 @@ class Importer final : public ops::ImportScope {
     return results;
   }
 
+  // Writes a function out in the place of a node that calls it. In a survey, results that could
+  // not be made are stood in for.
+  Status Call(const FunctionTable::Entry& entry, const onnx::Node& node) {
+    const onnx::Function& f = *entry.function;
+    auto inner = FrameOf(entry, node);
+    if (!inner.ok()) {
+      return std::move(inner).status().Annotate(
+          fmt::format("node '{}' ({})", node.DisplayName(), CalleeName(node)));
+    }
+    std::swap(frame_, *inner);
+    calls_.push_back(&f);
+    auto results = TranslateFunction(f);
+    calls_.pop_back();
+    std::swap(frame_, *inner);
+    if (!results.ok()) {
+      return Status(results.status().code(),
+                    fmt::format("node '{}' calls function '{}', {}", node.DisplayName(),
+                                FunctionName(f), results.status().message()));
+    }
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      if (node.outputs[i].empty()) continue;
+      const ir::ValueId id = (*results)[i];
+      if (!id.valid()) {
+        StandIn(node.outputs[i]);
+        continue;
+      }
+      AdoptName(id, node, std::string(node.outputs[i]));
+      frame_.values[std::string(node.outputs[i])] = id;
+    }
+    return OkStatus();
+  }
+
+  // What a function's names mean at the start of a call. Bounds depth and size before anything is
+  // written.
+  Result<Frame> FrameOf(const FunctionTable::Entry& entry, const onnx::Node& call) {
+    const onnx::Function& f = *entry.function;
+    if (!entry.checked.ok()) {
+      return Status(entry.checked.code(), entry.checked.message())
+          .Annotate(fmt::format("function '{}'", FunctionName(f)));
+    }
+    if (std::ranges::find(calls_, &f) != calls_.end()) {
+      return InvalidArgument(fmt::format(
+          "function '{}' calls itself{}, which ONNX does not allow; a Loop says how often",
+          FunctionName(f),
+          calls_.back() == &f ? std::string()
+                              : fmt::format(" through '{}'", FunctionName(*calls_.back()))));
+    }
+    if (call.inputs.size() > f.inputs.size() || call.outputs.size() > f.outputs.size()) {
+      return InvalidArgument(
+          fmt::format("{} operands and {} results, expected at most the {} and {} of function '{}'",
+                      call.inputs.size(), call.outputs.size(), f.inputs.size(), f.outputs.size(),
+                      FunctionName(f)));
+    }
+    Frame inner;
+    inner.prefix = fmt::format("{}{}/", frame_.prefix, call.DisplayName());
+    called_nodes_ += 1 + f.nodes.size();
+    written_bytes_ += entry.size_bytes + (1 + f.nodes.size()) * inner.prefix.size();
+    if (calls_.size() >= kCallDepthMax || called_nodes_ > kCalledNodesMax ||
+        written_bytes_ > kWrittenBytesMax) {
+      return Unimplemented(fmt::format(
+          "function '{}' would make it {} nodes of functions with {} MiB of names, {} calls deep; "
+          "at most {} nodes, {} MiB and {} calls are written out; let functions call fewer others, "
+          "or export the model without them",
+          FunctionName(f), called_nodes_, written_bytes_ >> 20, calls_.size() + 1, kCalledNodesMax,
+          kWrittenBytesMax >> 20, kCallDepthMax));
+    }
+    FUSEE_TRY(AttributeBindings bindings, BindAttributes(f, call, frame_.bindings.get()));
+    inner.function = &f;
+    inner.bindings = std::make_shared<const AttributeBindings>(std::move(bindings));
+    inner.imports = &f.opset_imports;
+    inner.opset = static_cast<int>(OpsetIn(f.opset_imports, "").value_or(0));
+    for (size_t i = 0; i < f.inputs.size(); ++i) {
+      ir::ValueId id;
+      if (i < call.inputs.size() && !IsAbsent(call.inputs[i])) {
+        if (frame_.unknown.contains(call.inputs[i])) {
+          inner.unknown.insert(f.inputs[i]);
+          continue;
+        }
+        FUSEE_TRY(id, Lookup(call.inputs[i]));
+      }
+      inner.values.emplace(f.inputs[i], id);
+    }
+    return inner;
+  }
+
+  // In the frame of a call: one value for each result; invalid where a survey could not make it.
+  Result<std::vector<ir::ValueId>> TranslateFunction(const onnx::Function& f) {
+    std::set<std::string_view> known = KnownNames();
+    known.insert(frame_.unknown.begin(), frame_.unknown.end());
+    FUSEE_TRY(const std::vector<const onnx::Node*> order, TopologicalOrder(f.nodes, known));
+    // Inside a nested graph, a survey stops at the first refusal like an import.
+    const bool surveyed = survey_ != nullptr && depth_ == 0;
+    if (surveyed) {
+      for (const onnx::ValueDecl& decl : f.value_infos) frame_.declared[decl.name] = &decl;
+    }
+    for (const onnx::Node* node : order) {
+      if (surveyed) {
+        SurveyNode(*node);
+      } else {
+        FUSEE_TRY(AddNode(*node));
+      }
+    }
+    std::vector<ir::ValueId> results;
+    for (const std::string_view name : f.outputs) {
+      ir::ValueId id;
+      if (!surveyed || !frame_.unknown.contains(name)) {
+        auto found = Lookup(name);
+        if (!found.ok()) return std::move(found).status().Annotate("a result");
+        id = *found;
+      }
+      results.push_back(id);
+    }
+    return results;
+  }
+
   // A refusal says with what operands the node was refused, and what to do about it.
   Status AddNode(const onnx::Node& node) {
+    if (const auto* entry = functions_.Find(node)) return Call(*entry, node);
     Status status = TranslateNode(node);
     if (status.code() != StatusCode::kUnimplemented) return status;
     return Unimplemented(fmt::format("{}; operands: {}; {}", status.message(),
                                      DescribeOperands(OperandsOf(node)), RemedyFor(node)));
   }
 
-  void SurveyNode(const onnx::Node& node, compiler::Survey* survey) {
+  void SurveyNode(const onnx::Node& node) {
+    const FunctionTable::Entry* entry = functions_.Find(node);
     const std::vector<std::string_view> outer = onnx::OuterNames(node);
-    const auto unknown = [&](std::string_view name) { return unknown_.contains(name); };
-    const bool judged =
-        std::ranges::none_of(node.inputs, unknown) && std::ranges::none_of(outer, unknown);
-    // Whether an operator exists at all can be said without its operands.
-    Status status = judged ? TranslateNode(node) : FindRule(node).status();
-    if (status.ok() && judged) return;
-    if (status.ok()) {
-      survey->unjudged.push_back(&node);
+    const auto unknown = [&](std::string_view name) { return frame_.unknown.contains(name); };
+    const bool judged = entry != nullptr || (std::ranges::none_of(node.inputs, unknown) &&
+                                             std::ranges::none_of(outer, unknown));
+    // Whether an operator exists at all can be said without its operands. What is in a function is
+    // judged node by node.
+    Status status;
+    if (entry != nullptr) {
+      status = Call(*entry, node);
     } else {
-      survey->refusals.push_back(
-          {&node, OpsetOf(node), std::move(status), RemedyFor(node), OperandsOf(node)});
+      status = judged ? TranslateNode(node) : FindRule(node).status();
+    }
+    if (judged && frame_.function != nullptr) judged_.insert(&node);
+    if (status.ok() && judged) return;
+    std::vector<RefusedOperand> operands;
+    if (!status.ok()) operands = OperandsOf(node);
+    // A function is called often; its nodes are told of once for each kind of operands, and only
+    // with operands that are known if they ever are.
+    const bool told = frame_.function != nullptr &&
+                      ((!judged && judged_.contains(&node)) ||
+                       !told_.emplace(&node, status.ok() ? "" : DescribeOperands(operands)).second);
+    if (told) {
+    } else if (status.ok()) {
+      survey_->unjudged.push_back(&node);
+    } else {
+      survey_->refusals.push_back({&node, OpsetOf(node), std::move(status), RemedyFor(node),
+                                   std::move(operands), frame_.function, frame_.bindings});
     }
     for (const std::string_view name : node.outputs) StandIn(name);
   }
 
   // A value of the type that the model declares, in the place of one that could not be made.
   void StandIn(std::string_view name) {
-    if (name.empty() || values_.contains(name)) return;
-    const auto it = declared_.find(name);
+    if (name.empty() || frame_.values.contains(name)) return;
+    const auto it = frame_.declared.find(name);
     const std::optional<DType> dtype =
-        it == declared_.end() ? std::nullopt : DTypeFromOnnx(it->second->onnx_type);
+        it == frame_.declared.end() ? std::nullopt : DTypeFromOnnx(it->second->onnx_type);
     if (!dtype || !it->second->has_shape || it->second->shape.size() > kMaxRank) {
-      unknown_.insert(name);
+      frame_.unknown.insert(name);
       return;
     }
     ir::SymShape shape;
     for (const onnx::DimDecl& d : it->second->shape) {
       if (!d.value && !graph_->symbols().contains(d.name)) {
-        unknown_.insert(name);
+        frame_.unknown.insert(name);
         return;
       }
       shape.push_back(d.value ? ir::Dim(*d.value) : ir::Dim::Symbol(std::string(d.name)));
     }
-    values_[std::string(name)] = graph_->AddInput(std::string(name), {*dtype, shape, {}});
+    frame_.values[std::string(name)] =
+        graph_->AddInput(fmt::format("{}{}", frame_.prefix, name), {*dtype, shape, {}});
   }
 
   std::vector<RefusedOperand> OperandsOf(const onnx::Node& node) {
@@ -378,12 +503,13 @@ class Importer final : public ops::ImportScope {
     std::vector<RefusedOperand> operands;
     for (const std::string_view name : names) {
       RefusedOperand operand{std::string(name), {}, {}, nullptr};
-      const auto initializer = initializers_.find(name);
-      if (name.empty()) {
+      const auto initializer = frame_.initializers.find(name);
+      if (IsAbsent(name)) {
+        operand.name.clear();
       } else if (auto id = Lookup(name); id.ok()) {
         operand.info = graph_->value(*id).info;
         operand.constant = graph_->value(*id).constant;
-      } else if (initializer != initializers_.end()) {
+      } else if (initializer != frame_.initializers.end()) {
         operand.unreadable = initializer->second;
       }
       operands.push_back(std::move(operand));
@@ -393,6 +519,10 @@ class Importer final : public ops::ImportScope {
 
   std::string RemedyFor(const onnx::Node& node) const {
     const std::string_view domain = NormalDomain(node.domain);
+    if (functions_.Find(node) != nullptr) {
+      return "write functions out with onnx.inliner.inline_local_functions, which says what is "
+             "wrong with the function or its call";
+    }
     if (!ops::HasImportRule(domain, node.op_type)) {
       return "`fusee inspect capability MODEL` lists all that are missing; export the model "
              "without it, or replace it by operators that are supported";
@@ -422,26 +552,36 @@ class Importer final : public ops::ImportScope {
 
   int OpsetOf(const onnx::Node& node) const {
     const std::string_view domain = NormalDomain(node.domain);
-    if (domain.empty()) return opset_;
+    if (domain.empty()) return frame_.opset;
     return static_cast<int>(
-        std::clamp<int64_t>(model_.OpsetVersion(domain).value_or(1), 1, 1 << 20));
+        std::clamp<int64_t>(OpsetIn(*frame_.imports, domain).value_or(1), 1, 1 << 20));
+  }
+
+  static std::optional<int64_t> OpsetIn(const OpsetImports& imports, std::string_view domain) {
+    for (const auto& [imported, version] : imports) {
+      if (imported == domain) return version;
+    }
+    return std::nullopt;
   }
 
   Result<const ops::ImportRule*> FindRule(const onnx::Node& node) const {
     const std::string_view domain = NormalDomain(node.domain);
     const int opset = OpsetOf(node);
     if (domain.empty() && opset == 0) {
-      return InvalidArgument(
-          fmt::format("node '{}' ({}) is of the domain ai.onnx, which the model does not import",
-                      node.DisplayName(), node.op_type));
+      return InvalidArgument(fmt::format(
+          "node '{}' ({}) is of the domain ai.onnx, which the {} does not import",
+          node.DisplayName(), node.op_type, frame_.function == nullptr ? "model" : "function"));
     }
     const ops::ImportRule* rule = ops::FindImportRule(domain, node.op_type, opset);
     if (rule != nullptr) return rule;
-    return Unimplemented(fmt::format("node '{}': operator {}{}{} {}", node.DisplayName(), domain,
-                                     domain.empty() ? "" : "::", node.op_type,
-                                     ops::HasImportRule(domain, node.op_type)
-                                         ? fmt::format("is supported, but not at opset {}", opset)
-                                         : std::string("is not supported")));
+    std::string what = "is not supported";
+    if (ops::HasImportRule(domain, node.op_type)) {
+      what = fmt::format("is supported, but not at opset {}", opset);
+    } else if (functions_.HasDomain(domain)) {
+      what += ", and no function of the model has that name";
+    }
+    return Unimplemented(
+        fmt::format("node '{}': operator {} {}", node.DisplayName(), CalleeName(node), what));
   }
 
   Status TranslateNode(const onnx::Node& node) {
@@ -452,9 +592,14 @@ class Importer final : public ops::ImportScope {
     }
     const int opset = OpsetOf(node);
     FUSEE_TRY(const ops::ImportRule* rule, FindRule(node));
+    for (const onnx::Attribute& a : node.attributes) {
+      if (auto resolved = ResolveAttribute(a, frame_.bindings.get()); !resolved.ok())
+        return std::move(resolved).status().Annotate(
+            fmt::format("node '{}' ({})", node.DisplayName(), node.op_type));
+    }
     std::vector<ir::ValueId> inputs;
     for (std::string_view name : node.inputs) {
-      if (name.empty()) {
+      if (IsAbsent(name)) {
         inputs.emplace_back();
         continue;
       }
@@ -466,6 +611,10 @@ class Importer final : public ops::ImportScope {
     }
     while (!inputs.empty() && !inputs.back().valid())
       inputs.pop_back();  // trailing absent operands say nothing
+    if (survey_ != nullptr) {
+      survey_->nodes[frame_.prefix + node.DisplayName()] = {&node, opset, inputs, frame_.function,
+                                                            frame_.bindings};
+    }
     ops::ImportContext context(*graph_, node, opset, std::move(inputs), this);
     if (Status status = rule->import(context); !status.ok()) {
       if (context.unknown_operand().valid()) CollectInputs(context.unknown_operand());
@@ -480,7 +629,7 @@ class Importer final : public ops::ImportScope {
       if (!id.valid())
         return context.Refuse(fmt::format("result {} ('{}') is not supported", i, node.outputs[i]));
       AdoptName(id, node, std::string(node.outputs[i]));
-      values_[std::string(node.outputs[i])] = id;
+      frame_.values[std::string(node.outputs[i])] = id;
     }
     return OkStatus();
   }
@@ -490,7 +639,8 @@ class Importer final : public ops::ImportScope {
   void AdoptName(ir::ValueId id, const onnx::Node& node, std::string name) {
     const ir::Value& value = graph_->value(id);
     const bool internal =
-        value.producer.valid() && value.name.starts_with(node.DisplayName() + "/");
+        value.producer.valid() && value.name.starts_with(frame_.prefix + node.DisplayName() + "/");
+    name.insert(0, frame_.prefix);
     if (internal && !graph_->FindValue(name)) graph_->Rename(id, std::move(name));
   }
 
@@ -542,20 +692,35 @@ class Importer final : public ops::ImportScope {
   const BuildOptions& options_;
   const std::map<std::string, Tensor>& pins_;
   std::unique_ptr<ir::Graph> graph_;
-  int opset_ = 0;
-  std::map<std::string, ir::ValueId, std::less<>> values_;
-  std::map<std::string_view, const onnx::TensorRef*> initializers_;
+  Frame frame_;
+  FunctionTable functions_;
+  std::vector<const onnx::Function*> calls_;  // those being written out, outermost first
+  size_t called_nodes_ = 0;
   std::vector<std::string> inputs_needed_;
   int depth_ = 0;  // of subgraphs
   size_t inlined_nodes_ = 0;
+  size_t written_bytes_ = 0;  // of subgraphs and functions
   double evaluated_work_ = 0;
   ImportedModel result_;
-  // Of a survey: types the model declares, and values of which nothing is known.
-  std::map<std::string_view, const onnx::ValueDecl*> declared_;
-  std::set<std::string_view> unknown_;
+  // Of a survey: what was told of nodes of functions, each of which may be called often.
+  std::set<std::pair<const onnx::Node*, std::string>> told_;
+  std::set<const onnx::Node*> judged_;  // those that were judged in some call
+  compiler::Survey* survey_ = nullptr;
 };
 
 }  // namespace
+
+std::string DescribeFunction(const Refusal& refusal) {
+  return refusal.function == nullptr
+             ? ""
+             : fmt::format("function '{}', ", FunctionName(*refusal.function));
+}
+
+std::string DescribePlace(const Refusal& refusal) {
+  return refusal.node == nullptr
+             ? ""
+             : fmt::format("{}node '{}'", DescribeFunction(refusal), refusal.node->DisplayName());
+}
 
 std::string DescribeOperands(const std::vector<RefusedOperand>& operands) {
   std::string text;

@@ -8,11 +8,16 @@
 #include <vector>
 
 #include "base/status.h"
+#include "compiler/functions.h"
 #include "compiler/options.h"
 #include "ir/graph.h"
 #include "onnx/model.h"
 
 namespace fusee::compiler {
+
+// Opsets of ai.onnx that are read, in the model and in its functions.
+inline constexpr int64_t kOldestOpset = 7;
+inline constexpr int64_t kNewestOpset = 26;
 
 // A tuned point: a value for every symbol of the graph.
 struct ProfilePoint {
@@ -40,6 +45,8 @@ struct ImportedModel {
   std::vector<IoFormat> input_formats, output_formats;
 };
 
+// Calls of the model's own functions become the nodes of the function (functions.h), whose values
+// are named after the call: "call/inner".
 // Errors: kUnimplemented naming the node, operator and remedy (Fusee does not support something);
 // kInvalidArgument (the model or the profile is wrong). Inputs in options.pin_if_needed are pinned
 // when a rule asks for their value.
@@ -55,21 +62,41 @@ struct RefusedOperand {
 
 // One reason why a model does not import. Borrows the model.
 struct Refusal {
-  const onnx::Node* node = nullptr;  // null: the model's inputs, outputs or opset
+  const onnx::Node* node = nullptr;  // null: the model's inputs, outputs, functions or opset
   int opset = 0;                     // of the node's domain
   Status status;
   std::string remedy;
   // The node's operands in order, then what its nested graphs read from around them.
   std::vector<RefusedOperand> operands;
+  // Where the node is one of a function: which, and what the function's attributes stand for.
+  const onnx::Function* function = nullptr;
+  std::shared_ptr<const AttributeBindings> bindings;
 };
+
+// "node 'x'", "function 'pkg::Gelu', node 'x'"; empty without a node.
+std::string DescribePlace(const Refusal& refusal);
+// What messages begin with: "function 'pkg::Gelu', " or nothing.
+std::string DescribeFunction(const Refusal& refusal);
 
 // "f32[1,3], i64[2] constant, ?" as messages list operands.
 std::string DescribeOperands(const std::vector<RefusedOperand>& operands);
+
+// An ONNX node that was translated.
+struct SurveyedNode {
+  const onnx::Node* node = nullptr;
+  int opset = 0;
+  std::vector<ir::ValueId> inputs;  // of Survey::graph
+  const onnx::Function* function = nullptr;
+  std::shared_ptr<const AttributeBindings> bindings;
+};
 
 struct Survey {
   std::vector<Refusal> refusals;  // in the order in which nodes run
   // Nodes that read what a refused node was to make and no value_info describes: not judged.
   std::vector<const onnx::Node*> unjudged;
+  // What was translated, by the source that nodes of the graph name (ir::Node::sources). A node of
+  // a function is here once for each call.
+  std::map<std::string, SurveyedNode> nodes;
   std::unique_ptr<ir::Graph> graph;  // what could be imported; null: the graph is no order of nodes
 };
 

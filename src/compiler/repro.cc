@@ -21,7 +21,11 @@ namespace graph_field {
 constexpr uint32_t kNode = 1, kName = 2, kInitializer = 5, kInput = 11, kOutput = 12;
 }
 namespace node_field {
-constexpr uint32_t kName = 3;
+constexpr uint32_t kInput = 1, kOutput = 2, kName = 3, kOpType = 4, kAttribute = 5, kDomain = 7,
+                   kOverload = 8;
+}
+namespace attribute_field {
+constexpr uint32_t kName = 1;
 }
 namespace value_field {
 constexpr uint32_t kName = 1, kType = 2;
@@ -122,8 +126,12 @@ Status AddOperand(const RefusedOperand& operand, const ir::SymbolRanges& symbols
 }
 
 // A result, with the type that the model declares for it, if it does.
-std::string Output(const onnx::Model& model, std::string_view name) {
-  for (const auto* list : {&model.graph.value_infos, &model.graph.outputs}) {
+std::string Output(const onnx::Model& model, const onnx::Function* function,
+                   std::string_view name) {
+  const std::vector<onnx::ValueDecl> none;
+  const auto& inner = function == nullptr ? model.graph.value_infos : function->value_infos;
+  const auto& outer = function == nullptr ? model.graph.outputs : none;
+  for (const auto* list : {&inner, &outer}) {
     for (const onnx::ValueDecl& decl : *list) {
       if (decl.name == name && !decl.message.empty()) return std::string(Text(decl.message));
     }
@@ -139,6 +147,47 @@ std::string Output(const onnx::Model& model, std::string_view name) {
   return value.str();
 }
 
+bool RefersToFunction(std::span<const onnx::Node> nodes) {
+  return std::ranges::any_of(nodes, [](const onnx::Node& n) {
+    return std::ranges::any_of(n.attributes, [](const onnx::Attribute& a) {
+      return !a.ref_attr_name.empty() || std::ranges::any_of(a.graphs, [](const auto& graph) {
+        return RefersToFunction(graph->nodes);
+      });
+    });
+  });
+}
+
+// Node of a function: what it refers to outside of itself put in.
+Result<std::string> BoundNode(const Refusal& refusal) {
+  const onnx::Node& node = *refusal.node;
+  wire::Writer out;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    const bool absent = i < refusal.operands.size() && refusal.operands[i].name.empty();
+    out.Bytes(node_field::kInput, absent ? std::string_view() : node.inputs[i]);
+  }
+  for (const std::string_view name : node.outputs) out.Bytes(node_field::kOutput, name);
+  out.Bytes(node_field::kOpType, node.op_type);
+  if (!node.domain.empty()) out.Bytes(node_field::kDomain, node.domain);
+  if (!node.overload.empty()) out.Bytes(node_field::kOverload, node.overload);
+  for (const onnx::Attribute& a : node.attributes) {
+    for (const auto& graph : a.graphs) {
+      if (!RefersToFunction(graph->nodes)) continue;
+      return FailedPrecondition(fmt::format(
+          "a graph in attribute '{}' refers to attributes of the function around it, so that the "
+          "node cannot stand alone; write functions out with onnx.inliner first",
+          a.name));
+    }
+    const auto bound = ResolveAttribute(a, refusal.bindings.get());
+    if (bound.ok() && *bound == nullptr) continue;  // absent
+    // A reference that is wrong stays as it is, and is refused in the same words or nearly.
+    wire::Writer attribute;
+    attribute.str() = Text((bound.ok() ? *bound : &a)->message);
+    attribute.Bytes(attribute_field::kName, a.name);
+    out.Bytes(node_field::kAttribute, attribute.str());
+  }
+  return std::move(out.str());
+}
+
 }  // namespace
 
 Result<Repro> WriteRepro(const onnx::Model& model, const Refusal& refusal,
@@ -147,7 +196,11 @@ Result<Repro> WriteRepro(const onnx::Model& model, const Refusal& refusal,
   Repro repro;
   wire::Writer graph;
   wire::Writer named;
-  named.str() = Text(node.message);
+  if (refusal.function != nullptr) {
+    FUSEE_TRY(named.str(), BoundNode(refusal));
+  } else {
+    named.str() = Text(node.message);
+  }
   // Of a scalar field that occurs twice the last one counts: the name that messages use, which may
   // come from the node's place in the model.
   named.Bytes(node_field::kName, node.DisplayName());
@@ -159,21 +212,23 @@ Result<Repro> WriteRepro(const onnx::Model& model, const Refusal& refusal,
     FUSEE_TRY(AddOperand(operand, symbols, &graph, &repro));
   }
   for (const std::string_view name : node.outputs) {
-    if (!name.empty()) graph.Bytes(graph_field::kOutput, Output(model, name));
+    if (!name.empty()) graph.Bytes(graph_field::kOutput, Output(model, refusal.function, name));
   }
   wire::Writer out;
   out.Varint(model_field::kIrVersion,
              static_cast<uint64_t>(std::max(model.ir_version, kOldestWritten)));
   out.Bytes(model_field::kProducerName, "fusee inspect capability --repro");
   out.Bytes(model_field::kGraph, graph.str());
-  for (const auto& [domain, version] : model.opset_imports) {
+  const auto& opsets =
+      refusal.function == nullptr ? model.opset_imports : refusal.function->opset_imports;
+  for (const auto& [domain, version] : opsets) {
     wire::Writer opset;
     if (!domain.empty()) opset.Bytes(opset_field::kDomain, domain);
     opset.Varint(opset_field::kVersion, static_cast<uint64_t>(version));
     out.Bytes(model_field::kOpsetImport, opset.str());
   }
   const bool calls_function = std::ranges::any_of(model.functions, [&](const onnx::Function& f) {
-    return f.domain == node.domain && f.name == node.op_type;
+    return f.domain == node.domain && f.name == node.op_type && f.overload == node.overload;
   });
   if (calls_function) {
     for (const onnx::Function& f : model.functions)

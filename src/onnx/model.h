@@ -117,6 +117,7 @@ struct Attribute {
   std::vector<std::string_view> strings;
   std::vector<TensorRef> tensors;              // one for kTensor
   std::vector<std::unique_ptr<Graph>> graphs;  // one for kGraph
+  std::span<const std::byte> message;          // the AttributeProto's own bytes
 };
 
 struct Node {
@@ -143,12 +144,15 @@ struct Graph {
   std::vector<ValueDecl> inputs, outputs, value_infos;
 };
 
-// A model-local function.
+// A model-local function. Inside it, attributes of nodes may be references (ref_attr_name) to its
+// own.
 struct Function {
   std::string_view name, domain, overload;
-  std::vector<std::string_view> inputs, outputs, attributes;
-  std::vector<Attribute> attribute_defaults;
+  std::vector<std::string_view> inputs, outputs;
+  std::vector<std::string_view> attributes;   // those without a default
+  std::vector<Attribute> attribute_defaults;  // those with one
   std::vector<Node> nodes;
+  std::vector<ValueDecl> value_infos;
   std::vector<std::pair<std::string_view, int64_t>> opset_imports;
   std::span<const std::byte> message;  // the FunctionProto's own bytes
 };

@@ -111,6 +111,7 @@ TEST(Model, ReadsEveryPart) {
               f.Bytes(6, "alpha");
               f.Bytes(7, NodeBytes([](Writer& n) { n.Bytes(4, "Add"); }));
               f.Bytes(11, WithType("beta", 1, [](Writer& a) { a.Float(2, 0.5f); }));
+              f.Bytes(12, Make([](Writer& v) { v.Bytes(1, "b"); }));
             }));
   });
 
@@ -147,6 +148,9 @@ TEST(Model, ReadsEveryPart) {
   EXPECT_THAT(m.functions[0].attributes, ElementsAre("alpha"));
   EXPECT_EQ(m.functions[0].attribute_defaults[0].f, 0.5f);
   EXPECT_EQ(m.functions[0].nodes[0].op_type, "Add");
+  EXPECT_FALSE(m.functions[0].attribute_defaults[0].message.empty());
+  ASSERT_EQ(m.functions[0].value_infos.size(), 1u);
+  EXPECT_EQ(m.functions[0].value_infos[0].name, "b");
 }
 
 TEST(Model, WeightsAreNotCopied) {

@@ -112,11 +112,11 @@ std::string Opsets(std::span<const std::pair<std::string_view, int64_t>> opsets)
 std::string Print(const Function& f) {
   return fmt::format(
       "{{\"name\":{},\"domain\":{},\"overload\":{},\"inputs\":{},\"outputs\":{},\"attributes\":{},"
-      "\"attribute_defaults\":{},\"nodes\":{},\"opset_imports\":{}}}",
+      "\"attribute_defaults\":{},\"nodes\":{},\"value_infos\":{},\"opset_imports\":{}}}",
       Quote(f.name), Quote(f.domain), Quote(f.overload), Strings(f.inputs), Strings(f.outputs),
       Strings(f.attributes),
       List(f.attribute_defaults, [](const Attribute& a) { return Print(a); }), Nodes(f.nodes),
-      Opsets(f.opset_imports));
+      Values(f.value_infos), Opsets(f.opset_imports));
 }
 
 std::string Print(const Model& m) {

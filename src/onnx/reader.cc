@@ -250,6 +250,7 @@ Status ModelReader::ReadNode(Reader in, int depth, Node* node) {
 }
 
 Status ModelReader::ReadAttribute(Reader in, int depth, Attribute* attribute) {
+  attribute->message = in.message();
   int32_t declared = 0;
   PresentValues present;
   // The singular tensor and graph may occur twice, and then merge.
@@ -326,7 +327,7 @@ Status ModelReader::ReadAttribute(Reader in, int depth, Attribute* attribute) {
 }
 
 Status ModelReader::ReadFunction(Reader in, Function* function) {
-  const auto counts = in.CountFields<12>();
+  const auto counts = in.CountFields<13>();
   FUSEE_TRY(Count(in, counts[7], limits_.max_nodes, "nodes", &nodes_));
   FUSEE_TRY(Reserve(in, counts[4], &function->inputs));
   FUSEE_TRY(Reserve(in, counts[5], &function->outputs));
@@ -334,6 +335,7 @@ Status ModelReader::ReadFunction(Reader in, Function* function) {
   FUSEE_TRY(Reserve(in, counts[7], &function->nodes));
   FUSEE_TRY(Reserve(in, counts[9], &function->opset_imports));
   FUSEE_TRY(Reserve(in, counts[11], &function->attribute_defaults));
+  FUSEE_TRY(Reserve(in, counts[12], &function->value_infos));
   while (in.Next()) {
     switch (in.field()) {
       case 1: FUSEE_TRY(in.String("name", &function->name)); break;
@@ -357,8 +359,13 @@ Status ModelReader::ReadFunction(Reader in, Function* function) {
         FUSEE_TRY(ReadAttribute(message, 0, attribute));
         break;
       }
+      case 12: {
+        const auto [message, value] = Element(in, "value_info", &function->value_infos);
+        FUSEE_TRY(ReadValue(message, value));
+        break;
+      }
       case 13: FUSEE_TRY(in.String("overload", &function->overload)); break;
-      default: break;  // doc_string, value_info, metadata_props
+      default: break;  // doc_string, metadata_props
     }
   }
   return in.status();

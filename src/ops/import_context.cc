@@ -104,12 +104,16 @@ Result<std::vector<ir::Dim>> ImportContext::DimInput(size_t i, std::string_view 
 // --- attributes ---
 
 bool ImportContext::HasAttr(std::string_view name) const {
-  return node_.FindAttribute(name) != nullptr;
+  return Resolved(node_.FindAttribute(name)) != nullptr;
+}
+
+const onnx::Attribute* ImportContext::Resolved(const onnx::Attribute* attribute) const {
+  return attribute == nullptr || scope_ == nullptr ? attribute : scope_->Resolve(*attribute);
 }
 
 const onnx::Attribute* ImportContext::Find(std::string_view name) {
   read_.insert(std::string(name));
-  return node_.FindAttribute(name);
+  return Resolved(node_.FindAttribute(name));
 }
 
 namespace {
@@ -191,7 +195,7 @@ const onnx::Graph* ImportContext::GraphAttr(std::string_view name) {
 std::vector<std::string> ImportContext::UnreadAttrs() const {
   std::vector<std::string> names;
   for (const onnx::Attribute& a : node_.attributes) {
-    if (!read_.contains(a.name)) names.emplace_back(a.name);
+    if (!read_.contains(a.name) && Resolved(&a) != nullptr) names.emplace_back(a.name);
   }
   return names;
 }
@@ -205,8 +209,13 @@ ir::Node ImportContext::MakeNode(std::string_view op, std::vector<ir::ValueId> i
   node.inputs = std::move(inputs);
   node.attrs = std::move(attrs);
   node.dims = std::move(dims);
-  node.sources = {node_.DisplayName()};
+  node.sources = {PrefixedName(node_.DisplayName())};
   return node;
+}
+
+std::string ImportContext::PrefixedName(std::string_view name) const {
+  std::string prefixed(scope_ == nullptr ? std::string_view() : scope_->NamePrefix());
+  return prefixed.append(name);
 }
 
 Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op,
@@ -218,7 +227,7 @@ Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op,
   // Intermediate results of a decomposition are named after the node; SetOutput's values get ONNX's
   // names in the importer, which knows them.
   for (size_t i = 0; i < results; ++i)
-    names[i] = graph_.FreshName(fmt::format("{}/{}", node_.DisplayName(), op));
+    names[i] = graph_.FreshName(fmt::format("{}/{}", PrefixedName(node_.DisplayName()), op));
   return AddInferredNode(graph_, std::move(node), names);
 }
 
@@ -230,7 +239,8 @@ Result<ir::ValueId> ImportContext::Emit(std::string_view op, std::vector<ir::Val
 }
 
 ir::ValueId ImportContext::Constant(Tensor tensor) {
-  return graph_.AddConstant(graph_.FreshName(node_.DisplayName() + "/const"), std::move(tensor));
+  return graph_.AddConstant(graph_.FreshName(PrefixedName(node_.DisplayName()) + "/const"),
+                            std::move(tensor));
 }
 
 ir::ValueId ImportContext::Scalar(DType dtype, double value) {
@@ -251,7 +261,9 @@ Status ImportContext::EmitAs(std::string_view op, std::vector<ir::ValueId> input
                              std::vector<ir::Dim> dims) {
   ir::Node node = MakeNode(op, std::move(inputs), std::move(attrs), std::move(dims));
   std::vector<std::string> names;
-  for (std::string_view name : node_.outputs) names.emplace_back(name);
+  for (std::string_view name : node_.outputs) {
+    names.push_back(name.empty() ? std::string() : PrefixedName(name));  // unnamed: unwanted
+  }
   FUSEE_TRY(std::vector<ir::ValueId> ids, AddInferredNode(graph_, std::move(node), names));
   for (size_t i = 0; i < ids.size(); ++i) outputs_[i] = ids[i];
   return OkStatus();

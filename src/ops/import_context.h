@@ -29,6 +29,13 @@ class ImportScope {
                                                   std::span<const ir::ValueId> inputs) = 0;
   // A small value that follows from constants alone; nullopt when it does not, or costs too much.
   virtual std::optional<Tensor> Evaluate(ir::ValueId value) = 0;
+  // What an attribute stands for: itself, or, where a node of a model-local function refers to an
+  // attribute of the call, that one; null: absent.
+  virtual const onnx::Attribute* Resolve(const onnx::Attribute& attribute) const {
+    return &attribute;
+  }
+  // What names of values and nodes begin with: the call that is being written out; empty: none.
+  virtual std::string_view NamePrefix() const { return {}; }
 };
 
 class ImportContext {
@@ -135,6 +142,8 @@ class ImportContext {
 
  private:
   const onnx::Attribute* Find(std::string_view name);
+  const onnx::Attribute* Resolved(const onnx::Attribute* attribute) const;
+  std::string PrefixedName(std::string_view name) const;
   ir::Node MakeNode(std::string_view op, std::vector<ir::ValueId> inputs, Attrs attrs,
                     std::vector<ir::Dim> dims) const;
 

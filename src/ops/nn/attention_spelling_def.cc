@@ -10,15 +10,6 @@ namespace {
 
 using Probe = AttentionSpelling::Probe;
 
-// Every head of k or v repeated for the query heads that share it.
-ir::ValueId RepeatHeads(Speller& s, ir::ValueId x, const AttentionSpelling& a, const ir::Dim& dim) {
-  if (a.heads == a.kv_heads) return x;
-  const ir::Dim group = FloorDiv(a.heads, a.kv_heads);
-  const ir::ValueId apart = s.Reshape(x, {a.batch, a.kv_heads, 1, a.seq_k, dim});
-  const ir::ValueId repeated = s.Expand(apart, {a.batch, a.kv_heads, group, a.seq_k, dim});
-  return s.Reshape(repeated, {a.batch, a.heads, a.seq_k, dim});
-}
-
 // A bias whose rows may be all -infinity: `masked` tells which rows are, and `bias` is 0 there.
 // Such a row then has finite weights, and its result is replaced as a whole: a NaN that comes out
 // of other rows is the model's own and stays.
@@ -39,6 +30,14 @@ GuardedBias Guard(Speller& s, const AttentionSpelling& a) {
 }
 
 }  // namespace
+
+ir::ValueId RepeatHeads(Speller& s, ir::ValueId x, const AttentionSpelling& a, const ir::Dim& dim) {
+  if (a.heads == a.kv_heads) return x;
+  const ir::Dim group = FloorDiv(a.heads, a.kv_heads);
+  const ir::ValueId apart = s.Reshape(x, {a.batch, a.kv_heads, 1, a.seq_k, dim});
+  const ir::ValueId repeated = s.Expand(apart, {a.batch, a.kv_heads, group, a.seq_k, dim});
+  return s.Reshape(repeated, {a.batch, a.heads, a.seq_k, dim});
+}
 
 ir::ValueId SplitHeads(Speller& speller, ir::ValueId x, const ir::Dim& batch, const ir::Dim& seq,
                        const ir::Dim& heads, const ir::Dim& dim) {

@@ -1,6 +1,6 @@
 // Attention written with MatMul and Softmax, for the import rules of every operator that is one
-// (Attention of ai.onnx and of com.microsoft, MultiHeadAttention). The spelling is the one that
-// fuse_attention recognises, so that the usual forms become FusedAttention.
+// (Attention of ai.onnx and of com.microsoft, MultiHeadAttention, FlexAttention). The spelling is
+// the one that fuse_attention recognises, so that the usual forms become FusedAttention.
 //
 //   p = softmax(softcap(scale * q k^T) + bias)        y = p v
 #pragma once
@@ -36,6 +36,10 @@ SpelledAttention SpellAttention(Speller& speller, const AttentionSpelling& atten
 // [batch, seq, heads * dim] as [batch, heads, seq, dim].
 ir::ValueId SplitHeads(Speller& speller, ir::ValueId x, const ir::Dim& batch, const ir::Dim& seq,
                        const ir::Dim& heads, const ir::Dim& dim);
+
+// Every head of k or v, of attention's kv_heads, repeated for the query heads that share it.
+ir::ValueId RepeatHeads(Speller& speller, ir::ValueId x, const AttentionSpelling& attention,
+                        const ir::Dim& dim);
 
 // Checks what query and key-value head counts have to be: equal, or known with one a multiple of
 // the other. Errors: kInvalidArgument; kUnimplemented when they are not known while building.
