@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "compiler/profile.h"
 #include "onnx/model.h"
 #include "tensor/tensor_file.h"
@@ -31,6 +33,11 @@ void ShapeOptions::Add(CLI::App& app) {
   app.add_option(
          "--pin", pins,
          "NAME=FILE: fix an input's value at build; FILE is .npy or a serialised TensorProto")
+      ->allow_extra_args(false);
+  app.add_option("--bound", bounds,
+                 "NODE/RESULT:AXIS=N: the most that a size may be which depends on the data, such as "
+                 "how many elements are not zero; memory is set aside for it. `fusee inspect` of a "
+                 "plan lists these sizes")
       ->allow_extra_args(false);
 }
 
@@ -73,6 +80,21 @@ Status ShapeOptions::Apply(compiler::BuildOptions* options) const {
       return InvalidArgument(fmt::format("--pin '{}' is not NAME=FILE", pin));
     FUSEE_TRY(Tensor tensor, LoadTensor(pin.substr(equals + 1)));
     options->pins[pin.substr(0, equals)] = std::move(tensor);
+  }
+  for (const std::string& bound : bounds) {
+    const size_t equals = bound.rfind('=');
+    int64_t most = -1;
+    if (equals != std::string::npos) {
+      const char* last = bound.data() + bound.size();
+      const auto [end, error] = std::from_chars(bound.data() + equals + 1, last, most);
+      if (error != std::errc() || end != last) most = -1;
+    }
+    if (most < 0 || equals == 0) {
+      return InvalidArgument(fmt::format(
+          "--bound '{}' is not NODE/RESULT:AXIS=N with N from 0 on, as in nonzero_0/i:1=100",
+          bound));
+    }
+    options->bounds[bound.substr(0, equals)] = most;
   }
   return OkStatus();
 }

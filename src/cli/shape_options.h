@@ -15,6 +15,7 @@ struct ShapeOptions {
   std::vector<std::string> profiles;  // --shape-profile NAME:SHAPE[,SHAPE...]
   std::string fixed, min, opt, max;   // trtexec: --shapes, --minShapes, --optShapes, --maxShapes
   std::vector<std::string> pins;      // --pin NAME=FILE
+  std::vector<std::string> bounds;    // --bound NODE/RESULT:AXIS=N
 
   void Add(CLI::App& app);
   // Errors: kInvalidArgument (malformed, or both spellings for one input), kNotFound (a pin's

@@ -47,6 +47,7 @@ std::string OptionsText(const BuildOptions& options) {
   }
   for (const auto& [name, tensor] : options.pins)
     text += fmt::format("pin {}={};", name, ToHex(Sha256(tensor.bytes())));
+  for (const auto& [name, most] : options.bounds) text += fmt::format("bound {}={};", name, most);
   for (const std::string& pass : options.disabled_passes) text += fmt::format("disable {};", pass);
   if (options.precision != DType::kF32)
     text += fmt::format("precision {};", DTypeName(options.precision));

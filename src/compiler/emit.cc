@@ -21,6 +21,17 @@ class DimTable {
     for (uint32_t i = 0; i < symbols.size(); ++i) symbol_index_[symbols[i].name] = i;
   }
 
+  // A size that a run finds: its index in the plan.
+  uint32_t AddCount(const std::string& name, int64_t most) {
+    const auto index = static_cast<uint32_t>(plan_.counts.size());
+    plan_.counts.push_back({name, most});
+    count_index_[name] = index;
+    return index;
+  }
+
+  // Precondition: it was added.
+  uint32_t IndexOfCount(const std::string& name) const { return count_index_.at(name); }
+
   Result<uint32_t> Add(const ir::Dim& dim) {
     const std::string key = dim.ToString();
     if (const auto it = known_.find(key); it != known_.end()) return it->second;
@@ -70,11 +81,15 @@ class DimTable {
 
   Result<uint32_t> BuildAtom(const ir::DimAtom& atom) {
     if (!atom.symbol.empty()) {
+      const std::string key = ir::Dim::Symbol(atom.symbol).ToString();
+      if (const auto known = known_.find(key); known != known_.end()) return known->second;
+      if (const auto it = count_index_.find(atom.symbol); it != count_index_.end()) {
+        return known_[key] =
+                   Push(plan::DimOp::kCount, it->second, plan_.counts[it->second].max);
+      }
       const auto it = symbol_index_.find(atom.symbol);
       if (it == symbol_index_.end())
         return Internal(fmt::format("no input determines dimension '{}'", atom.symbol));
-      const std::string key = atom.symbol;
-      if (const auto known = known_.find(key); known != known_.end()) return known->second;
       return known_[key] = Push(plan::DimOp::kSymbol, it->second);
     }
     FUSEE_TRY(uint32_t a, Add(atom.a));
@@ -89,7 +104,7 @@ class DimTable {
   }
 
   plan::Plan& plan_;
-  std::map<std::string, uint32_t> symbol_index_;
+  std::map<std::string, uint32_t> symbol_index_, count_index_;
   std::map<std::string, uint32_t> known_;
 };
 
@@ -135,6 +150,7 @@ class Emitter {
     plan_.target.device = DeviceKindName(options.device);
     FUSEE_TRY(storage_, AssignStorage(graph_, selection_, options.in_place));
     EmitSymbols();
+    FUSEE_TRY(EmitCounts(options.device));
     PlaceActivations();
     FUSEE_TRY(PlaceIo());
     for (const SelectedNode& s : selection_) {
@@ -154,6 +170,21 @@ class Emitter {
       plan_.symbols.push_back(
           {s.name, range.min, model_.opt.values.at(s.name), range.max, s.input, s.axis, 0});
     }
+  }
+
+  Status EmitCounts(DeviceKind device) {
+    for (const SelectedNode& s : selection_) {
+      const ir::Node& node = graph_.node(s.node);
+      if (!node.counts.empty() && device != DeviceKind::kCpu) {
+        return Unimplemented(
+            fmt::format("{}: a run finds how large its result is, which a plan for '{}' cannot "
+                        "follow; build for the CPU, or cut the model before this node",
+                        ir::DescribeNode(node), DeviceKindName(device)));
+      }
+      for (const std::string& symbol : node.counts)
+        dims_.AddCount(symbol, graph_.symbols().at(symbol).max);
+    }
+    return OkStatus();
   }
 
   void PlaceActivations() {
@@ -258,6 +289,7 @@ class Emitter {
       step.outputs.push_back(tensor);
     }
     FUSEE_TRY(step.dims, dims_.AddAll(node.dims));
+    for (const std::string& symbol : node.counts) step.counts.push_back(dims_.IndexOfCount(symbol));
     plan_.steps.push_back(std::move(step));
     return OkStatus();
   }
@@ -301,9 +333,11 @@ class Emitter {
       for (const SymbolSource& s : model_.symbols)
         bucket.symbol_values.push_back(point.values.at(s.name));
       std::vector<Lifetime> lifetimes;
+      ir::SymbolValues values = point.values;
+      ir::AddCountsAtMost(graph_, &values);
       for (const Storage& s : storage_.storages) {
         if (s.kind != StorageKind::kActivation) continue;
-        FUSEE_TRY(Shape shape, ir::Evaluate(graph_.value(s.root).info.shape, point.values));
+        FUSEE_TRY(Shape shape, ir::Evaluate(graph_.value(s.root).info.shape, values));
         Lifetime l = s.lifetime;
         l.size_bytes = static_cast<uint64_t>(
             ConstTensorView{graph_.value(s.root).info.dtype, shape, nullptr}.size_bytes());

@@ -69,6 +69,7 @@ class Importer final : public ops::ImportScope {
               TopologicalOrder(model_.graph.nodes, KnownNames()));
     for (const onnx::Node* node : order) FUSEE_TRY(AddNode(*node));
     FUSEE_TRY(AddOutputs());
+    FUSEE_TRY(CheckBounds());
     result_.node_count = model_.graph.nodes.size();
     result_.graph = std::move(graph_);
     return std::move(result_);
@@ -147,6 +148,13 @@ class Importer final : public ops::ImportScope {
 
   // ops::ImportScope.
   std::string_view NamePrefix() const override { return frame_.prefix; }
+
+  // ops::ImportScope.
+  std::optional<int64_t> BoundOf(const std::string& name) override {
+    bounds_asked_.insert(name);
+    const auto it = options_.bounds.find(name);
+    return it == options_.bounds.end() ? std::nullopt : std::optional(it->second);
+  }
 
   // Graph inputs that the operand which could not be known depends on, by name.
   std::vector<std::string> inputs_needed() const { return inputs_needed_; }
@@ -661,6 +669,19 @@ class Importer final : public ops::ImportScope {
     }
   }
 
+  // Every bound that was given was asked for.
+  Status CheckBounds() const {
+    for (const auto& [name, most] : options_.bounds) {
+      if (bounds_asked_.contains(name)) continue;
+      return NotFound(fmt::format(
+          "--bound names '{}', which is no size that depends on the data; {}", name,
+          bounds_asked_.empty()
+              ? std::string("this model has none")
+              : fmt::format("this model has: {}", fmt::join(bounds_asked_, ", "))));
+    }
+    return OkStatus();
+  }
+
   Status AddOutputs() {
     if (model_.graph.outputs.empty()) return InvalidArgument("the model has no outputs");
     std::set<std::string_view> seen;
@@ -701,6 +722,7 @@ class Importer final : public ops::ImportScope {
   size_t inlined_nodes_ = 0;
   size_t written_bytes_ = 0;  // of subgraphs and functions
   double evaluated_work_ = 0;
+  std::set<std::string> bounds_asked_;
   ImportedModel result_;
   // Of a survey: what was told of nodes of functions, each of which may be called often.
   std::set<std::pair<const onnx::Node*, std::string>> told_;

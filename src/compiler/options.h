@@ -37,6 +37,8 @@ struct BuildOptions {
   // Values to pin an input to only if some operator needs it while building (its axes, its target
   // shape).
   std::map<std::string, Tensor> pin_if_needed;
+  // The most that sizes may be which only a run tells, by name: "NODE/RESULT:AXIS".
+  std::map<std::string, int64_t> bounds;
   // What the graph computes in where that is safe: kF32, kF16 or kBF16 (quant/convert_precision.h).
   // Inputs and outputs keep their types.
   DType precision = DType::kF32;

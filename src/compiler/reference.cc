@@ -107,6 +107,7 @@ Result<BuildOptions> OptionsOf(const plan::Plan& plan) {
     FUSEE_TRY(Tensor pin, PinOf(plan, io));
     options.pins[io.name] = std::move(pin);
   }
+  for (const plan::Count& count : plan.counts) options.bounds[count.name] = count.max;
   for (const plan::IoDef& io : plan.outputs)
     options.output_formats.push_back({plan.tensors[io.tensor].dtype, io.channels_last});
   return options;

@@ -153,11 +153,13 @@ StepSample SampleAttention(const ir::Node& node, const std::vector<Shape>& in, c
 
 // One step recomputed: a graph of one node whose operands are inputs, run by the reference kernels.
 Result<Tensor> Recompute(const ir::Node& node, const std::vector<Tensor>& operands, size_t result,
-                         const ir::SymbolValues& symbols) {
+                         const ir::SymbolValues& symbols, const ir::SymbolRanges& ranges) {
   ir::Graph graph;
   ir::Node copy;
   copy.op = node.op;
   copy.attrs = node.attrs;
+  copy.counts = node.counts;
+  for (const std::string& symbol : node.counts) graph.symbols()[symbol] = ranges.at(symbol);
   for (const ir::Dim& d : node.dims) copy.dims.push_back(d.Substitute(symbols));
   std::vector<Tensor> inputs;
   for (size_t i = 0; i < operands.size(); ++i) {
@@ -203,6 +205,7 @@ class StepChecker final : public runtime::StepHook {
  private:
   Status Check(const runtime::StepEvent& event) {
     const ir::Node& node = graph_.node(nodes_[event.step]);
+    for (size_t i = 0; i < node.counts.size(); ++i) symbols_[node.counts[i]] = event.counts[i];
     std::vector<Tensor> operands;
     std::vector<Shape> shapes;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
@@ -235,7 +238,7 @@ class StepChecker final : public runtime::StepHook {
     for (const AxisChoice& c : sample.result) {
       FUSEE_TRY(got, TakeAlong(got.view(), c.axis, c.indices));
     }
-    auto want = Recompute(node, operands, r, symbols_);
+    auto want = Recompute(node, operands, r, symbols_, graph_.symbols());
     if (!want.ok())
       return std::move(want).status().Annotate("recomputing " + ir::DescribeNode(node));
     if (want->dtype() != got.dtype() || !(want->shape() == got.shape())) {

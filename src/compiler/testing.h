@@ -26,7 +26,9 @@ inline Result<Emitted> EmitText(std::string_view text, EmitTextOptions options =
   Emitted e;
   FUSEE_TRY(e.model.graph, ir::Parse(text));
   ProfilePoint point;
+  const auto found = ir::CountFinders(*e.model.graph);
   for (const auto& [name, range] : e.model.graph->symbols()) {
+    if (found.contains(name)) continue;
     e.model.symbols.push_back({name, 0, 0});
     point.values[name] = range.max;
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <queue>
+#include <set>
 
 namespace fusee::ir {
 
@@ -217,17 +218,68 @@ std::string Graph::FreshName(std::string_view hint) const {
   return fmt::format("{}.{}", hint, high);
 }
 
+namespace {
+
+// The nodes that find what sizes this one.
+std::set<NodeId> FindersFor(const Graph& graph,
+                            const std::map<std::string, NodeId, std::less<>>& finders,
+                            const Node& node) {
+  std::set<NodeId> found;
+  if (finders.empty()) return found;
+  std::set<std::string> symbols;
+  for (const Dim& d : node.dims) d.CollectSymbols(&symbols);
+  for (ValueId id : node.outputs) {
+    if (!id.valid()) continue;
+    const ValueInfo& info = graph.value(id).info;
+    for (const Dim& d : info.shape) d.CollectSymbols(&symbols);
+    if (!info.elements) continue;
+    for (const Dim& d : *info.elements) d.CollectSymbols(&symbols);
+  }
+  for (const std::string& symbol : symbols) {
+    if (const auto it = finders.find(symbol); it != finders.end()) found.insert(it->second);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::map<std::string, NodeId, std::less<>> CountFinders(const Graph& graph) {
+  std::map<std::string, NodeId, std::less<>> finders;
+  for (const NodeId id : graph.order()) {
+    for (const std::string& symbol : graph.node(id).counts) finders.emplace(symbol, id);
+  }
+  return finders;
+}
+
+void AddCountsAtMost(const Graph& graph, SymbolValues* values) {
+  for (const auto& [symbol, finder] : CountFinders(graph)) {
+    if (const auto it = graph.symbols().find(symbol); it != graph.symbols().end())
+      (*values)[symbol] = it->second.max;
+  }
+}
+
+bool DependsOnCounts(const Graph& graph, const Node& node) {
+  const auto finders = FindersFor(graph, CountFinders(graph), node);
+  return std::ranges::any_of(finders, [&](NodeId id) { return &graph.node(id) != &node; });
+}
+
 Status Graph::Sort() {
   std::vector<uint32_t> missing(nodes_.size(), 0);  // operands not yet computed
   std::vector<std::vector<uint32_t>> readers(
       nodes_.size());  // producer -> positions of its readers
   std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>>
       ready;  // earliest position first: stable
+  const auto finders = CountFinders(*this);
   for (uint32_t position = 0; position < order_.size(); ++position) {
     const NodeId id = order_[position];
     for (ValueId operand : node(id).inputs) {
       if (!operand.valid() || !value(operand).producer.valid()) continue;
       readers[value(operand).producer.index()].push_back(position);
+      ++missing[id.index()];
+    }
+    for (const NodeId finder : FindersFor(*this, finders, node(id))) {
+      if (finder == id) continue;
+      readers[finder.index()].push_back(position);
       ++missing[id.index()];
     }
     if (missing[id.index()] == 0) ready.push(position);
@@ -286,6 +338,7 @@ std::unique_ptr<Graph> Clone(const Graph& graph) {
     c.outputs = n.outputs;
     c.attrs = n.attrs;
     c.dims = n.dims;
+    c.counts = n.counts;
     for (const auto& region : n.regions) c.regions.push_back(Clone(*region));
     c.sources = n.sources;
     c.alive = n.alive;

@@ -60,6 +60,10 @@ struct Node {
   std::vector<ValueId> outputs;  // an invalid id is a result nobody wants
   Attrs attrs;
   std::vector<Dim> dims;  // symbolic attributes, in the operator's documented order
+  // Symbols whose values this node finds when it runs (how many elements are not zero), in the
+  // operator's documented order. Each is found by one node and has a range from 0 to its bound in
+  // Graph::symbols; results of this node and whatever comes after it may be sized by them.
+  std::vector<std::string> counts;
   std::vector<std::unique_ptr<Graph>> regions;
   std::vector<std::string>
       sources;  // names of the ONNX nodes it stands for, for reports and errors
@@ -175,6 +179,16 @@ class Graph {
   std::vector<Constraint> constraints_;
   std::vector<PinnedInput> pinned_inputs_;
 };
+
+// Which node finds each symbol that only a run tells (Node::counts).
+std::map<std::string, NodeId, std::less<>> CountFinders(const Graph& graph);
+
+// Adds these symbols at their bounds, so that sizes evaluate to the most they may be.
+void AddCountsAtMost(const Graph& graph, SymbolValues* values);
+
+// Whether the node is sized by a symbol that another node finds: through `dims` or a result's shape
+// or elements.
+bool DependsOnCounts(const Graph& graph, const Node& node);
 
 // What is known of a constant: dtype, shape, and the elements of a small integer tensor.
 ValueInfo InfoOfConstant(const Tensor& tensor);

@@ -8,6 +8,7 @@
 //     const %w : f32[2,2] = {1, 2, 3, 4}
 //     %y : f32[batch,2] = Gemm(%image, %w, _) {transB = 1} dims(batch, 2) from("gemm_0")
 //     %s : i64[2]{batch, 2} = Shape(%y) from("shape_0")
+//     %i : i64[2,"nonzero_0/i:1"] = NonZero(%y) counts("nonzero_0/i:1") from("nonzero_0")
 //     output %y as "logits"
 //     constraint (batch, 2*n) because "node 'Add_3' ..."
 //     pin %mode : i64[1] = {1}

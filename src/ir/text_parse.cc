@@ -499,7 +499,7 @@ class Parser {
     return Expect(')');
   }
 
-  // {attributes} dims(...) from(...) regions {...}, each optional, in this order.
+  // {attributes} dims(...) counts(...) from(...) regions {...}, each optional, in this order.
   Status NodeParts(Node* node, int depth) {
     if (Accept('{') && !Accept('}')) {
       do {
@@ -513,6 +513,14 @@ class Parser {
     }
     if (AcceptWord("dims")) {
       FUSEE_TRY(node->dims, DimList('(', ')'));
+    }
+    if (AcceptWord("counts")) {
+      FUSEE_TRY(const std::vector<Dim> counts, DimList('(', ')'));
+      for (const Dim& d : counts) {
+        const std::optional<std::string> symbol = d.AsSymbol();
+        if (!symbol) return Expected("symbols alone in counts(...) before this");
+        node->counts.push_back(*symbol);
+      }
     }
     if (AcceptWord("from")) {
       FUSEE_TRY(Expect('('));

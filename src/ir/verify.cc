@@ -112,9 +112,33 @@ class Verifier {
     return OkStatus();
   }
 
+  // What a node may be sized by: symbols of inputs, and those found by it or before it.
+  Status CheckCounts(const Node& n, const std::string& where) {
+    for (const std::string& symbol : n.counts) {
+      const auto range = graph_.symbols().find(symbol);
+      if (range == graph_.symbols().end() || range->second.min != 0)
+        return Broken(where, fmt::format("'{}', which it finds, has a range from 0 on", symbol));
+      if (!found_.insert(symbol).second)
+        return Broken(where, fmt::format("'{}' is found by one node", symbol));
+    }
+    if (finders_.empty()) return OkStatus();
+    std::set<std::string> symbols;
+    for (const Dim& d : n.dims) d.CollectSymbols(&symbols);
+    for (ValueId id : n.outputs) {
+      if (!IsAlive(id)) continue;
+      for (const Dim& d : graph_.value(id).info.shape) d.CollectSymbols(&symbols);
+    }
+    for (const std::string& symbol : symbols) {
+      if (finders_.contains(symbol) && !found_.contains(symbol))
+        return Broken(where, fmt::format("'{}' is found before it sizes anything", symbol));
+    }
+    return OkStatus();
+  }
+
   Status CheckOrder() {
     std::set<NodeId> seen;
     std::set<ValueId> defined;
+    finders_ = CountFinders(graph_);
     for (NodeId id : graph_.order()) {
       const Node& n = graph_.node(id);
       const std::string where = DescribeNode(n);
@@ -140,6 +164,7 @@ class Verifier {
               where, fmt::format("result {} ('{}') is assigned once, by its producer", i, v.name));
         }
       }
+      FUSEE_TRY(CheckCounts(n, where));
       for (const auto& region : n.regions) {
         if (region == nullptr) return Broken(where, "a region is a graph");
         if (depth_ >= kMaxRegionDepth) return Broken(where, "regions nest at most 16 deep");
@@ -173,6 +198,8 @@ class Verifier {
   int depth_;
   std::set<ValueId> inputs_;
   std::set<ValueId> produced_;
+  std::map<std::string, NodeId, std::less<>> finders_;
+  std::set<std::string> found_;
 };
 
 }  // namespace

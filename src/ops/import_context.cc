@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ops/op_def.h"
 
 namespace fusee::ops {
@@ -236,6 +238,72 @@ Result<ir::ValueId> ImportContext::Emit(std::string_view op, std::vector<ir::Val
   FUSEE_TRY(std::vector<ir::ValueId> ids,
             EmitMany(op, std::move(inputs), 1, std::move(attrs), std::move(dims)));
   return ids[0];
+}
+
+Result<ir::Dim> ImportContext::NewCount(size_t result, int axis,
+                                        const std::optional<ir::Dim>& most) {
+  const std::string output =
+      wants_output(result) ? std::string(node_.outputs[result]) : std::to_string(result);
+  const std::string base = fmt::format("{}/{}:{}", PrefixedName(node_.DisplayName()), output, axis);
+  std::string name = base;
+  for (int i = 2; graph_.symbols().contains(name); ++i) name = fmt::format("{}.{}", base, i);
+  int64_t bound = most ? most->Range(graph_.symbols()).max : INT64_MAX;
+  if (const auto given = scope_ == nullptr ? std::nullopt : scope_->BoundOf(name))
+    bound = std::min(bound, *given);
+  // Larger tensors are refused anyway; a symbol counts as at most this.
+  if (bound < 0 || bound > INT32_MAX) {
+    return Refuse(
+        fmt::format("the size of axis {} of result '{}' depends on the data, and nothing bounds "
+                    "it; say the most it may be with --bound {}=N, or, if it follows from an input "
+                    "that never changes, fix that one with --pin",
+                    axis, output, name));
+  }
+  graph_.symbols()[name] = {0, bound};
+  return ir::Dim::Symbol(std::move(name));
+}
+
+Result<std::vector<ir::ValueId>> ImportContext::EmitFinding(
+    std::string_view op, std::vector<ir::ValueId> inputs, size_t results,
+    const std::vector<ir::Dim>& counts, Attrs attrs, std::vector<ir::Dim> dims) {
+  ir::Node node = MakeNode(op, std::move(inputs), std::move(attrs), std::move(dims));
+  for (const ir::Dim& count : counts) {
+    const std::optional<std::string> symbol = count.AsSymbol();
+    FUSEE_CHECK(symbol.has_value(), "a count is a symbol of NewCount");
+    node.counts.push_back(*symbol);
+  }
+  std::vector<std::string> names(results);
+  for (std::string& name : names)
+    name = graph_.FreshName(fmt::format("{}/{}", PrefixedName(node_.DisplayName()), op));
+  FUSEE_TRY(std::vector<ir::ValueId> ids, AddInferredNode(graph_, std::move(node), names));
+  std::vector<Tensor> known;
+  for (const ir::ValueId id : ids) {
+    std::optional<Tensor> tensor = scope_ == nullptr ? std::nullopt : scope_->Evaluate(id);
+    if (!tensor) return ids;
+    known.push_back(*std::move(tensor));
+  }
+  graph_.EraseNode(graph_.value(ids[0]).producer);
+  for (const ir::Dim& count : counts) graph_.symbols().erase(*count.AsSymbol());
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = Constant(std::move(known[i]));
+  return ids;
+}
+
+Result<std::vector<ir::Dim>> ImportContext::FoundDimInput(
+    size_t i, std::string_view meaning, size_t result, std::span<const int> axes,
+    std::span<const std::optional<ir::Dim>> most) {
+  auto known = DimInput(i, meaning);
+  if (known.ok() || known.status().code() != StatusCode::kUnimplemented) return known;
+  const ir::ValueInfo& operand = info(i);
+  if (!IsInt(operand.dtype) ||
+      ir::ElementCount(operand.shape) != ir::Dim(static_cast<int64_t>(axes.size())))
+    return known;
+  std::vector<ir::Dim> counts;
+  for (size_t k = 0; k < axes.size(); ++k) {
+    FUSEE_TRY(counts.emplace_back(), NewCount(result, axes[k], most[most.size() == 1 ? 0 : k]));
+  }
+  FUSEE_TRY(const auto sizes, EmitFinding("Sizes", {input(i)}, 1, counts));
+  // Computed at once, or read by the run.
+  if (const auto& elements = graph_.value(sizes[0]).info.elements) return *elements;
+  return counts;
 }
 
 ir::ValueId ImportContext::Constant(Tensor tensor) {

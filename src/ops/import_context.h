@@ -36,6 +36,8 @@ class ImportScope {
   }
   // What names of values and nodes begin with: the call that is being written out; empty: none.
   virtual std::string_view NamePrefix() const { return {}; }
+  // The bound that the user gives (--bound) a size that only a run tells, by its name.
+  virtual std::optional<int64_t> BoundOf(const std::string& name) = 0;
 };
 
 class ImportContext {
@@ -113,6 +115,24 @@ class ImportContext {
   Result<std::vector<ir::ValueId>> EmitMany(std::string_view op, std::vector<ir::ValueId> inputs,
                                             size_t results, Attrs attrs = {},
                                             std::vector<ir::Dim> dims = {});
+  // --- sizes that only a run tells (ir::Node::counts) ---
+  // A symbol for axis `axis` of result `result` of the ONNX node: from 0 to the smaller of `most`,
+  // what the operands' sizes allow, and the user's bound. Errors: kUnimplemented with the option
+  // that would bound it, when neither does.
+  Result<ir::Dim> NewCount(size_t result, int axis, const std::optional<ir::Dim>& most);
+  // As EmitMany, for a node that finds these symbols, made by NewCount. A node whose operands are
+  // all known, and cheap, is computed at once: then results are constants.
+  Result<std::vector<ir::ValueId>> EmitFinding(std::string_view op, std::vector<ir::ValueId> inputs,
+                                               size_t results, const std::vector<ir::Dim>& counts,
+                                               Attrs attrs = {}, std::vector<ir::Dim> dims = {});
+
+  // DimInput, but elements that only a run tells become sizes that it finds: element i sizes axis
+  // axes[i] of result `result`, and is at most most[i] (nullopt: only the user's bound holds it;
+  // one entry an element, or a single one for all). Errors: as DimInput; NewCount's.
+  Result<std::vector<ir::Dim>> FoundDimInput(size_t i, std::string_view meaning, size_t result,
+                                             std::span<const int> axes,
+                                             std::span<const std::optional<ir::Dim>> most);
+
   // A constant operand.
   ir::ValueId Constant(Tensor tensor);
   // A scalar constant of the given type, rounded from value.

@@ -20,6 +20,12 @@ Result<int> InferContext::Axis(int64_t axis, int limit) const {
   return static_cast<int>(axis < 0 ? axis + limit : axis);
 }
 
+Result<ir::Dim> InferContext::Count(size_t i, size_t expected) const {
+  if (node_.counts.size() != expected || i >= expected)
+    return Error(fmt::format("finds {} sizes, expected {}", node_.counts.size(), expected));
+  return ir::Dim::Symbol(node_.counts[i]);
+}
+
 Status InferContext::RequireEqual(const ir::Dim& a, const ir::Dim& b, std::string_view what) {
   if (a == b) return OkStatus();
   const ir::DimRange ra = a.Range(symbols());

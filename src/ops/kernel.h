@@ -57,6 +57,7 @@ struct StepSpec {
   // One of the kernel's own configurations, as `configurations` gave it; empty: the kernel's
   // default. Untrusted like the rest of a plan.
   std::span<const std::byte> config = {};
+  size_t count_count = 0;  // sizes that the step finds: how many RunArgs::counts will have
 
   size_t input_count() const { return inputs.size(); }
   bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present(); }
@@ -64,6 +65,8 @@ struct StepSpec {
 
 enum class RunError : uint32_t { kNone = 0, kIndexOutOfRange = 1, kDivisionByZero = 2 };
 Status ToStatus(RunError error, std::string_view op);  // kInvalidArgument
+// kOutOfRange: a step finds more than its results have room for; names --bound.
+Status MoreThanBound(std::string_view op, int64_t found, int64_t room);
 
 struct RunArgs {
   std::span<const ConstTensorView> inputs;  // absent operands have dtype kInvalid
@@ -77,6 +80,11 @@ struct RunArgs {
   // which the CPU's would return: it stores a RunError, stays inside its operands and goes on. A
   // device address, zero before; null on the CPU.
   uint32_t* error = nullptr;
+  // Of a step whose results are as large as its operands' contents make them (how many elements are
+  // not zero). In CheckShapes and at the beginning of Run: the most that the results have room for.
+  // At the end of Run: how many there are; results then are contiguous at that size, from the start
+  // of the same memory. Not read in other steps.
+  std::span<int64_t> counts = {};
 
   bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present(); }
 };

@@ -50,7 +50,8 @@ struct Operands {
   std::vector<TensorSpec> output_specs;
 
   StepSpec Spec(const KernelCall& call) const {
-    return {call.op, &call.attrs, input_specs, output_specs, call.dims.size(), call.config};
+    return {call.op,          &call.attrs, input_specs,       output_specs,
+            call.dims.size(), call.config, call.counts.size()};
   }
   void SetInput(size_t i, Tensor tensor, bool constant) {
     inputs[i] = std::move(tensor);
@@ -89,8 +90,9 @@ Status PackConstants(const KernelDef& kernel, const KernelCall& call, Operands* 
 // Runs a bound CPU kernel between guarded blocks.
 Result<std::vector<Tensor>> RunOnHost(std::string_view id, const KernelCall& call,
                                       const Operands& operands, BoundKernel& bound,
-                                      Parallel* parallel) {
+                                      Parallel* parallel, std::vector<int64_t>* found) {
   SerialParallel serial;
+  std::vector<int64_t> counts = call.counts;
   std::vector<GuardedBlock> blocks;
   std::vector<ConstTensorView> inputs;
   std::vector<TensorView> outputs;
@@ -111,13 +113,15 @@ Result<std::vector<Tensor>> RunOnHost(std::string_view id, const KernelCall& cal
     shared.data = outputs[0].data;
   }
   const GuardedBlock workspace(bound.workspace_bytes());
-  RunArgs args{inputs,
-               outputs,
-               call.dims,
-               {workspace.data(), workspace.size()},
-               parallel ? parallel : &serial};
+  RunArgs args{.inputs = inputs,
+               .outputs = outputs,
+               .dims = call.dims,
+               .workspace = {workspace.data(), workspace.size()},
+               .parallel = parallel ? parallel : &serial,
+               .counts = counts};
   FUSEE_TRY(bound.CheckShapes(args));
   FUSEE_TRY(bound.Run(args));
+  if (found != nullptr) *found = counts;
 
   if (!workspace.intact()) return Internal(std::string(id) + " wrote outside its workspace");
   std::vector<Tensor> results;
@@ -282,7 +286,7 @@ std::vector<const KernelDef*> TacticsUnderTest(std::string_view op) {
 }
 
 Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call,
-                                      Parallel* parallel) {
+                                      Parallel* parallel, std::vector<int64_t>* found) {
   const KernelDef* kernel = FindKernel(id);
   const DeviceUnderTest* under = kernel == nullptr ? TestDevice() : nullptr;
   if (under != nullptr) kernel = under->kernels->Find(id);
@@ -295,7 +299,7 @@ Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& cal
   FUSEE_TRY(PackConstants(*kernel, call, &operands));
   FUSEE_TRY(std::unique_ptr<BoundKernel> bound, kernel->bind(operands.Spec(call)));
   auto results = under != nullptr ? RunOnDevice(*under, call, operands, *bound)
-                                  : RunOnHost(id, call, operands, *bound, parallel);
+                                  : RunOnHost(id, call, operands, *bound, parallel, found);
   if (!results.ok() && under != nullptr) return std::move(results).status().Annotate(id);
   return results;
 }
@@ -308,7 +312,9 @@ Status TakesStep(const KernelDef& kernel, const KernelCall& call) {
     inputs.push_back({input.dtype(), input.shape(), nullptr});
   std::vector<TensorView> outputs;
   for (const auto& [dtype, shape] : call.outputs) outputs.push_back({dtype, shape, nullptr});
-  return bound->CheckShapes({.inputs = inputs, .outputs = outputs, .dims = call.dims});
+  std::vector<int64_t> counts = call.counts;
+  return bound->CheckShapes(
+      {.inputs = inputs, .outputs = outputs, .dims = call.dims, .counts = counts});
 }
 
 Result<std::vector<std::string_view>> CompareTactics(const KernelCall& call, double rtol,

@@ -44,12 +44,17 @@ struct KernelCall {
   uint32_t constant_inputs = 0;        // bit i: operand i is a constant (may be packed)
   std::vector<std::byte> config = {};  // StepSpec::config
   int in_place = -1;                   // operand whose memory result 0 shares; -1: none
+  // The most of each size that the step finds (RunArgs::counts); outputs have room for these. On
+  // the CPU only.
+  std::vector<int64_t> counts = {};
 };
 
 // Runs the kernel with this id, or an error (a refusal keeps its code kUnimplemented). Outputs are
-// filled with 0xAB before, and guarded by canaries behind: an overrun is kInternal.
+// filled with 0xAB before, and guarded by canaries behind: an overrun is kInternal. found, when
+// given, gets the sizes that the step found, which its results begin with.
 Result<std::vector<Tensor>> RunKernel(std::string_view id, const KernelCall& call,
-                                      Parallel* parallel = nullptr);
+                                      Parallel* parallel = nullptr,
+                                      std::vector<int64_t>* found = nullptr);
 
 // Binds the step and checks its shapes as a loader would, without any data or device: ok when the
 // kernel takes them.

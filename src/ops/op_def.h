@@ -31,6 +31,9 @@ class InferContext {
   const ir::Node& node() const { return node_; }
   const Attrs& attrs() const { return node_.attrs; }
   std::span<const ir::Dim> dims() const { return node_.dims; }
+  // A size that the node finds (ir::Node::counts), which an operator that does so sizes its results
+  // by. Errors: kInvalidArgument when the node does not find exactly `expected` sizes.
+  Result<ir::Dim> Count(size_t i, size_t expected) const;
   const ir::SymbolRanges& symbols() const { return graph_.symbols(); }
 
   size_t input_count() const { return node_.inputs.size(); }

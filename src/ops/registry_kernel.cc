@@ -74,6 +74,12 @@ Status ToStatus(RunError error, std::string_view op) {
       fmt::format("{}: the kernel reported error {}", op, static_cast<uint32_t>(error)));
 }
 
+Status MoreThanBound(std::string_view op, int64_t found, int64_t room) {
+  return OutOfRange(fmt::format(
+      "{}: the result has {} entries, the plan has room for {}; rebuild with a larger --bound", op,
+      found, room));
+}
+
 Status RefuseTactic(const StepSpec& spec, std::string_view reason) {
   return Unimplemented(fmt::format("{}: {}", spec.op, reason));
 }

@@ -99,7 +99,9 @@ Result<PassOutcome> cse(ir::Graph& graph, PassContext& context) {
   for (ir::NodeId id : graph.order()) {
     const ir::Node& node = graph.node(id);
     const ops::OpDef* op = ops::FindOp(node.op);
-    if (op == nullptr || !op->pure || !node.regions.empty() || HasUnknownDim(node)) continue;
+    if (op == nullptr || !op->pure || !node.regions.empty() || HasUnknownDim(node) ||
+        !node.counts.empty())
+      continue;
     const auto [it, fresh] = seen.emplace(KeyOf(node, replacement), id);
     if (fresh) continue;
     ir::Node& first = graph.node(it->second);

@@ -82,9 +82,13 @@ std::optional<EvaluationCost> EstimateEvaluation(const ir::Graph& graph, const i
   for (ir::ValueId result : node.outputs) {
     if (!result.valid()) continue;
     const ir::ValueInfo& info = graph.value(result).info;
+    ir::SymShape shape = info.shape;
+    if (!node.counts.empty()) {  // the most that it may find
+      for (ir::Dim& d : shape) d = d.Range(graph.symbols()).max;
+    }
     int64_t elements = 0;
     int64_t bytes = 0;
-    if (!ir::IsStatic(info.shape) || !CheckedProduct(ir::ToShape(info.shape).dims(), &elements) ||
+    if (!ir::IsStatic(shape) || !CheckedProduct(ir::ToShape(shape).dims(), &elements) ||
         !CheckedMul(elements, BytesPerElement(info.dtype), &bytes) ||
         !CheckedAdd(cost.result_bytes, bytes, &cost.result_bytes))
       return std::nullopt;

@@ -28,7 +28,9 @@ bool IsCandidate(const ir::Graph& graph, const ir::Node& node) {
   for (ir::ValueId operand : node.inputs) {
     if (operand.valid() && !graph.value(operand).constant.present()) return false;
   }
-  return MayEvaluate(node);
+  // What such a node finds may size others, whose sizes are not rewritten here; the importer computes
+  // those of constants.
+  return node.counts.empty() && MayEvaluate(node);
 }
 
 std::string WhyNot(const ir::Graph& graph, const ir::Node& node, const EvaluationCost& cost,

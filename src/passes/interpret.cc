@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "ops/kernel.h"
 #include "ops/op_def.h"
@@ -34,6 +36,22 @@ Status Bind(const ir::Dim& dim, int64_t value, const std::string& where,
   return OkStatus();
 }
 
+// Whether the constraint waits for a symbol that a node finds.
+bool Waits(const ir::Graph& graph, const ir::Constraint& c) {
+  std::set<std::string> symbols;
+  c.a.CollectSymbols(&symbols);
+  c.b.CollectSymbols(&symbols);
+  const auto finders = ir::CountFinders(graph);
+  return std::ranges::any_of(symbols, [&](const std::string& s) { return finders.contains(s); });
+}
+
+Status CheckConstraint(const ir::Constraint& c, const ir::SymbolValues& symbols) {
+  FUSEE_TRY(const int64_t a, c.a.Evaluate(symbols));
+  FUSEE_TRY(const int64_t b, c.b.Evaluate(symbols));
+  if (a == b) return OkStatus();
+  return InvalidArgument(fmt::format("{}; got {} and {}", c.reason, a, b));
+}
+
 Status CheckInput(const ir::Value& v, const Tensor& tensor, const ir::SymbolValues& symbols) {
   FUSEE_TRY(const Shape want, ir::Evaluate(v.info.shape, symbols));
   if (want == tensor.shape()) return OkStatus();
@@ -41,12 +59,27 @@ Status CheckInput(const ir::Value& v, const Tensor& tensor, const ir::SymbolValu
                                      tensor.shape().ToString(), ir::ToString(v.info.shape)));
 }
 
+// The first bytes under a smaller shape.
+Result<Tensor> Cut(const Tensor& tensor, const Shape& shape) {
+  TensorView out;
+  FUSEE_TRY(Tensor cut, Tensor::Allocate(tensor.dtype(), shape, &out));
+  if (out.bytes().size() > tensor.bytes().size())
+    return Internal("a found size is above its bound");
+  if (!out.bytes().empty()) std::memcpy(out.data, tensor.bytes().data(), out.bytes().size());
+  return cut;
+}
+
 }  // namespace
 
 Result<std::vector<Tensor>> EvaluateNode(const ir::Graph& graph, const ir::Node& node,
                                          std::span<const Tensor> operands,
-                                         const ir::SymbolValues& symbols) {
+                                         const ir::SymbolValues& known, ir::SymbolValues* found) {
   const std::string where = ir::DescribeNode(node);
+  // Results are allocated for the most there may be, and cut when it is known.
+  ir::SymbolValues symbols = known;
+  std::vector<int64_t> counts;
+  for (const std::string& symbol : node.counts)
+    counts.push_back(symbols[symbol] = graph.symbols().at(symbol).max);
   std::vector<Tensor> results(node.outputs.size());
   std::vector<Shape> shapes(node.outputs.size());
   for (size_t i = 0; i < results.size(); ++i) {
@@ -88,7 +121,8 @@ Result<std::vector<Tensor>> EvaluateNode(const ir::Graph& graph, const ir::Node&
     FUSEE_TRY(dims.emplace_back(), d.Evaluate(symbols));
   }
 
-  const ops::StepSpec spec{node.op, &node.attrs, input_specs, output_specs, dims.size()};
+  const ops::StepSpec spec{
+      node.op, &node.attrs, input_specs, output_specs, dims.size(), {}, counts.size()};
   auto kernel = kernels.back()->bind(spec);
   if (!kernel.ok()) return std::move(kernel).status().Annotate(where);
   TensorView workspace;
@@ -96,9 +130,24 @@ Result<std::vector<Tensor>> EvaluateNode(const ir::Graph& graph, const ir::Node&
             Tensor::Allocate(DType::kU8, Shape{static_cast<int64_t>((*kernel)->workspace_bytes())},
                              &workspace));
   SerialParallel serial;
-  const ops::RunArgs args{input_views, output_views, dims, workspace.bytes(), &serial};
+  const ops::RunArgs args{.inputs = input_views,
+                          .outputs = output_views,
+                          .dims = dims,
+                          .workspace = workspace.bytes(),
+                          .parallel = &serial,
+                          .counts = counts};
   FUSEE_TRY((*kernel)->CheckShapes(args).Annotate(where));
   FUSEE_TRY((*kernel)->Run(args).Annotate(where));
+  for (size_t i = 0; i < counts.size(); ++i) {
+    symbols[node.counts[i]] = counts[i];
+    if (found != nullptr) (*found)[node.counts[i]] = counts[i];
+  }
+  for (size_t i = 0; i < results.size() && !counts.empty(); ++i) {
+    if (!node.outputs[i].valid()) continue;
+    FUSEE_TRY(const Shape shape,
+              ir::Evaluate(graph.value(node.outputs[i]).info.shape, symbols));
+    FUSEE_TRY(results[i], Cut(results[i], shape));
+  }
   return results;
 }
 
@@ -131,16 +180,14 @@ Result<ir::SymbolValues> BindSymbols(const ir::Graph& graph, std::span<const Ten
   for (size_t i = 0; i < inputs.size(); ++i)
     FUSEE_TRY(CheckInput(graph.value(graph.inputs()[i]), inputs[i], symbols));
   for (const ir::Constraint& c : graph.constraints()) {
-    FUSEE_TRY(const int64_t a, c.a.Evaluate(symbols));
-    FUSEE_TRY(const int64_t b, c.b.Evaluate(symbols));
-    if (a != b) return InvalidArgument(fmt::format("{}; got {} and {}", c.reason, a, b));
+    if (!Waits(graph, c)) FUSEE_TRY(CheckConstraint(c, symbols));
   }
   return symbols;
 }
 
 Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Tensor> inputs,
                                       const Observer& observe) {
-  FUSEE_TRY(const ir::SymbolValues symbols, BindSymbols(graph, inputs));
+  FUSEE_TRY(ir::SymbolValues symbols, BindSymbols(graph, inputs));
   std::vector<Tensor> values(graph.value_count());
   for (size_t i = 0; i < inputs.size(); ++i) values[graph.inputs()[i].index()] = inputs[i];
   const auto get = [&](ir::ValueId id) -> Tensor {
@@ -151,12 +198,16 @@ Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Te
     const ir::Node& node = graph.node(id);
     std::vector<Tensor> operands;
     for (ir::ValueId operand : node.inputs) operands.push_back(get(operand));
-    FUSEE_TRY(const std::vector<Tensor> results, EvaluateNode(graph, node, operands, symbols));
+    FUSEE_TRY(const std::vector<Tensor> results,
+              EvaluateNode(graph, node, operands, symbols, &symbols));
     for (size_t i = 0; i < results.size(); ++i) {
       if (!node.outputs[i].valid()) continue;
       values[node.outputs[i].index()] = results[i];
       if (observe) observe(node.outputs[i], results[i]);
     }
+  }
+  for (const ir::Constraint& c : graph.constraints()) {
+    if (Waits(graph, c)) FUSEE_TRY(CheckConstraint(c, symbols));
   }
   std::vector<Tensor> outputs;
   for (ir::ValueId id : graph.outputs()) outputs.push_back(get(id));

@@ -150,13 +150,14 @@ Sha256Digest SectionDigest(std::span<const std::byte> section) {
 }
 
 std::vector<std::byte> BuildContainer(std::span<const SectionBytes> sections,
-                                      std::span<const std::byte> summary) {
+                                      std::span<const std::byte> summary,
+                                      uint32_t minimum_reader) {
   FUSEE_CHECK(sections.size() <= kMaxSections && summary.size() <= SummaryCapacity(sections.size()),
               "plan header overflows its page");
   Prologue prologue{};
   std::memcpy(prologue.magic, kMagic, sizeof(kMagic));
   prologue.format_version = kFormatVersion;
-  prologue.minimum_reader = kMinimumReader;
+  prologue.minimum_reader = minimum_reader;
   prologue.section_count = static_cast<uint32_t>(sections.size());
   prologue.summary_offset = static_cast<uint32_t>(SummaryOffset(sections.size()));
   prologue.summary_length = static_cast<uint32_t>(summary.size());

@@ -25,10 +25,11 @@ struct SectionBytes {
 // Largest summary that fits beside that many sections.
 size_t SummaryCapacity(size_t section_count);
 
-// The whole file. Precondition: summary.size() <= SummaryCapacity(sections.size()), sections.size()
-// <= kMaxSections.
+// The whole file. minimum_reader: the oldest format whose readers understand it. Precondition:
+// summary.size() <= SummaryCapacity(sections.size()), sections.size() <= kMaxSections.
 std::vector<std::byte> BuildContainer(std::span<const SectionBytes> sections,
-                                      std::span<const std::byte> summary);
+                                      std::span<const std::byte> summary,
+                                      uint32_t minimum_reader = kMinimumReader);
 
 struct ContainerHeader {
   uint32_t format_version = 0;

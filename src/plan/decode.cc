@@ -187,6 +187,7 @@ Step ToStep(Reader& r, const fb::Step& s, const ConfigTable& configs, bool* vali
   step.inputs = r.Numbers(s.inputs());
   step.outputs = r.Numbers(s.outputs());
   step.dims = r.Numbers(s.dims());
+  step.counts = r.Numbers(s.counts());
   step.workspace_offset = s.workspace_offset();
   step.workspace_bytes = s.workspace_bytes();
   step.device = s.device();
@@ -256,8 +257,10 @@ Status DecodeProgram(std::span<const std::byte> section, std::span<const std::by
   plan->symbols = r.Tables<Symbol>(p->symbols(), [&](const fb::Symbol& s) {
     return Symbol{r.Text(s.name()), s.min(), s.opt(), s.max(), s.input(), s.axis(), s.element()};
   });
+  plan->counts = r.Tables<Count>(
+      p->counts(), [&](const fb::Count& c) { return Count{r.Text(c.name()), c.max()}; });
   plan->dims = r.Structs<DimExpr>(p->dims(), [&](const fb::Dim& d) {
-    if (d.op() > static_cast<uint64_t>(DimOp::kMax)) valid = false;
+    if (d.op() > static_cast<uint64_t>(DimOp::kCount)) valid = false;
     return DimExpr{static_cast<DimOp>(d.op()), d.a(), d.b()};
   });
   plan->tensors =

@@ -51,6 +51,10 @@ std::vector<DimBounds> BoundDims(std::span<const DimExpr> dims, std::span<const 
       bounds[i] = {Saturate(e.a), Saturate(e.a)};
       continue;
     }
+    if (e.op == DimOp::kCount) {
+      bounds[i] = {0, Saturate(e.b)};
+      continue;
+    }
     if (e.op == DimOp::kSymbol) {
       const Symbol& symbol = symbols[static_cast<size_t>(e.a)];
       bounds[i] = {Saturate(symbol.min), Saturate(symbol.max)};
@@ -61,7 +65,8 @@ std::vector<DimBounds> BoundDims(std::span<const DimExpr> dims, std::span<const 
     const auto wide = [](int64_t v) { return static_cast<__int128>(v); };
     switch (e.op) {
       case DimOp::kConstant:
-      case DimOp::kSymbol: break;
+      case DimOp::kSymbol:
+      case DimOp::kCount: break;
       case DimOp::kAdd: bounds[i] = Hull({wide(a.min) + b.min, wide(a.max) + b.max}); break;
       case DimOp::kMul:
         bounds[i] = Hull(
@@ -74,6 +79,21 @@ std::vector<DimBounds> BoundDims(std::span<const DimExpr> dims, std::span<const 
     }
   }
   return bounds;
+}
+
+std::vector<int64_t> KnownAfter(const Plan& plan) {
+  std::vector<int64_t> finder(plan.counts.size(), kKnownAtStart);
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    for (const uint32_t count : plan.steps[i].counts) finder[count] = static_cast<int64_t>(i);
+  }
+  std::vector<int64_t> known(plan.dims.size(), kKnownAtStart);
+  for (size_t i = 0; i < plan.dims.size(); ++i) {
+    const DimExpr& e = plan.dims[i];
+    if (e.op == DimOp::kConstant || e.op == DimOp::kSymbol) continue;
+    const auto a = static_cast<size_t>(e.a);
+    known[i] = e.op == DimOp::kCount ? finder[a] : std::max(known[a], known[static_cast<size_t>(e.b)]);
+  }
+  return known;
 }
 
 std::vector<int64_t> SymbolValues(const Plan& plan, ProfilePoint point) {

@@ -24,6 +24,12 @@ using fusee::EvaluateDims;
 // max_shapes that the runtime binds kernels with, so a builder must bind with these too.
 std::vector<DimBounds> BoundDims(std::span<const DimExpr> dims, std::span<const Symbol> symbols);
 
+// The step after which each expression is known, an index into plan.steps; kKnownAtStart when it
+// depends on no size that a run finds. Precondition: expressions and steps name counts in range,
+// operands are earlier entries.
+inline constexpr int64_t kKnownAtStart = -1;
+std::vector<int64_t> KnownAfter(const Plan& plan);
+
 // The values of every symbol at one end: the profile's minimum, optimum or maximum.
 enum class ProfilePoint { kMin, kOpt, kMax };
 std::vector<int64_t> SymbolValues(const Plan& plan, ProfilePoint point);

@@ -95,8 +95,10 @@ Offset<fb::Step> MakeStep(FlatBufferBuilder& b, const Step& step, VendorBytes* v
       return fb::CreateBucketTactic(b, t.bucket, bucket_kernel, vendor->Add(t.config));
     });
   }
+  Offset<flatbuffers::Vector<uint32_t>> counts;  // as above
+  if (!step.counts.empty()) counts = b.CreateVector(step.counts);
   return fb::CreateStep(b, op, kernel, attr_vector, inputs, outputs, dims, step.workspace_offset,
-                        step.workspace_bytes, step.device, step.queue, config, tactics);
+                        step.workspace_bytes, step.device, step.queue, config, tactics, counts);
 }
 
 Offset<fb::Tensor> MakeTensor(FlatBufferBuilder& b, const TensorDef& t) {
@@ -152,6 +154,13 @@ void BuildProgram(FlatBufferBuilder& b, const Plan& plan, VendorBytes* vendor) {
     const auto name = b.CreateString(s.name);
     return fb::CreateSymbol(b, name, s.min, s.opt, s.max, s.input, s.axis, s.element);
   });
+  Offset<flatbuffers::Vector<Offset<fb::Count>>> counts;
+  if (!plan.counts.empty()) {
+    counts = Tables<fb::Count>(b, plan.counts, [&](const Count& c) {
+      const auto name = b.CreateString(c.name);
+      return fb::CreateCount(b, name, c.max);
+    });
+  }
   std::vector<fb::Dim> dim_structs;
   dim_structs.reserve(plan.dims.size());
   for (const DimExpr& d : plan.dims)
@@ -178,7 +187,7 @@ void BuildProgram(FlatBufferBuilder& b, const Plan& plan, VendorBytes* vendor) {
   b.Finish(fb::CreateProgram(b, provenance, device, plan.target.isa, symbols, dims, tensors, steps,
                              inputs, outputs, constraints, buckets, plan.activation_bytes,
                              plan.io_bytes, plan.state_bytes, plan.workspace_bytes,
-                             plan.target.available_isa, gpu, configs));
+                             plan.target.available_isa, gpu, configs, counts));
 }
 
 void BuildCertificate(FlatBufferBuilder& b, const Certificate& c) {
@@ -303,7 +312,8 @@ Result<std::vector<std::byte>> Encode(const Plan& plan) {
     FlatBufferBuilder summary;
     BuildSummary(summary, plan, vendor.bytes().size(), limits);
     if (summary.GetSize() <= SummaryCapacity(sections.size()))
-      return BuildContainer(sections, BytesOf(summary));
+      return BuildContainer(sections, BytesOf(summary),
+                            plan.counts.empty() ? kMinimumReader : kMinimumReaderOfCounts);
   }
   return Internal("the plan's summary does not fit into its header; please report");
 }

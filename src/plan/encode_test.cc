@@ -11,6 +11,7 @@ namespace fusee::plan {
 namespace {
 
 using testing::AlignedCopy;
+using testing::CountingPlan;
 using testing::GpuPlan;
 using testing::RichPlan;
 using testing::SmallPlan;
@@ -39,6 +40,19 @@ TEST(Encode, DecodeGivesThePlanBackAndEncodesToTheSameBytes) {
   EXPECT_EQ((*plan)->fusions[1].reason, "not a Relu");
   EXPECT_EQ(PlanJson(**plan, {.tensors = true, .tried = true}),
             PlanJson(RichPlan(), {.tensors = true, .tried = true}));
+}
+
+TEST(Encode, KeepsSizesThatARunFindsAndAsksForAReaderThatKnowsThem) {
+  const auto first = EncodeOrDie(CountingPlan());
+  const Tensor file = AlignedCopy(first);
+  auto plan = Decode(file.bytes(), nullptr);
+  ASSERT_TRUE(plan.ok()) << plan.status().ToString();
+  EXPECT_EQ(EncodeOrDie(**plan), first);
+  EXPECT_EQ((*plan)->counts[0].name, "find/y:1");
+  EXPECT_EQ((*plan)->steps[0].counts, (std::vector<uint32_t>{0}));
+  EXPECT_NE(PlanText(**plan).find("find/y:1 in [0, 32], found by a run"), std::string::npos);
+  EXPECT_EQ(ReadContainerHeader(file.bytes(), file.bytes().size())->minimum_reader, 2u);
+  EXPECT_EQ(ReadContainerHeader(EncodeOrDie(SmallPlan()), std::nullopt)->minimum_reader, 1u);
 }
 
 TEST(Encode, KeepsThatChannelsAreLastAndCostsNothingElsewhere) {

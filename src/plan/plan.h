@@ -26,9 +26,11 @@
 
 namespace fusee::plan {
 
-inline constexpr uint32_t kFormatVersion = 1;
-inline constexpr uint32_t kMinimumReader =
-    1;  // the oldest reader that understands what this writer writes
+inline constexpr uint32_t kFormatVersion = 2;  // 2: sizes that a run finds
+// The oldest reader that understands what this writer writes: of a plan without, and with sizes that
+// a run finds.
+inline constexpr uint32_t kMinimumReader = 1;
+inline constexpr uint32_t kMinimumReaderOfCounts = 2;
 inline constexpr uint64_t kSectionAlignment = 4096;
 inline constexpr uint32_t kNoTensor = 0xffffffffu;  // an absent operand or unwanted result
 // The longest configuration that a reader accepts; a plan cannot see ops::kConfigurationBytesMax,
@@ -55,6 +57,13 @@ struct Symbol {
   uint32_t input = 0;  // read from this model input ...
   int32_t axis = 0;    // ... this axis; or -1: from element `element` of its data
   int64_t element = 0;
+};
+
+// A size that only a run finds: how many elements are not zero, how many boxes are kept. What it
+// sizes lies in memory for the most of it.
+struct Count {
+  std::string name;  // "nonzero_0/i:1": node, result and axis, as --bound spells it
+  int64_t max = 0;   // at least 0; the least is 0
 };
 
 struct TensorDef {
@@ -92,6 +101,10 @@ struct Step {
   std::vector<uint32_t> inputs;  // tensor indices or kNoTensor
   std::vector<uint32_t> outputs;
   std::vector<uint32_t> dims;  // indices into Plan::dims, handed to the kernel as RunArgs::dims
+  // Indices into Plan::counts: what the kernel finds, in the operator's order (RunArgs::counts).
+  // Each count is found by one step; what it sizes is this step's results and what comes after it.
+  // On the CPU only.
+  std::vector<uint32_t> counts;
   uint64_t workspace_offset = 0;
   uint64_t workspace_bytes = 0;
   // DeviceKind: the target's, or 0 (CPU), which in a plan for another device makes it a host step:
@@ -200,6 +213,7 @@ struct Plan {
   Provenance provenance;
   Target target;
   std::vector<Symbol> symbols;
+  std::vector<Count> counts;
   std::vector<DimExpr> dims;
   std::vector<TensorDef> tensors;
   std::vector<Step> steps;  // in execution order

@@ -78,6 +78,38 @@ inline Plan RichPlan() {
   return plan;
 }
 
+// y = copy of NonZero(x), x f32[batch,4]: a result as large as the data makes it, at most
+// max_count.
+inline Plan CountingPlan(int64_t max_batch = 8, int64_t max_count = 32) {
+  Plan plan = SmallPlan(max_batch);
+  const auto bytes = static_cast<uint64_t>((2 * max_count * 8 + 63) / 64 * 64);
+  plan.counts = {{"find/y:1", max_count}};
+  plan.dims = {{DimOp::kSymbol, 0, 0},
+               {DimOp::kConstant, 4, 0},
+               {DimOp::kConstant, 2, 0},
+               {DimOp::kCount, 0, max_count}};
+  const uint64_t x_bytes = plan.tensors[kX].capacity_bytes;
+  plan.tensors = {plan.tensors[kX],
+                  {"i", DType::kI64, {2, 3}, Region::kActivations, 0, bytes},
+                  {"y", DType::kI64, {2, 3}, Region::kIo, x_bytes, bytes}};
+  Step find, copy;
+  find.op = "NonZero";
+  find.kernel = "non_zero_ref.1";
+  find.inputs = {0};
+  find.outputs = {1};
+  find.counts = {0};
+  copy.op = "Copy";
+  copy.kernel = "copy_ref.1";
+  copy.inputs = {1};
+  copy.outputs = {2};
+  plan.steps = {find, copy};
+  plan.outputs = {{"y", 2, {}, false}};
+  plan.activation_bytes = bytes;
+  plan.io_bytes = x_bytes + bytes;
+  for (Bucket& bucket : plan.buckets) bucket.arena_bytes = bytes;
+  return plan;
+}
+
 // RichPlan for a GPU: a step on the host, configurations that steps and buckets share, a pinned
 // library.
 inline Plan GpuPlan() {

@@ -33,13 +33,15 @@ std::string DimTextAt(const Plan& plan, uint32_t index, int* nodes_left, bool ne
   const DimExpr& e = plan.dims[index];
   if (e.op == DimOp::kConstant) return std::to_string(e.a);
   if (e.op == DimOp::kSymbol) return Safe(plan.symbols[static_cast<size_t>(e.a)].name);
+  if (e.op == DimOp::kCount) return Safe(plan.counts[static_cast<size_t>(e.a)].name);
   if ((*nodes_left)-- <= 0) return "...";
   const std::string a = DimTextAt(plan, static_cast<uint32_t>(e.a), nodes_left, true);
   const std::string b = DimTextAt(plan, static_cast<uint32_t>(e.b), nodes_left, true);
   const auto infix = [&](const char* op) { return nested ? "(" + a + op + b + ")" : a + op + b; };
   switch (e.op) {
     case DimOp::kConstant:
-    case DimOp::kSymbol: break;
+    case DimOp::kSymbol:
+    case DimOp::kCount: break;
     case DimOp::kAdd: return infix(" + ");
     case DimOp::kMul: return infix("*");
     case DimOp::kFloorDiv: return infix(" floordiv ");
@@ -145,6 +147,8 @@ void PrintStep(const Plan& plan, size_t i, const PrintOptions& options, Out out)
                  OperandsText(plan, s.inputs), OperandsText(plan, s.outputs), attrs);
   for (size_t d = 0; d < s.dims.size(); ++d)
     fmt::format_to(out, "{}{}", d == 0 ? " dims=" : ",", DimText(plan, s.dims[d]));
+  for (size_t c = 0; c < s.counts.size(); ++c)
+    fmt::format_to(out, "{}{}", c == 0 ? " finds=" : ",", Safe(plan.counts[s.counts[c]].name));
   if (s.workspace_bytes > 0) fmt::format_to(out, " workspace={}", BytesText(s.workspace_bytes));
   if (!s.config.empty()) fmt::format_to(out, " config={}", BytesText(s.config.size()));
   if (plan.is_host_step(s)) fmt::format_to(out, " on the host");
@@ -484,6 +488,8 @@ std::string PlanText(const Plan& plan, const PrintOptions& options) {
     fmt::format_to(out, "symbol       {} in [{}, {}], tuned for {}\n", Safe(s.name), s.min, s.max,
                    s.opt);
   }
+  for (const Count& c : plan.counts)
+    fmt::format_to(out, "count        {} in [0, {}], found by a run\n", Safe(c.name), c.max);
   for (const EqualConstraint& c : plan.constraints) {
     fmt::format_to(out, "constraint   {} == {}  # {}\n", DimText(plan, c.a), DimText(plan, c.b),
                    Safe(c.reason));
@@ -545,6 +551,10 @@ std::string PlanJson(const Plan& plan, const PrintOptions& options) {
     PutInt(json, "min", s.min);
     PutInt(json, "opt", s.opt);
     PutInt(json, "max", s.max);
+  });
+  PutObjects(json, "counts", plan.counts, [&](const Count& c) {
+    Put(json, "name", c.name);
+    PutInt(json, "max", c.max);
   });
   Put(json, "weights_bytes", uint64_t{plan.weights.size()});
   Put(json, "activation_bytes", plan.activation_bytes);

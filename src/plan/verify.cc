@@ -48,6 +48,7 @@ Status CheckLimit(std::string_view what, size_t count, size_t limit) {
 
 Status CheckCounts(const Plan& plan) {
   FUSEE_TRY(CheckLimit("symbols", plan.symbols.size(), kMaxSymbols));
+  FUSEE_TRY(CheckLimit("counts", plan.counts.size(), kMaxCounts));
   FUSEE_TRY(CheckLimit("dimension expressions", plan.dims.size(), kMaxDims));
   FUSEE_TRY(CheckLimit("tensors", plan.tensors.size(), kMaxTensors));
   FUSEE_TRY(CheckLimit("steps", plan.steps.size(), kMaxSteps));
@@ -66,6 +67,14 @@ Status CheckDims(const Plan& plan) {
   for (size_t i = 0; i < plan.dims.size(); ++i) {
     const DimExpr& e = plan.dims[i];
     if (e.op == DimOp::kConstant) continue;
+    if (e.op == DimOp::kCount) {
+      if (e.a < 0 || e.a >= static_cast<int64_t>(plan.counts.size()) ||
+          e.b != plan.counts[static_cast<size_t>(e.a)].max) {
+        return Bad("dimension expression {}: count {} of {}, at most {}, is none of the plan's", i,
+                   e.a, plan.counts.size(), e.b);
+      }
+      continue;
+    }
     const auto limit = static_cast<int64_t>(e.op == DimOp::kSymbol ? plan.symbols.size() : i);
     const bool binary = e.op != DimOp::kSymbol;
     if (e.op > DimOp::kMax || e.a < 0 || e.a >= limit || (binary && (e.b < 0 || e.b >= limit))) {
@@ -221,6 +230,53 @@ Status CheckSteps(const Plan& plan) {
                  StepName(plan, i), s.device, plan.target.device, target);
     }
     FUSEE_TRY(CheckTactics(plan, i));
+  }
+  return OkStatus();
+}
+
+// Each count is found once, on the CPU, before it sizes anything; what it sizes has no tactic of exact
+// shapes.
+Status CheckFound(const Plan& plan) {
+  std::set<std::string_view> names;
+  for (const Count& c : plan.counts) {
+    if (c.name.empty() || c.name.size() > kMaxNameBytes || !names.insert(c.name).second || c.max < 0)
+      return Bad("count '{}': its name is empty, too long or taken, or its bound {} is negative",
+                 c.name.substr(0, 64), c.max);
+  }
+  std::vector<bool> found(plan.counts.size());
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    FUSEE_TRY(CheckOperands(plan, i, "count", plan.steps[i].counts, plan.counts.size(), false));
+    for (const uint32_t count : plan.steps[i].counts) {
+      if (found[count]) return Bad("count '{}' is found by two steps", plan.counts[count].name);
+      found[count] = true;
+    }
+  }
+  if (std::ranges::find(found, false) != found.end()) return Bad("a count is found by no step");
+  if (plan.counts.empty()) return OkStatus();
+  if (DeviceNumber(plan.target.device) != 0)
+    return Bad("sizes that a run finds are for the CPU only, not for '{}'", plan.target.device);
+  const std::vector<int64_t> known = KnownAfter(plan);
+  const auto last = [&](std::span<const uint32_t> tensors) {
+    int64_t at = kKnownAtStart;
+    for (const uint32_t t : tensors) {
+      if (t == kNoTensor) continue;
+      for (const uint32_t d : plan.tensors[t].shape) at = std::max(at, known[d]);
+    }
+    return at;
+  };
+  for (const IoDef& io : plan.inputs) {
+    if (last(std::span(&io.tensor, 1)) != kKnownAtStart)
+      return Bad("input '{}' is sized by what a run finds", io.name);
+  }
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& s = plan.steps[i];
+    const auto self = static_cast<int64_t>(i);
+    int64_t operands = last(s.inputs);
+    for (const uint32_t d : s.dims) operands = std::max(operands, known[d]);
+    if (operands >= self || last(s.outputs) > self)
+      return Bad("{}: is sized by a count that is found later", StepName(plan, i));
+    if (!s.bucket_tactics.empty() && std::max(operands, last(s.outputs)) != kKnownAtStart)
+      return Bad("{}: has tactics of exact shapes, but a run finds its shapes", StepName(plan, i));
   }
   return OkStatus();
 }
@@ -567,6 +623,7 @@ Status Verify(const Plan& plan) {
   FUSEE_TRY(CheckIoList(plan, "input", plan.inputs, true));
   FUSEE_TRY(CheckIoList(plan, "output", plan.outputs, false));
   FUSEE_TRY(CheckSteps(plan));
+  FUSEE_TRY(CheckFound(plan));
   FUSEE_TRY(CheckSymbols(plan));
   FUSEE_TRY(CheckCapacities(plan));
   FUSEE_TRY(CheckPinned(plan));

@@ -42,6 +42,7 @@ namespace fusee::plan {
 
 // Limits on what a reader accepts; far above real models, and what bounds its time and memory.
 inline constexpr size_t kMaxSymbols = 256;
+inline constexpr size_t kMaxCounts = 4096;
 inline constexpr size_t kMaxDims = 1u << 20;
 inline constexpr size_t kMaxTensors = 1u << 20;
 inline constexpr size_t kMaxSteps = 1u << 18;

@@ -51,6 +51,33 @@ TEST(Verify, RefusesDisorderedDims) {
   EXPECT_REFUSED("dimension expression", p.dims.push_back({static_cast<DimOp>(9), 0, 0}));
 }
 
+// Like EXPECT_REFUSED, of a plan in which a run finds a size.
+#define EXPECT_COUNTS_REFUSED(text, ...)                                            \
+  {                                                                                 \
+    Plan p = CountingPlan();                                                        \
+    __VA_ARGS__;                                                                    \
+    const Status status = Verify(p);                                                \
+    EXPECT_FALSE(status.ok());                                                      \
+    EXPECT_NE(status.message().find(text), std::string::npos) << status.ToString(); \
+  }
+
+TEST(Verify, RefusesSizesThatNothingFindsInTime) {
+  EXPECT_TRUE(Verify(CountingPlan()).ok()) << Verify(CountingPlan()).ToString();
+  EXPECT_COUNTS_REFUSED("found by no step", p.steps[0].counts.clear());
+  EXPECT_COUNTS_REFUSED("found by two steps", p.steps[1].counts = {0});
+  EXPECT_COUNTS_REFUSED("count index", p.steps[0].counts = {1});
+  EXPECT_COUNTS_REFUSED("none of the plan's", p.dims[3].a = 1);
+  EXPECT_COUNTS_REFUSED("none of the plan's", p.dims[3].b = 31);
+  EXPECT_COUNTS_REFUSED("negative", p.counts[0].max = p.dims[3].b = -1);
+  EXPECT_COUNTS_REFUSED("its name is empty", p.counts[0].name.clear());
+  EXPECT_COUNTS_REFUSED("found later", p.steps[0].dims = {3});
+  EXPECT_COUNTS_REFUSED("found later", p.steps[0].counts.clear(); p.steps[1].counts = {0});
+  EXPECT_COUNTS_REFUSED("exact shapes", p.steps[1].bucket_tactics = {{0, "copy_ref.1", {}}});
+  EXPECT_COUNTS_REFUSED("CPU only", p.target.device = "cuda"; p.target.gpu = GpuPlan().target.gpu);
+  EXPECT_COUNTS_REFUSED("input 'x' is sized", p.tensors[0].shape = {0, 3});
+  EXPECT_COUNTS_REFUSED("set aside", p.tensors[2].capacity_bytes -= 64);
+}
+
 TEST(Verify, RefusesTensorsOutsideTheirRegion) {
   EXPECT_REFUSED("offset", p.tensors[kA].offset = 32);
   EXPECT_REFUSED("offset", p.tensors[kA].offset = 64);

@@ -161,8 +161,15 @@ Status CheckShapesAt(const Plan& plan, size_t i, const ops::BoundKernel& kernel,
     outputs[k] = {t.dtype, shape, nullptr};
   }
   for (uint32_t d : step.dims) step_dims.push_back(dims[d]);
+  std::vector<int64_t> counts;
+  for (uint32_t c : step.counts) counts.push_back(plan.counts[c].max);
   SerialParallel serial;
-  return kernel.CheckShapes({inputs, outputs, step_dims, {}, &serial});
+  return kernel.CheckShapes({.inputs = inputs,
+                             .outputs = outputs,
+                             .dims = step_dims,
+                             .workspace = {},
+                             .parallel = &serial,
+                             .counts = counts});
 }
 
 }  // namespace
@@ -236,7 +243,8 @@ Result<std::unique_ptr<ops::BoundKernel>> BindStep(
   const plan::Step& step = plan.steps[i];
   const auto inputs = SpecsOf(plan, step.inputs, shapes, is_static, true);
   const auto outputs = SpecsOf(plan, step.outputs, shapes, is_static, false);
-  auto kernel = def.bind({step.op, &step.attrs, inputs, outputs, step.dims.size(), config});
+  auto kernel = def.bind(
+      {step.op, &step.attrs, inputs, outputs, step.dims.size(), config, step.counts.size()});
   Status status = kernel.ok() ? OkStatus() : std::move(kernel).status();
   if (status.ok() && (*kernel)->workspace_bytes() > step.workspace_bytes) {
     status = InvalidArgument(fmt::format("needs {} bytes of workspace, the plan gives {}",
@@ -305,6 +313,47 @@ std::optional<size_t> BatchSymbol(const Plan& plan) {
   return symbol;
 }
 
+// Plans without such sizes have none of this.
+void FindFoundSizes(const Plan& plan, BoundPlan* bound) {
+  bound->constraint_waits.assign(plan.constraints.size(), false);
+  if (plan.counts.empty()) return;
+  const std::vector<int64_t> known = plan::KnownAfter(plan);
+  std::map<int64_t, FoundSizes> by_step;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    if (!plan.steps[i].counts.empty()) by_step[static_cast<int64_t>(i)].step = i;
+  }
+  for (uint32_t d = 0; d < known.size(); ++d) {
+    if (known[d] != plan::kKnownAtStart) by_step[known[d]].dims.push_back(d);
+  }
+  const auto last = [&](std::span<const uint32_t> tensors) {
+    int64_t at = plan::kKnownAtStart;
+    for (const uint32_t t : tensors) {
+      if (t == kNoTensor) continue;
+      for (const uint32_t d : plan.tensors[t].shape) at = std::max(at, known[d]);
+    }
+    return at;
+  };
+  for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
+    if (const int64_t at = last(std::span(&t, 1)); at != plan::kKnownAtStart)
+      by_step[at].tensors.push_back(t);
+  }
+  for (uint32_t i = 0; i < plan.steps.size(); ++i) {
+    const plan::Step& s = plan.steps[i];
+    // A step that finds sizes is sized by what was known before it.
+    int64_t at = last(s.inputs);
+    if (s.counts.empty()) at = std::max(at, last(s.outputs));
+    for (const uint32_t d : s.dims) at = std::max(at, known[d]);
+    if (at != plan::kKnownAtStart) by_step[at].steps.push_back(i);
+  }
+  for (uint32_t c = 0; c < plan.constraints.size(); ++c) {
+    const int64_t at = std::max(known[plan.constraints[c].a], known[plan.constraints[c].b]);
+    if (at == plan::kKnownAtStart) continue;
+    by_step[at].constraints.push_back(c);
+    bound->constraint_waits[c] = true;
+  }
+  for (auto& [step, sizes] : by_step) bound->found_sizes.push_back(std::move(sizes));
+}
+
 Status UploadWeights(const Plan& plan, Device& device, BoundPlan* bound) {
   FUSEE_TRY(bound->device_weights, device.Allocate(plan.weights.size()));
   FUSEE_TRY(const auto queue, device.CreateQueue());
@@ -343,6 +392,7 @@ Result<std::unique_ptr<BoundPlan>> BindPlan(const Plan& plan, const LoadOptions&
   bound->batch_symbol = BatchSymbol(plan);
   if (options.device != nullptr) FUSEE_TRY(UploadWeights(plan, *options.device, bound.get()));
   FindSlots(plan, bound.get());
+  FindFoundSizes(plan, bound.get());
   for (size_t i = 0; i < plan.symbols.size(); ++i) {
     if (plan.symbols[i].axis < 0) bound->element_symbols.push_back(i);
   }

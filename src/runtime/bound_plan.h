@@ -22,6 +22,16 @@ struct IoSlot {
 
 inline constexpr uint32_t kNoSlot = 0xffffffffu;
 
+// What follows from the sizes that one step finds, once it ran: indices into the plan's lists, each
+// ascending. What also waits for sizes that a later step finds is listed there.
+struct FoundSizes {
+  size_t step = 0;
+  std::vector<uint32_t> dims;
+  std::vector<uint32_t> tensors;
+  std::vector<uint32_t> steps;  // later ones, whose operands, results or dims these are
+  std::vector<uint32_t> constraints;
+};
+
 struct BoundPlan {
   std::vector<std::unique_ptr<ops::BoundKernel>> kernels;  // one a step, for every shape
   // What runs at exactly a bucket's shapes: kernels, or the bucket's own tactic of a step. One list
@@ -41,6 +51,8 @@ struct BoundPlan {
   std::vector<uint32_t>
       output_slot;  // one a model output: the slot it alone is bound through, else kNoSlot (copied)
   std::vector<size_t> element_symbols;  // symbols read from input data
+  std::vector<FoundSizes> found_sizes;  // ascending by step
+  std::vector<bool> constraint_waits;   // for sizes that a run finds; one a constraint
 };
 
 // plan is verified and outlives the result. Errors as LoadedPlan::Load.

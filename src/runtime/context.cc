@@ -87,8 +87,11 @@ struct Context::State {
   // Operands of all steps, one after the other; args' spans point into these.
   std::vector<ConstTensorView> step_inputs;
   std::vector<TensorView> step_outputs;
-  std::vector<int64_t> step_dims;
+  std::vector<int64_t> step_dims, step_counts;
   std::vector<ops::RunArgs> args;
+  // Sizes that runs find, one a plan::Count: as the last run found them, or at their bounds.
+  std::vector<int64_t> counts;
+  bool counts_at_bounds = true;
   bool shapes_ready = false;  // everything derived from shapes is up to date
   bool places_ready = false;  // everything derived from shapes and bindings is
   // What runs at the current shapes: the bucket whose shapes these are; on a device also one above
@@ -124,7 +127,12 @@ struct Context::State {
   Status CheckInputShapes() const;
   Status CheckConstraints() const;
   Status SetTensorShapes();
+  Status SetTensorShape(uint32_t tensor);
   Status SetStepShapes();
+  Status SetStep(uint32_t step);
+  void SetResults(size_t step);
+  void ResetCounts();
+  Status TakeCounts(const FoundSizes& found);
   Status PlaceSlots();
   Status CheckPieces() const;
   Status CheckPlaces() const;
@@ -246,18 +254,22 @@ void Context::State::ResetInputs() {
 }
 
 void Context::State::CreateSteps() {
-  size_t input_count = 0, output_count = 0, dim_count = 0;
+  size_t input_count = 0, output_count = 0, dim_count = 0, count_count = 0;
   for (const plan::Step& s : plan->steps) {
     input_count += s.inputs.size();
     output_count += s.outputs.size();
     dim_count += s.dims.size();
+    count_count += s.counts.size();
   }
   step_inputs.resize(input_count);
   step_outputs.resize(output_count);
   step_dims.resize(dim_count);
+  step_counts.resize(count_count);
+  for (const plan::Count& c : plan->counts) counts.push_back(c.max);
   auto in = std::span(step_inputs);
   auto out = std::span(step_outputs);
   auto dim = std::span(step_dims);
+  auto count = std::span(step_counts);
   for (const plan::Step& s : plan->steps) {
     std::byte* workspace =
         region_base[static_cast<size_t>(Region::kWorkspace)] + s.workspace_offset;
@@ -267,10 +279,13 @@ void Context::State::CreateSteps() {
                     .workspace = {workspace, s.workspace_bytes},
                     .parallel = parallel,
                     .queue = device != nullptr ? device->queue().native() : nullptr,
-                    .error = device != nullptr ? device->error_word(args.size()) : nullptr});
+                    .error = device != nullptr ? device->error_word(args.size()) : nullptr,
+                    .counts = count.first(s.counts.size())});
+    for (size_t i = 0; i < s.counts.size(); ++i) count[i] = plan->counts[s.counts[i]].max;
     in = in.subspan(s.inputs.size());
     out = out.subspan(s.outputs.size());
     dim = dim.subspan(s.dims.size());
+    count = count.subspan(s.counts.size());
   }
 }
 
@@ -319,8 +334,9 @@ Status Context::State::CheckInputShapes() const {
 }
 
 Status Context::State::CheckConstraints() const {
-  for (const plan::EqualConstraint& c : plan->constraints) {
-    if (dims[c.a] == dims[c.b]) continue;
+  for (size_t i = 0; i < plan->constraints.size(); ++i) {
+    const plan::EqualConstraint& c = plan->constraints[i];
+    if (bound->constraint_waits[i] || dims[c.a] == dims[c.b]) continue;
     return InvalidArgument(
         fmt::format("the inputs' shapes do not fit each other: {} and {} must be equal ({})",
                     dims[c.a], dims[c.b], c.reason));
@@ -328,47 +344,108 @@ Status Context::State::CheckConstraints() const {
   return OkStatus();
 }
 
-Status Context::State::SetTensorShapes() {
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const plan::TensorDef& t = plan->tensors[i];
-    FUSEE_TRY(const Shape shape, plan::ShapeOf(t, dims));
-    const Shape& max_shape = bound->max_shapes[i];
-    bool fits = true;
-    for (int axis = 0; axis < shape.rank(); ++axis) fits = fits && shape[axis] <= max_shape[axis];
-    tensors[i].shape = shape;
-    if (!fits || static_cast<uint64_t>(tensors[i].size_bytes()) > t.capacity_bytes) {
-      return OutOfRange(fmt::format(
-          "tensor '{}' would be {}, the plan sets {} bytes aside for at most {}; rebuild with "
-          "--maxShapes that cover these shapes",
-          t.name, shape.ToString(), t.capacity_bytes, max_shape.ToString()));
-    }
+Status Context::State::SetTensorShape(uint32_t tensor) {
+  const plan::TensorDef& t = plan->tensors[tensor];
+  FUSEE_TRY(const Shape shape, plan::ShapeOf(t, dims));
+  const Shape& max_shape = bound->max_shapes[tensor];
+  bool fits = true;
+  for (int axis = 0; axis < shape.rank(); ++axis) fits = fits && shape[axis] <= max_shape[axis];
+  tensors[tensor].shape = shape;
+  if (!fits || static_cast<uint64_t>(tensors[tensor].size_bytes()) > t.capacity_bytes) {
+    return OutOfRange(fmt::format(
+        "tensor '{}' would be {}, the plan sets {} bytes aside for at most {}; rebuild with "
+        "--maxShapes that cover these shapes",
+        t.name, shape.ToString(), t.capacity_bytes, max_shape.ToString()));
   }
   return OkStatus();
 }
 
+Status Context::State::SetTensorShapes() {
+  for (uint32_t i = 0; i < tensors.size(); ++i) FUSEE_TRY(SetTensorShape(i));
+  return OkStatus();
+}
+
 Status Context::State::SetStepShapes() {
-  auto in = step_inputs.begin();
-  auto out = step_outputs.begin();
-  auto dim = step_dims.begin();
-  auto pair = bound->in_place.begin();
-  for (size_t i = 0; i < plan->steps.size(); ++i) {
-    const plan::Step& s = plan->steps[i];
-    for (uint32_t t : s.inputs)
-      *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
-    for (uint32_t t : s.outputs) *out++ = t == kNoTensor ? TensorView{} : tensors[t];
-    for (uint32_t d : s.dims) *dim++ = dims[d];
-    for (; pair != bound->in_place.end() && pair->step == i; ++pair) {
-      if (args[i].inputs[pair->input].size_bytes() != args[i].outputs[pair->output].size_bytes()) {
-        return InvalidArgument(fmt::format(
-            "{}: result lies on operand {} but has another size for these shapes; please "
-            "report this plan",
-            DescribeStep(*plan, i), pair->input));
-      }
-    }
-    if (Status status = (*kernels)[i]->CheckShapes(args[i]); !status.ok()) {
-      return std::move(status).Annotate(DescribeStep(*plan, i));
-    }
+  for (uint32_t i = 0; i < plan->steps.size(); ++i) FUSEE_TRY(SetStep(i));
+  return OkStatus();
+}
+
+Status Context::State::SetStep(uint32_t step) {
+  const plan::Step& s = plan->steps[step];
+  const ops::RunArgs& a = args[step];
+  // The spans lie in step_inputs and step_dims, which are ours to write.
+  auto* in = const_cast<ConstTensorView*>(a.inputs.data());
+  auto* dim = const_cast<int64_t*>(a.dims.data());
+  for (uint32_t t : s.inputs) *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
+  SetResults(step);
+  for (uint32_t d : s.dims) *dim++ = dims[d];
+  const auto pairs =
+      std::ranges::equal_range(bound->in_place, step, {}, &plan::InPlacePair::step);
+  for (const plan::InPlacePair& pair : pairs) {
+    if (a.inputs[pair.input].size_bytes() == a.outputs[pair.output].size_bytes()) continue;
+    return InvalidArgument(
+        fmt::format("{}: result lies on operand {} but has another size for these shapes; please "
+                    "report this plan",
+                    DescribeStep(*plan, step), pair.input));
   }
+  if (Status status = (*kernels)[step]->CheckShapes(a); !status.ok())
+    return std::move(status).Annotate(DescribeStep(*plan, step));
+  return OkStatus();
+}
+
+void Context::State::SetResults(size_t step) {
+  auto* out = const_cast<TensorView*>(args[step].outputs.data());
+  for (uint32_t t : plan->steps[step].outputs) *out++ = t == kNoTensor ? TensorView{} : tensors[t];
+}
+
+// --- sizes that a run finds
+
+// Back to the bounds, as Prepare left them: every result has room for the most there may be.
+void Context::State::ResetCounts() {
+  if (counts_at_bounds) return;
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] = plan->counts[i].max;
+  for (const FoundSizes& found : bound->found_sizes) {
+    // These were evaluated and fitted when the context was prepared for its shapes.
+    Status status = EvaluateSomeDims(plan->dims, found.dims, symbol_values, counts, dims);
+    for (const uint32_t t : found.tensors) {
+      if (status.ok()) status = SetTensorShape(t);
+    }
+    FUSEE_CHECK(status.ok(), "shapes at the bounds of counts do not evaluate any more");
+  }
+  for (const FoundSizes& found : bound->found_sizes) {
+    const plan::Step& s = plan->steps[found.step];
+    for (size_t i = 0; i < s.counts.size(); ++i) args[found.step].counts[i] = counts[s.counts[i]];
+    SetResults(found.step);
+  }
+  counts_at_bounds = true;
+}
+
+// What a step found becomes the size of its results and of what comes after it. Allocates nothing
+// when ok.
+Status Context::State::TakeCounts(const FoundSizes& found) {
+  const plan::Step& s = plan->steps[found.step];
+  counts_at_bounds = false;
+  for (size_t i = 0; i < s.counts.size(); ++i) {
+    const plan::Count& count = plan->counts[s.counts[i]];
+    const int64_t value = args[found.step].counts[i];
+    if (value < 0 || value > count.max) {
+      return Internal(fmt::format("{}: finds {} = {}, outside [0, {}]; please report",
+                                  DescribeStep(*plan, found.step), count.name, value, count.max));
+    }
+    counts[s.counts[i]] = value;
+  }
+  FUSEE_TRY(EvaluateSomeDims(plan->dims, found.dims, symbol_values, counts, dims));
+  for (const uint32_t c : found.constraints) {
+    const plan::EqualConstraint& constraint = plan->constraints[c];
+    if (dims[constraint.a] == dims[constraint.b]) continue;
+    return InvalidArgument(
+        fmt::format("sizes that depend on the data do not fit each other: {} and {} must be equal "
+                    "({})",
+                    dims[constraint.a], dims[constraint.b], constraint.reason));
+  }
+  for (const uint32_t t : found.tensors) FUSEE_TRY(SetTensorShape(t));
+  SetResults(found.step);
+  for (const uint32_t step : found.steps) FUSEE_TRY(SetStep(step));
   return OkStatus();
 }
 
@@ -500,6 +577,7 @@ void Context::State::ChooseKernels() {
 }
 
 Status Context::State::Prepare() {
+  ResetCounts();  // buffers are bound for the most that may come
   if (!shapes_ready || !bound->element_symbols.empty()) {
     const bool values_may_stay = shapes_ready;
     shapes_ready = false;
@@ -626,22 +704,26 @@ Status Context::State::Run() {
 }
 
 Status Context::State::RunSteps() {
+  auto found = bound->found_sizes.begin();
   for (size_t i = 0; i < args.size(); ++i) {
     if (Status status = (*kernels)[i]->Run(args[i]); !status.ok()) {
       return std::move(status).Annotate(DescribeStep(*plan, i));
     }
+    if (found != bound->found_sizes.end() && found->step == i) FUSEE_TRY(TakeCounts(*found++));
   }
   return OkStatus();
 }
 
 Status Context::State::RunStepsObserved() {
+  auto found = bound->found_sizes.begin();
   for (size_t i = 0; i < args.size(); ++i) {
     const TimePoint begin = clock != nullptr ? clock->Now() : TimePoint();
     Status status = (*kernels)[i]->Run(args[i]);
     const TimePoint end = clock != nullptr ? clock->Now() : TimePoint();
     if (!status.ok()) return std::move(status).Annotate(DescribeStep(*plan, i));
-    hook->OnStep(
-        {i, args[i].inputs, args[i].outputs, std::chrono::nanoseconds(end - begin).count()});
+    if (found != bound->found_sizes.end() && found->step == i) FUSEE_TRY(TakeCounts(*found++));
+    hook->OnStep({i, args[i].inputs, args[i].outputs,
+                  std::chrono::nanoseconds(end - begin).count(), args[i].counts});
   }
   return OkStatus();
 }

@@ -111,7 +111,8 @@ struct StepEvent {
   size_t step = 0;  // index into plan().steps
   std::span<const ConstTensorView> inputs;
   std::span<const TensorView> outputs;
-  int64_t nanoseconds = 0;  // 0 without a clock
+  int64_t nanoseconds = 0;          // 0 without a clock
+  std::span<const int64_t> counts;  // sizes the step found, in the order of plan::Step::counts
 };
 
 // For profiling and debugging: called on the running thread after each step. Null in normal runs.
@@ -186,7 +187,8 @@ class Context {
   // until the shape changes. Precondition: index in range.
   TensorView input(size_t input);
   // Output i as of the last Prepare or Run: shape, and data where it lies. Valid until the next Run
-  // or bind.
+  // or bind. Where a run finds the size (plan::Count), a shape is the largest possible until then,
+  // which is also what a bound buffer has to have room for.
   ConstTensorView output(size_t output) const;
 
   // Makes everything ready for the current shapes without running: output shapes are known

@@ -19,7 +19,8 @@ enum class DimOp : uint8_t {
   kFloorDiv = 4,
   kMod = 5,
   kMin = 6,
-  kMax = 7,  // of entries a and b
+  kMax = 7,    // of entries a and b
+  kCount = 8,  // a = index of a size that a run finds, b = the most it may be
 };
 
 // One entry. Operands are indices of earlier entries.
@@ -34,10 +35,17 @@ struct DimExpr {
 int64_t FloorDivide(int64_t a, int64_t b);
 int64_t FloorModulo(int64_t a, int64_t b);
 
-// Values of all expressions for these symbol values, into out (one per expression). Precondition:
-// operands are earlier entries and symbols' indices in range (whoever read the table checked it).
-// Errors: kOutOfRange on overflow. Allocates nothing when ok.
+// Values of all expressions for these symbol values, into out (one per expression); sizes that a run
+// finds are taken at their most. Precondition: operands are earlier entries and symbols' indices in
+// range (whoever read the table checked it). Errors: kOutOfRange on overflow. Allocates nothing when
+// ok.
 Status EvaluateDims(std::span<const DimExpr> dims, std::span<const int64_t> symbol_values,
                     std::span<int64_t> out);
+
+// The same for some of the expressions, in the order of `which`, once the sizes they depend on are
+// found: counts has one value per size. The others' values stay as they are in out.
+Status EvaluateSomeDims(std::span<const DimExpr> dims, std::span<const uint32_t> which,
+                        std::span<const int64_t> symbol_values, std::span<const int64_t> counts,
+                        std::span<int64_t> out);
 
 }  // namespace fusee

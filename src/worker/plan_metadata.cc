@@ -26,7 +26,8 @@ std::vector<bool> DependsOn(const Plan& plan, size_t symbol) {
   std::vector<bool> depends;
   for (const DimExpr& dim : plan.dims) {
     switch (dim.op) {
-      case DimOp::kConstant: depends.push_back(false); break;
+      case DimOp::kConstant:
+      case DimOp::kCount: depends.push_back(false); break;
       case DimOp::kSymbol: depends.push_back(IsSymbol(dim, symbol)); break;
       case DimOp::kAdd:
       case DimOp::kMul:
@@ -119,6 +120,10 @@ ipc::ShapeProgram DescribeShapes(const Plan& plan) {
   using Op = ipc::ShapeProgram::Op;
   ipc::ShapeProgram program;
   for (const DimExpr& e : plan.dims) {
+    if (e.op == DimOp::kCount) {  // results have room for the most of it; the run says how many
+      program.dims.push_back({.op = Op::kConstant, .a = e.b});
+      continue;
+    }
     Op op = Op::kConstant;
     switch (e.op) {
       case DimOp::kConstant: op = Op::kConstant; break;
@@ -129,6 +134,7 @@ ipc::ShapeProgram DescribeShapes(const Plan& plan) {
       case DimOp::kMod: op = Op::kMod; break;
       case DimOp::kMin: op = Op::kMin; break;
       case DimOp::kMax: op = Op::kMax; break;
+      case DimOp::kCount: break;
     }
     program.dims.push_back({.op = op, .a = e.a, .b = e.b});
   }
