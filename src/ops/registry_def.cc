@@ -15,6 +15,7 @@ namespace fusee::ops {
 #include "ops/quant/ops.inc"
 #include "ops/recurrent/ops.inc"
 #include "ops/reduce/ops.inc"
+#include "ops/selection/ops.inc"
 #include "ops/signal/ops.inc"
 #include "ops/vision/ops.inc"
 #undef FUSEE_OP
@@ -39,6 +40,7 @@ Table BuildTable() {
 #include "ops/quant/ops.inc"
 #include "ops/recurrent/ops.inc"
 #include "ops/reduce/ops.inc"
+#include "ops/selection/ops.inc"
 #include "ops/signal/ops.inc"
 #include "ops/vision/ops.inc"
 #undef FUSEE_OP

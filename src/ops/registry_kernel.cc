@@ -14,6 +14,7 @@ namespace fusee::ops {
 #include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #include "ops/vision/tactics.inc"
+#include "ops/selection/tactics.inc"
 #undef FUSEE_TACTIC
 
 KernelLibrary::KernelLibrary(std::vector<const KernelDef*> kernels) : all_(std::move(kernels)) {
@@ -45,6 +46,7 @@ const KernelLibrary& CpuKernels() {
 #include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
 #include "ops/vision/tactics.inc"
+#include "ops/selection/tactics.inc"
 #undef FUSEE_TACTIC
   });
   return *library;

@@ -1,5 +1,8 @@
 // Expand: operand 0 broadcast with the shape in `dims`. ConstantOfShape is imported as the
 // expansion of a scalar constant.
+#include <algorithm>
+#include <numeric>
+
 #include "ops/movement/tracked.h"
 
 namespace fusee::ops {
@@ -25,6 +28,15 @@ Status InferExpand(InferContext& context) {
   return OkStatus();
 }
 
+// Axes 0, 1, ...: as many as the operand has elements.
+Result<DimVector> TargetShape(ImportContext& context, size_t operand, std::string_view meaning) {
+  const auto count = ir::ElementCount(context.info(operand).shape).AsConstant();
+  std::vector<int> axes(static_cast<size_t>(std::clamp<int64_t>(count.value_or(0), 0, kMaxRank)));
+  std::iota(axes.begin(), axes.end(), 0);
+  const std::optional<ir::Dim> unbounded;
+  return context.FoundDimInput(operand, meaning, 0, axes, std::span(&unbounded, 1));
+}
+
 Status CheckTarget(ImportContext& context, const DimVector& target) {
   for (const ir::Dim& d : target) {
     if (d.Range(context.graph().symbols()).max < 0) {
@@ -35,7 +47,7 @@ Status CheckTarget(ImportContext& context, const DimVector& target) {
 }
 
 Status ImportExpand(ImportContext& context) {
-  FUSEE_TRY(DimVector target, context.DimInput(1, "target shape"));
+  FUSEE_TRY(DimVector target, TargetShape(context, 1, "target shape"));
   FUSEE_TRY(CheckTarget(context, target));
   return context.EmitAs("Expand", {context.input(0)}, {}, std::move(target));
 }
@@ -49,7 +61,7 @@ Status ImportConstantOfShape(ImportContext& context) {
   } else {
     value = context.Scalar(DType::kF32, 0);
   }
-  FUSEE_TRY(DimVector target, context.DimInput(0, "shape"));
+  FUSEE_TRY(DimVector target, TargetShape(context, 0, "shape"));
   FUSEE_TRY(CheckTarget(context, target));
   return context.EmitAs("Expand", {value}, {}, std::move(target));
 }
