@@ -28,6 +28,7 @@ namespace {
 std::atomic<bool> g_counting{false};
 std::atomic<uint64_t> g_calls{0};
 std::atomic<uint64_t> g_bytes{0};
+std::atomic<uint64_t> g_calls_elsewhere{0};
 
 constexpr int kFramesMax = 40;
 
@@ -43,7 +44,8 @@ struct RawTrace {
 std::atomic<bool> g_tracing{false};
 std::thread::id g_thread;  // that made the counter
 RawTrace g_traces[AllocationCounter::kTracesMax];
-thread_local bool t_tracing = false;  // what the unwinder itself may ask for is nobody's run
+thread_local bool t_tracing = false;      // what the unwinder itself may ask for is nobody's run
+std::atomic<const bool*> g_own{nullptr};  // t_tracing of the thread that made the counter
 
 // Never inlined, so that it is exactly the first frame.
 [[gnu::noinline]] void Trace(RawTrace* trace, size_t bytes) {
@@ -62,6 +64,8 @@ thread_local bool t_tracing = false;  // what the unwinder itself may ask for is
   if (t_tracing) return;
   const uint64_t call = g_calls.fetch_add(1, std::memory_order_relaxed);
   g_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  if (g_own.load(std::memory_order_relaxed) != &t_tracing)
+    g_calls_elsewhere.fetch_add(1, std::memory_order_relaxed);
   if (g_tracing.load(std::memory_order_relaxed) && call < AllocationCounter::kTracesMax)
     Trace(&g_traces[call], bytes);
 }
@@ -170,13 +174,16 @@ AllocationCounter::AllocationCounter(bool trace) {
     (void)::backtrace(frames, 2);
   }
   g_tracing = trace;
+  g_own = &t_tracing;
   g_calls = 0;
+  g_calls_elsewhere = 0;
   g_bytes = 0;
   g_counting = true;
 }
 
 void AllocationCounter::Stop() { g_counting = false; }
 uint64_t AllocationCounter::calls() const { return g_calls; }
+uint64_t AllocationCounter::calls_elsewhere() const { return g_calls_elsewhere; }
 uint64_t AllocationCounter::bytes() const { return g_bytes; }
 
 std::vector<AllocationTrace> AllocationCounter::traces() const {

@@ -35,6 +35,8 @@ class AllocationCounter {
   // Ends counting; more calls have no effect.
   void Stop();
   uint64_t calls() const;
+  // Of these, calls on other threads than the one that made the counter.
+  uint64_t calls_elsewhere() const;
   uint64_t bytes() const;
   // In the order of the calls. After Stop.
   std::vector<AllocationTrace> traces() const;

@@ -64,6 +64,11 @@ TEST(BenchReport, RemarksNameWhatSpoilsTheFigures) {
   heap.measured.heap_calls = 3;
   EXPECT_THAT(Remarks(heap),
               ElementsAre(AllOf(HasSubstr("heap 3 times"), HasSubstr("--trace-allocations"))));
+  heap.measured.heap_calls_elsewhere = 3;
+  EXPECT_THAT(Remarks(heap), ElementsAre(HasSubstr("heap 3 times"))) << "threads of a run";
+  heap.on_device = true;
+  EXPECT_THAT(Remarks(heap), ElementsAre()) << "threads of the driver";
+  heap.on_device = false;
   heap.measured.heap_traces = {{.bytes = 88, .same_thread = false, .frames = {"malloc", "other"}}};
   EXPECT_THAT(Remarks(heap), ElementsAre(Not(HasSubstr("--trace-allocations"))));
   EXPECT_THAT(BenchText(heap), HasSubstr("\nAllocation 1: 88 bytes, on another thread\n    malloc\n"

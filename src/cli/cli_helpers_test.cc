@@ -138,6 +138,7 @@ TEST(AllocationCounter, TracesTheFirstCallsWhenAsked) {
   for (size_t i = 1; i <= AllocationCounter::kTracesMax + 2; ++i) TouchHeap(8 * i);
   counter.Stop();
   EXPECT_EQ(counter.calls(), AllocationCounter::kTracesMax + 2) << "nor does tracing";
+  EXPECT_EQ(counter.calls_elsewhere(), 0U);
   const std::vector<AllocationTrace> traces = counter.traces();
   ASSERT_EQ(traces.size(), AllocationCounter::kTracesMax);
   for (size_t i = 0; i < traces.size(); ++i) {
@@ -162,6 +163,8 @@ TEST(AllocationCounter, TracesKnowAnotherThread) {
   while (turn != 2) std::this_thread::yield();
   counter.Stop();
   other.join();
+  EXPECT_EQ(counter.calls(), 1U);
+  EXPECT_EQ(counter.calls_elsewhere(), 1U);
   ASSERT_EQ(counter.traces().size(), 1U);
   EXPECT_FALSE(counter.traces()[0].same_thread);
 }

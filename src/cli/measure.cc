@@ -107,6 +107,7 @@ class Harness {
     m_.seconds = std::chrono::duration<double>(now - begin - aside).count();
     m_.heap_calls = heap.calls();
     m_.heap_bytes = heap.bytes();
+    m_.heap_calls_elsewhere = heap.calls_elsewhere();
     m_.page_faults = PageFaults() - faults;
     m_.heap_traces = heap.traces();
     return OkStatus();

@@ -30,6 +30,7 @@ struct Measurement {
   std::vector<int64_t> latency_ns;
   double seconds = 0;                        // of timed runs, without canaries
   uint64_t heap_calls = 0, heap_bytes = 0;   // of the whole process during the timed part
+  uint64_t heap_calls_elsewhere = 0;         // of these, on other threads than the timed one
   std::vector<AllocationTrace> heap_traces;  // of the first of them, when asked for
   uint64_t page_faults = 0;                  // minor and major, the same
   Distribution canary;
