@@ -240,7 +240,8 @@ typedef struct fusee_plan_info {
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_plan_get_info(const fusee_plan* plan,
                                                            fusee_plan_info* info) FUSEE_NOEXCEPT;
 
-/* An input or output. Texts live as long as the plan. */
+/* An input or output. Texts live as long as the plan. Of a size that a run finds, the shapes say
+ * the least and the most. */
 typedef struct fusee_io_info {
   size_t struct_size;
   const char* name;
@@ -364,7 +365,9 @@ FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_bind_output(fusee_context* 
  * changes. */
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_input(fusee_context* context, size_t input,
                                                            fusee_tensor* tensor) FUSEE_NOEXCEPT;
-/* An output as of the last prepare or run; valid until the next run, bind or shape. */
+/* An output as of the last prepare or run; valid until the next run, bind or shape. Where a run
+ * finds the size, a shape is the most there may be until that run, and a bound buffer has to have
+ * room for it. */
 FUSEE_API FUSEE_MUST_USE fusee_status* fusee_context_output(const fusee_context* context,
                                                             size_t output,
                                                             fusee_tensor* tensor) FUSEE_NOEXCEPT;

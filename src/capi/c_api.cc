@@ -132,6 +132,15 @@ fusee_status* GetIo(const fusee_plan* handle, const std::vector<plan::IoDef>& li
       return Give(std::move(s));
     for (size_t axis = 0; axis < t.shape.size(); ++axis) shape[axis] = dims[t.shape[axis]];
   }
+  if (!p.counts.empty()) {  // what a run finds lies between these
+    const std::vector<int64_t> known = plan::KnownAfter(p);
+    const std::vector<plan::DimBounds> bounds = plan::BoundDims(p.dims, p.symbols);
+    for (size_t axis = 0; axis < t.shape.size(); ++axis) {
+      if (known[t.shape[axis]] == plan::kKnownAtStart) continue;
+      value.min_shape[axis] = std::max<int64_t>(bounds[t.shape[axis]].min, 0);
+      value.max_shape[axis] = bounds[t.shape[axis]].max;
+    }
+  }
   return GiveInfo(value, info);
 }
 

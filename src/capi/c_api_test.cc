@@ -52,6 +52,28 @@ class CApi : public ::testing::Test {
   fusee_context* context_ = nullptr;
 };
 
+TEST(CApiFoundSizes, AreTheMostUntilARunTellsThem) {
+  const auto bytes = fusee::plan::Encode(fusee::plan::testing::CountingPlan()).value();
+  fusee_plan* plan = nullptr;
+  ASSERT_FUSEE_OK(fusee_plan_load_bytes(bytes.data(), bytes.size(), nullptr, &plan));
+  fusee_io_info info = {sizeof info};
+  ASSERT_FUSEE_OK(fusee_plan_get_output(plan, 0, &info));
+  EXPECT_EQ(info.min_shape[1], 0);
+  EXPECT_EQ(info.max_shape[1], 32);
+  fusee_context* context = nullptr;
+  ASSERT_FUSEE_OK(fusee_context_create(plan, nullptr, &context));
+  const std::vector<float> x = {0, 1, 0, 2};
+  const int64_t shape[] = {1, 4};
+  ASSERT_FUSEE_OK(fusee_context_set_input_shape(context, 0, shape, 2));
+  ASSERT_FUSEE_OK(fusee_context_bind_input(context, 0, x.data(), 16));
+  ASSERT_FUSEE_OK(fusee_context_run(context));
+  fusee_tensor y = {sizeof y};
+  ASSERT_FUSEE_OK(fusee_context_output(context, 0, &y));
+  EXPECT_EQ(y.shape[1], 2);
+  fusee_context_free(context);
+  fusee_plan_free(plan);
+}
+
 TEST_F(CApi, TheCpuNeedsNoDevice) {
   fusee_device* device = nullptr;
   ASSERT_FUSEE_OK(fusee_device_open("cpu", &device));

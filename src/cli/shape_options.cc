@@ -34,10 +34,11 @@ void ShapeOptions::Add(CLI::App& app) {
          "--pin", pins,
          "NAME=FILE: fix an input's value at build; FILE is .npy or a serialised TensorProto")
       ->allow_extra_args(false);
-  app.add_option("--bound", bounds,
-                 "NODE/RESULT:AXIS=N: the most that a size may be which depends on the data, such as "
-                 "how many elements are not zero; memory is set aside for it. `fusee inspect` of a "
-                 "plan lists these sizes")
+  app.add_option(
+         "--bound", bounds,
+         "NODE/RESULT:AXIS=N: the most that a size may be which depends on the data, such as "
+         "how many elements are not zero; memory is set aside for it. `fusee inspect` of a "
+         "plan lists these sizes")
       ->allow_extra_args(false);
 }
 
@@ -94,7 +95,9 @@ Status ShapeOptions::Apply(compiler::BuildOptions* options) const {
           "--bound '{}' is not NODE/RESULT:AXIS=N with N from 0 on, as in nonzero_0/i:1=100",
           bound));
     }
-    options->bounds[bound.substr(0, equals)] = most;
+    const std::string name = bound.substr(0, equals);
+    if (!options->bounds.emplace(name, most).second)
+      return InvalidArgument(fmt::format("--bound names '{}' twice", name));
   }
   return OkStatus();
 }

@@ -32,6 +32,11 @@ Result<std::optional<size_t>> BatchSymbol(const plan::Plan& p) {
     }
   }
   if (leading.size() != 1) return std::optional<size_t>();
+  // What a run finds depends on all rows together.
+  const std::vector<int64_t> known = plan::KnownAfter(p);
+  for (const plan::IoDef& io : p.outputs) {
+    if (plan::LastKnown(p, known, io.tensor) != plan::kKnownAtStart) return std::optional<size_t>();
+  }
   // Does any other axis move with it? Compared at two values, all else equal.
   std::vector<int64_t> at_max;
   for (const plan::Symbol& s : p.symbols) at_max.push_back(s.max);

@@ -29,6 +29,7 @@ class DimTable {
     return index;
   }
 
+  bool IsCount(const std::string& name) const { return count_index_.contains(name); }
   // Precondition: it was added.
   uint32_t IndexOfCount(const std::string& name) const { return count_index_.at(name); }
 
@@ -84,8 +85,7 @@ class DimTable {
       const std::string key = ir::Dim::Symbol(atom.symbol).ToString();
       if (const auto known = known_.find(key); known != known_.end()) return known->second;
       if (const auto it = count_index_.find(atom.symbol); it != count_index_.end()) {
-        return known_[key] =
-                   Push(plan::DimOp::kCount, it->second, plan_.counts[it->second].max);
+        return known_[key] = Push(plan::DimOp::kCount, it->second, plan_.counts[it->second].max);
       }
       const auto it = symbol_index_.find(atom.symbol);
       if (it == symbol_index_.end())
@@ -294,6 +294,27 @@ class Emitter {
     return OkStatus();
   }
 
+  // Callers set memory aside for an output by what the bounds of counts give, so that must be its
+  // largest size: it may not shrink as a run finds more.
+  Status CheckGrows(size_t output) {
+    const ir::SymShape& shape = graph_.value(graph_.outputs()[output]).info.shape;
+    for (size_t axis = 0; axis < shape.size(); ++axis) {
+      std::set<std::string> symbols;
+      shape[axis].CollectSymbols(&symbols);
+      if (std::ranges::none_of(symbols, [&](const auto& s) { return dims_.IsCount(s); })) continue;
+      ir::SymbolValues most;
+      for (const std::string& symbol : symbols) most[symbol] = graph_.symbols().at(symbol).max;
+      FUSEE_TRY(const int64_t at_most, shape[axis].Evaluate(most));
+      if (shape[axis].Range(graph_.symbols()).max <= at_most) continue;
+      return Unimplemented(
+          fmt::format("output '{}': axis {} is {}, which shrinks as a run finds more; make an "
+                      "output of what it "
+                      "is cut from instead",
+                      graph_.output_names()[output], axis, shape[axis].ToString()));
+    }
+    return OkStatus();
+  }
+
   Status EmitIo() {
     const auto channels_last = [](const std::vector<IoFormat>& formats, size_t i) {
       return !formats.empty() && formats[i].channels_last;
@@ -310,6 +331,7 @@ class Emitter {
       }
     }
     for (size_t i = 0; i < graph_.outputs().size(); ++i) {
+      FUSEE_TRY(CheckGrows(i));
       FUSEE_TRY(uint32_t tensor, TensorOf(graph_.outputs()[i]));
       plan_.outputs.push_back(
           {graph_.output_names()[i], tensor, {}, false, channels_last(model_.output_formats, i)});

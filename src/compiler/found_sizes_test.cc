@@ -130,6 +130,56 @@ TEST_F(FoundSizes, WithoutABoundAreRefusedWithTheOption) {
   for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(IntAt(y.view(), i), i);
 }
 
+TEST_F(FoundSizes, ThatMustBeANumberAreAtMostThat) {
+  ModelText model;
+  const float w[15] = {1};
+  model.Input("x", DType::kF32, {8, 3})
+      .Input("mask", DType::kBool, {8})
+      .Initializer("w", DType::kF32, {5, 3},
+                   std::string(reinterpret_cast<const char*>(w), sizeof(w)))
+      .Node("Compress", {"x", "mask"}, {"rows"}, {IntAttribute("axis", 0)})
+      .Node("Add", {"rows", "w"}, {"y"})
+      .Output("y");
+  auto imported = Import(*model.Read(), {});
+  ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+  EXPECT_EQ(imported->graph->symbols().at("Compress_0/rows:0").max, 5);
+  auto reference = ReferencePlan(*imported);
+  ASSERT_TRUE(reference.ok()) << reference.status().ToString();
+  const auto loaded = runtime::LoadedPlan::FromPlan(std::make_shared<const plan::Plan>(*reference));
+  EXPECT_TRUE(loaded.ok()) << loaded.status().ToString();
+}
+
+// Columns that some row wants: one for all rows, so rows are not independent.
+TEST_F(FoundSizes, AreNoBusinessOfOneRow) {
+  ModelText model;
+  model.Input("x", DType::kF32, {-1, 8})
+      .Initializer("least", DType::kF32, {}, std::string("\0\0\0\x3f", 4))
+      .Node("ReduceMax", {"x"}, {"top"}, {IntsAttribute("axes", {0}), IntAttribute("keepdims", 0)})
+      .Node("Greater", {"top", "least"}, {"wanted"})
+      .Node("Compress", {"x", "wanted"}, {"y"}, {IntAttribute("axis", 1)})
+      .Output("y");
+  const auto built = BuildModel(model);
+  ASSERT_TRUE(built.ok()) << built.status().ToString();
+  EXPECT_FALSE(built->plan->certificate.batch_checked);
+}
+
+TEST_F(FoundSizes, AnOutputThatShrinksWithThemIsRefused) {
+  ModelText model;
+  const int64_t end = INT32_MAX;
+  model.Input("x", DType::kF32, {16})
+      .Initializer("end", DType::kI64, {1},
+                   std::string(reinterpret_cast<const char*>(&end), sizeof(end)))
+      .Initializer("last", DType::kI64, {1}, std::string("\1\0\0\0\0\0\0\0", 8))
+      .Node("NonZero", {"x"}, {"where"})
+      .Node("Shape", {"where"}, {"shape"})
+      .Node("Gather", {"shape", "last"}, {"count"})
+      .Node("Slice", {"x", "count", "end"}, {"y"})
+      .Output("y");
+  const Status refused = BuildModel(model).status();
+  EXPECT_EQ(refused.code(), StatusCode::kUnimplemented) << refused.ToString();
+  EXPECT_THAT(refused.message(), HasSubstr("shrinks as a run finds more"));
+}
+
 TEST_F(FoundSizes, OfConstantsAreKnownAtBuild) {
   ModelText model;
   model.Input("x", DType::kF32, {4})

@@ -70,6 +70,7 @@ class Importer final : public ops::ImportScope {
     for (const onnx::Node* node : order) FUSEE_TRY(AddNode(*node));
     FUSEE_TRY(AddOutputs());
     FUSEE_TRY(CheckBounds());
+    TightenCounts();
     result_.node_count = model_.graph.nodes.size();
     result_.graph = std::move(graph_);
     return std::move(result_);
@@ -473,10 +474,9 @@ class Importer final : public ops::ImportScope {
     const bool told = frame_.function != nullptr &&
                       ((!judged && judged_.contains(&node)) ||
                        !told_.emplace(&node, status.ok() ? "" : DescribeOperands(operands)).second);
-    if (told) {
-    } else if (status.ok()) {
+    if (!told && status.ok()) {
       survey_->unjudged.push_back(&node);
-    } else {
+    } else if (!told) {
       survey_->refusals.push_back({&node, OpsetOf(node), std::move(status), RemedyFor(node),
                                    std::move(operands), frame_.function, frame_.bindings});
     }
@@ -669,15 +669,30 @@ class Importer final : public ops::ImportScope {
     }
   }
 
+  // A size that a run finds and that must equal a number is at most that: what the plan is prepared
+  // for then fits together.
+  void TightenCounts() {
+    const auto finders = ir::CountFinders(*graph_);
+    if (finders.empty()) return;
+    for (const ir::Constraint& c : graph_->constraints()) {
+      for (const auto& [size, other] : {std::pair(&c.a, &c.b), std::pair(&c.b, &c.a)}) {
+        const std::optional<std::string> symbol = size->AsSymbol();
+        if (!symbol || !finders.contains(*symbol) || !other->is_constant()) continue;
+        int64_t& most = graph_->symbols()[*symbol].max;
+        most = std::min(most, other->constant());
+      }
+    }
+  }
+
   // Every bound that was given was asked for.
   Status CheckBounds() const {
     for (const auto& [name, most] : options_.bounds) {
       if (bounds_asked_.contains(name)) continue;
-      return NotFound(fmt::format(
-          "--bound names '{}', which is no size that depends on the data; {}", name,
-          bounds_asked_.empty()
-              ? std::string("this model has none")
-              : fmt::format("this model has: {}", fmt::join(bounds_asked_, ", "))));
+      return NotFound(
+          fmt::format("--bound names '{}', which is no size that depends on the data; {}", name,
+                      bounds_asked_.empty()
+                          ? std::string("this model has none")
+                          : fmt::format("this model has: {}", fmt::join(bounds_asked_, ", "))));
     }
     return OkStatus();
   }

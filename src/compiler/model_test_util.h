@@ -39,6 +39,13 @@ inline std::string IntAttribute(std::string_view name, int64_t value) {
   attribute.Varint(20, static_cast<uint64_t>(onnx::AttrType::kInt));
   return attribute.str();
 }
+inline std::string IntsAttribute(std::string_view name, std::initializer_list<int64_t> values) {
+  wire::Writer attribute;
+  attribute.Bytes(1, name);
+  for (const int64_t value : values) attribute.Varint(8, static_cast<uint64_t>(value));
+  attribute.Varint(20, static_cast<uint64_t>(onnx::AttrType::kInts));
+  return attribute.str();
+}
 inline std::string FloatAttribute(std::string_view name, float value) {
   wire::Writer attribute;
   attribute.Bytes(1, name);

@@ -328,12 +328,12 @@ Result<TuneOutcome> TuneSelection(const ImportedModel& model, const ir::Graph& g
                                   const SelectOptions& options, tune::Tuner& tuner) {
   TuneOutcome outcome;
   std::map<std::string, std::vector<ops::Configuration>> configurations;
-  const bool finds = !ir::CountFinders(graph).empty();
+  const auto finders = ir::CountFinders(graph);
   for (const SelectedNode& selected : selection) {
     if (selected.kernel == nullptr || selected.on_host) continue;
     // Shapes that a run finds are no tuned point's.
     const ir::Node& candidate = graph.node(selected.node);
-    if (finds && (!candidate.counts.empty() || ir::DependsOnCounts(graph, candidate))) continue;
+    if (!candidate.counts.empty() || ir::DependsOnCounts(graph, finders, candidate)) continue;
     NodeTuner node(model, graph, options, tuner, &configurations);
     if (Status status = node.Tune(selected, &outcome); !status.ok()) {
       return std::move(status).Annotate("tuning " + ir::DescribeNode(graph.node(selected.node)));

@@ -56,7 +56,6 @@ constexpr std::string_view kDiscontinuous[] = {"QuantizeLinear",
                                                "NonZero",
                                                "NonMaxSuppression",
                                                "Unique",
-                                               "Compress",
                                                "Equal",
                                                "Less",
                                                "LessOrEqual",
@@ -176,10 +175,11 @@ class Verifier {
       const ConstTensorView b = reference_.context->output(i);
       const std::string& name = candidate_.plan->outputs[i].name;
       if (a.dtype != b.dtype || !(a.shape == b.shape)) {
-        std::string why = fmt::format("{}: output '{}' is {}, the reference gives {}",
-                                      Describe(corner), name, fusee::Describe(a.dtype, a.shape),
-                                      fusee::Describe(b.dtype, b.shape));
-        // How many there are may hang on the last bit of a value: then each step is looked at alone.
+        std::string why =
+            fmt::format("{}: output '{}' is {}, the reference gives {}", Describe(corner), name,
+                        fusee::Describe(a.dtype, a.shape), fusee::Describe(b.dtype, b.shape));
+        // How many there are may hang on the last bit of a value: then each step is looked at
+        // alone.
         if (a.dtype != b.dtype || reference_.plan->counts.empty()) return Fail(std::move(why));
         outcome_.to_sample.push_back({corner.values, corner.fill, std::move(why)});
         return OkStatus();

@@ -76,15 +76,15 @@ class Model {
 
   // The output shapes for these input shapes (inputs.size() and outputs.size() equal info()'s),
   // after checking dtype-free validity: ranks, fixed dimensions, equal dimensions, each symbol's
-  // range. Symbols read from input values (axis -1) are taken at their maximum, so that the result
-  // bounds the output. Errors: kInvalidArgument, kOutOfRange (outside the profile), both naming the
-  // input. Cost: microseconds, no blocking.
+  // range. Symbols read from input values (axis -1), and sizes that a run finds, are taken at their
+  // maximum, so that the result bounds the output. Errors: kInvalidArgument, kOutOfRange (outside
+  // the profile), both naming the input. Cost: microseconds, no blocking.
   virtual Status OutputShapes(std::span<const Shape> inputs, std::span<Shape> outputs) const = 0;
 };
 
 // One request's tensors, in the order of ModelInfo. Input bytes need no alignment. Output views
 // have the shapes that OutputShapes gave; an output smaller than its view (only with axis -1
-// symbols) has its shape rewritten by the run.
+// symbols or sizes that a run finds) has its shape rewritten by the run.
 struct BatchItem {
   std::span<const ConstTensorView> inputs;
   std::span<TensorView> outputs;

@@ -258,9 +258,10 @@ void AddCountsAtMost(const Graph& graph, SymbolValues* values) {
   }
 }
 
-bool DependsOnCounts(const Graph& graph, const Node& node) {
-  const auto finders = FindersFor(graph, CountFinders(graph), node);
-  return std::ranges::any_of(finders, [&](NodeId id) { return &graph.node(id) != &node; });
+bool DependsOnCounts(const Graph& graph, const std::map<std::string, NodeId, std::less<>>& finders,
+                     const Node& node) {
+  return std::ranges::any_of(FindersFor(graph, finders, node),
+                             [&](NodeId id) { return &graph.node(id) != &node; });
 }
 
 Status Graph::Sort() {

@@ -187,8 +187,9 @@ std::map<std::string, NodeId, std::less<>> CountFinders(const Graph& graph);
 void AddCountsAtMost(const Graph& graph, SymbolValues* values);
 
 // Whether the node is sized by a symbol that another node finds: through `dims` or a result's shape
-// or elements.
-bool DependsOnCounts(const Graph& graph, const Node& node);
+// or elements. finders: of CountFinders.
+bool DependsOnCounts(const Graph& graph, const std::map<std::string, NodeId, std::less<>>& finders,
+                     const Node& node);
 
 // What is known of a constant: dtype, shape, and the elements of a small integer tensor.
 ValueInfo InfoOfConstant(const Tensor& tensor);

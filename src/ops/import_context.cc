@@ -240,13 +240,22 @@ Result<ir::ValueId> ImportContext::Emit(std::string_view op, std::vector<ir::Val
   return ids[0];
 }
 
+namespace {
+constexpr size_t kMaxSymbols = 4096;  // as many as a plan may hold
+}
+
 Result<ir::Dim> ImportContext::NewCount(size_t result, int axis,
                                         const std::optional<ir::Dim>& most) {
   const std::string output =
       wants_output(result) ? std::string(node_.outputs[result]) : std::to_string(result);
   const std::string base = fmt::format("{}/{}:{}", PrefixedName(node_.DisplayName()), output, axis);
+  // A body that is written out again and again finds sizes of its own each time.
   std::string name = base;
-  for (int i = 2; graph_.symbols().contains(name); ++i) name = fmt::format("{}.{}", base, i);
+  if (graph_.symbols().contains(base)) name = fmt::format("{}.{}", base, graph_.symbols().size());
+  if (graph_.symbols().size() >= kMaxSymbols || graph_.symbols().contains(name)) {
+    return Refuse(fmt::format("more than {} sizes of this model are dynamic or depend on the data",
+                              kMaxSymbols));
+  }
   int64_t bound = most ? most->Range(graph_.symbols()).max : INT64_MAX;
   if (const auto given = scope_ == nullptr ? std::nullopt : scope_->BoundOf(name))
     bound = std::min(bound, *given);
@@ -287,23 +296,28 @@ Result<std::vector<ir::ValueId>> ImportContext::EmitFinding(
   return ids;
 }
 
-Result<std::vector<ir::Dim>> ImportContext::FoundDimInput(
-    size_t i, std::string_view meaning, size_t result, std::span<const int> axes,
-    std::span<const std::optional<ir::Dim>> most) {
-  auto known = DimInput(i, meaning);
-  if (known.ok() || known.status().code() != StatusCode::kUnimplemented) return known;
-  const ir::ValueInfo& operand = info(i);
-  if (!IsInt(operand.dtype) ||
-      ir::ElementCount(operand.shape) != ir::Dim(static_cast<int64_t>(axes.size())))
-    return known;
+Result<std::vector<ir::Dim>> ImportContext::FoundDims(ir::ValueId value, size_t result,
+                                                      std::span<const int> axes,
+                                                      const std::optional<ir::Dim>& most) {
   std::vector<ir::Dim> counts;
-  for (size_t k = 0; k < axes.size(); ++k) {
-    FUSEE_TRY(counts.emplace_back(), NewCount(result, axes[k], most[most.size() == 1 ? 0 : k]));
+  for (const int axis : axes) {
+    FUSEE_TRY(counts.emplace_back(), NewCount(result, axis, most));
   }
-  FUSEE_TRY(const auto sizes, EmitFinding("Sizes", {input(i)}, 1, counts));
+  FUSEE_TRY(const auto sizes, EmitFinding("Sizes", {value}, 1, counts));
   // Computed at once, or read by the run.
   if (const auto& elements = graph_.value(sizes[0]).info.elements) return *elements;
   return counts;
+}
+
+Result<std::vector<ir::Dim>> ImportContext::FoundDimInput(size_t i, std::string_view meaning,
+                                                          size_t result, std::span<const int> axes,
+                                                          const std::optional<ir::Dim>& most) {
+  auto known = DimInput(i, meaning);
+  const ir::Dim count = static_cast<int64_t>(axes.size());
+  if (known.ok() || known.status().code() != StatusCode::kUnimplemented || !IsInt(info(i).dtype) ||
+      ir::ElementCount(info(i).shape) != count)
+    return known;
+  return FoundDims(input(i), result, axes, most);
 }
 
 ir::ValueId ImportContext::Constant(Tensor tensor) {

@@ -126,12 +126,16 @@ class ImportContext {
                                                size_t results, const std::vector<ir::Dim>& counts,
                                                Attrs attrs = {}, std::vector<ir::Dim> dims = {});
 
-  // DimInput, but elements that only a run tells become sizes that it finds: element i sizes axis
-  // axes[i] of result `result`, and is at most most[i] (nullopt: only the user's bound holds it;
-  // one entry an element, or a single one for all). Errors: as DimInput; NewCount's.
+  // The elements of an integer value as sizes that a run finds: element i sizes axis axes[i] of
+  // result `result`, and is at most `most` (nullopt: only the user's bound holds it). Errors:
+  // NewCount's.
+  Result<std::vector<ir::Dim>> FoundDims(ir::ValueId value, size_t result,
+                                         std::span<const int> axes,
+                                         const std::optional<ir::Dim>& most);
+  // DimInput where the elements are known, else FoundDims of operand i.
   Result<std::vector<ir::Dim>> FoundDimInput(size_t i, std::string_view meaning, size_t result,
                                              std::span<const int> axes,
-                                             std::span<const std::optional<ir::Dim>> most);
+                                             const std::optional<ir::Dim>& most);
 
   // A constant operand.
   ir::ValueId Constant(Tensor tensor);

@@ -82,8 +82,8 @@ struct RunArgs {
   uint32_t* error = nullptr;
   // Of a step whose results are as large as its operands' contents make them (how many elements are
   // not zero). In CheckShapes and at the beginning of Run: the most that the results have room for.
-  // At the end of Run: how many there are; results then are contiguous at that size, from the start
-  // of the same memory. Not read in other steps.
+  // At the end of an ok Run: how many there are; results then are contiguous at that size, from the
+  // start of the same memory. Not read in other steps.
   std::span<int64_t> counts = {};
 
   bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present(); }

@@ -13,8 +13,8 @@ namespace fusee::ops {
 #include "ops/quant/tactics.inc"
 #include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
-#include "ops/vision/tactics.inc"
 #include "ops/selection/tactics.inc"
+#include "ops/vision/tactics.inc"
 #undef FUSEE_TACTIC
 
 KernelLibrary::KernelLibrary(std::vector<const KernelDef*> kernels) : all_(std::move(kernels)) {
@@ -45,8 +45,8 @@ const KernelLibrary& CpuKernels() {
 #include "ops/quant/tactics.inc"
 #include "ops/recurrent/tactics.inc"
 #include "ops/reduce/tactics.inc"
-#include "ops/vision/tactics.inc"
 #include "ops/selection/tactics.inc"
+#include "ops/vision/tactics.inc"
 #undef FUSEE_TACTIC
   });
   return *library;
@@ -78,8 +78,9 @@ Status ToStatus(RunError error, std::string_view op) {
 
 Status MoreThanBound(std::string_view op, int64_t found, int64_t room) {
   return OutOfRange(fmt::format(
-      "{}: the result has {} entries, the plan has room for {}; rebuild with a larger --bound", op,
-      found, room));
+      "{}: finds {}, above the bound {} that its operands' sizes or --bound gave it; if it was "
+      "--bound, rebuild with a larger one",
+      op, found, room));
 }
 
 Status RefuseTactic(const StepSpec& spec, std::string_view reason) {

@@ -51,6 +51,21 @@ double StepsPerResult(const ir::Graph& graph, const ir::Node& node,
   if (node.op == "LRN") {
     return std::min(static_cast<double>(Or<int64_t>(node.attrs.Int("size", 1), 1)), dim(0, 1));
   }
+  if (node.op == "TreeEnsemble") {  // at most every node for every tree
+    const auto size = [&](const char* name) {
+      return static_cast<double>(Or<std::vector<int64_t>>(node.attrs.Ints(name), {}).size());
+    };
+    const auto members = Or<std::vector<double>>(node.attrs.Floats("membership_values"), {});
+    return (size("nodes_featureids") + static_cast<double>(members.size())) * size("tree_roots");
+  }
+  if (node.op == "TfIdfVectorizer") {  // every place of a row, with every gap, of every length
+    const auto number = [&](const char* name) {
+      return static_cast<double>(Or<int64_t>(node.attrs.Int(name, 1), 1));
+    };
+    const double length = dim(0, operand(0).shape().rank() - 1);
+    return length * std::min(number("max_skip_count") + 1, length) *
+           (number("max_gram_length") - number("min_gram_length") + 1);
+  }
   if (node.op == "TopK") {  // insertion: sorted data at worst
     const auto axis = static_cast<int>(Or<int64_t>(node.attrs.Int("axis", -1), -1));
     return dim(0, axis < 0 ? axis + operand(0).shape().rank() : axis);

@@ -28,8 +28,8 @@ bool IsCandidate(const ir::Graph& graph, const ir::Node& node) {
   for (ir::ValueId operand : node.inputs) {
     if (operand.valid() && !graph.value(operand).constant.present()) return false;
   }
-  // What such a node finds may size others, whose sizes are not rewritten here; the importer computes
-  // those of constants.
+  // What such a node finds may size others, whose sizes are not rewritten here; the importer
+  // computes those of constants.
   return node.counts.empty() && MayEvaluate(node);
 }
 

@@ -36,12 +36,14 @@ Status Bind(const ir::Dim& dim, int64_t value, const std::string& where,
   return OkStatus();
 }
 
+using Finders = std::map<std::string, ir::NodeId, std::less<>>;
+
 // Whether the constraint waits for a symbol that a node finds.
-bool Waits(const ir::Graph& graph, const ir::Constraint& c) {
+bool Waits(const Finders& finders, const ir::Constraint& c) {
+  if (finders.empty()) return false;
   std::set<std::string> symbols;
   c.a.CollectSymbols(&symbols);
   c.b.CollectSymbols(&symbols);
-  const auto finders = ir::CountFinders(graph);
   return std::ranges::any_of(symbols, [&](const std::string& s) { return finders.contains(s); });
 }
 
@@ -121,8 +123,8 @@ Result<std::vector<Tensor>> EvaluateNode(const ir::Graph& graph, const ir::Node&
     FUSEE_TRY(dims.emplace_back(), d.Evaluate(symbols));
   }
 
-  const ops::StepSpec spec{
-      node.op, &node.attrs, input_specs, output_specs, dims.size(), {}, counts.size()};
+  const ops::StepSpec spec{node.op,     &node.attrs, input_specs,  output_specs,
+                           dims.size(), {},          counts.size()};
   auto kernel = kernels.back()->bind(spec);
   if (!kernel.ok()) return std::move(kernel).status().Annotate(where);
   TensorView workspace;
@@ -144,8 +146,7 @@ Result<std::vector<Tensor>> EvaluateNode(const ir::Graph& graph, const ir::Node&
   }
   for (size_t i = 0; i < results.size() && !counts.empty(); ++i) {
     if (!node.outputs[i].valid()) continue;
-    FUSEE_TRY(const Shape shape,
-              ir::Evaluate(graph.value(node.outputs[i]).info.shape, symbols));
+    FUSEE_TRY(const Shape shape, ir::Evaluate(graph.value(node.outputs[i]).info.shape, symbols));
     FUSEE_TRY(results[i], Cut(results[i], shape));
   }
   return results;
@@ -179,8 +180,9 @@ Result<ir::SymbolValues> BindSymbols(const ir::Graph& graph, std::span<const Ten
   }
   for (size_t i = 0; i < inputs.size(); ++i)
     FUSEE_TRY(CheckInput(graph.value(graph.inputs()[i]), inputs[i], symbols));
+  const Finders finders = ir::CountFinders(graph);
   for (const ir::Constraint& c : graph.constraints()) {
-    if (!Waits(graph, c)) FUSEE_TRY(CheckConstraint(c, symbols));
+    if (!Waits(finders, c)) FUSEE_TRY(CheckConstraint(c, symbols));
   }
   return symbols;
 }
@@ -206,8 +208,9 @@ Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Te
       if (observe) observe(node.outputs[i], results[i]);
     }
   }
+  const Finders finders = ir::CountFinders(graph);
   for (const ir::Constraint& c : graph.constraints()) {
-    if (Waits(graph, c)) FUSEE_TRY(CheckConstraint(c, symbols));
+    if (Waits(finders, c)) FUSEE_TRY(CheckConstraint(c, symbols));
   }
   std::vector<Tensor> outputs;
   for (ir::ValueId id : graph.outputs()) outputs.push_back(get(id));

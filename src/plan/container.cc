@@ -150,8 +150,7 @@ Sha256Digest SectionDigest(std::span<const std::byte> section) {
 }
 
 std::vector<std::byte> BuildContainer(std::span<const SectionBytes> sections,
-                                      std::span<const std::byte> summary,
-                                      uint32_t minimum_reader) {
+                                      std::span<const std::byte> summary, uint32_t minimum_reader) {
   FUSEE_CHECK(sections.size() <= kMaxSections && summary.size() <= SummaryCapacity(sections.size()),
               "plan header overflows its page");
   Prologue prologue{};

@@ -257,8 +257,9 @@ Status DecodeProgram(std::span<const std::byte> section, std::span<const std::by
   plan->symbols = r.Tables<Symbol>(p->symbols(), [&](const fb::Symbol& s) {
     return Symbol{r.Text(s.name()), s.min(), s.opt(), s.max(), s.input(), s.axis(), s.element()};
   });
-  plan->counts = r.Tables<Count>(
-      p->counts(), [&](const fb::Count& c) { return Count{r.Text(c.name()), c.max()}; });
+  plan->counts = r.Tables<Count>(p->counts(), [&](const fb::Count& c) {
+    return Count{r.Text(c.name()), c.max()};
+  });
   plan->dims = r.Structs<DimExpr>(p->dims(), [&](const fb::Dim& d) {
     if (d.op() > static_cast<uint64_t>(DimOp::kCount)) valid = false;
     return DimExpr{static_cast<DimOp>(d.op()), d.a(), d.b()};

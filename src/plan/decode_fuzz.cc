@@ -20,6 +20,7 @@ namespace {
 
 std::vector<std::byte> Seed(unsigned seed) {
   if (seed % 3 == 0) return Encode(testing::GpuPlan()).value();
+  if (seed % 5 == 0) return Encode(testing::CountingPlan()).value();
   return Encode(seed % 2 == 0 ? testing::RichPlan() : testing::SmallPlan(4 + seed % 60)).value();
 }
 

@@ -91,9 +91,20 @@ std::vector<int64_t> KnownAfter(const Plan& plan) {
     const DimExpr& e = plan.dims[i];
     if (e.op == DimOp::kConstant || e.op == DimOp::kSymbol) continue;
     const auto a = static_cast<size_t>(e.a);
-    known[i] = e.op == DimOp::kCount ? finder[a] : std::max(known[a], known[static_cast<size_t>(e.b)]);
+    known[i] =
+        e.op == DimOp::kCount ? finder[a] : std::max(known[a], known[static_cast<size_t>(e.b)]);
   }
   return known;
+}
+
+int64_t LastKnown(const Plan& plan, std::span<const int64_t> known_after,
+                  std::span<const uint32_t> tensors) {
+  int64_t last = kKnownAtStart;
+  for (const uint32_t t : tensors) {
+    if (t == kNoTensor) continue;
+    for (const uint32_t d : plan.tensors[t].shape) last = std::max(last, known_after[d]);
+  }
+  return last;
 }
 
 std::vector<int64_t> SymbolValues(const Plan& plan, ProfilePoint point) {

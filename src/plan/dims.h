@@ -30,6 +30,14 @@ std::vector<DimBounds> BoundDims(std::span<const DimExpr> dims, std::span<const 
 inline constexpr int64_t kKnownAtStart = -1;
 std::vector<int64_t> KnownAfter(const Plan& plan);
 
+// The same of a step's or model's tensors together (kNoTensor is passed over), and of one.
+// known_after: of KnownAfter.
+int64_t LastKnown(const Plan& plan, std::span<const int64_t> known_after,
+                  std::span<const uint32_t> tensors);
+inline int64_t LastKnown(const Plan& plan, std::span<const int64_t> known_after, uint32_t tensor) {
+  return LastKnown(plan, known_after, std::span(&tensor, 1));
+}
+
 // The values of every symbol at one end: the profile's minimum, optimum or maximum.
 enum class ProfilePoint { kMin, kOpt, kMax };
 std::vector<int64_t> SymbolValues(const Plan& plan, ProfilePoint point);

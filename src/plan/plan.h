@@ -27,8 +27,8 @@
 namespace fusee::plan {
 
 inline constexpr uint32_t kFormatVersion = 2;  // 2: sizes that a run finds
-// The oldest reader that understands what this writer writes: of a plan without, and with sizes that
-// a run finds.
+// The oldest reader that understands what this writer writes: of a plan without, and with sizes
+// that a run finds.
 inline constexpr uint32_t kMinimumReader = 1;
 inline constexpr uint32_t kMinimumReaderOfCounts = 2;
 inline constexpr uint64_t kSectionAlignment = 4096;

@@ -234,12 +234,13 @@ Status CheckSteps(const Plan& plan) {
   return OkStatus();
 }
 
-// Each count is found once, on the CPU, before it sizes anything; what it sizes has no tactic of exact
-// shapes.
+// Each count is found once, on the CPU, before it sizes anything; what it sizes has no tactic of
+// exact shapes.
 Status CheckFound(const Plan& plan) {
   std::set<std::string_view> names;
   for (const Count& c : plan.counts) {
-    if (c.name.empty() || c.name.size() > kMaxNameBytes || !names.insert(c.name).second || c.max < 0)
+    if (c.name.empty() || c.name.size() > kMaxNameBytes || !names.insert(c.name).second ||
+        c.max < 0)
       return Bad("count '{}': its name is empty, too long or taken, or its bound {} is negative",
                  c.name.substr(0, 64), c.max);
   }
@@ -256,26 +257,19 @@ Status CheckFound(const Plan& plan) {
   if (DeviceNumber(plan.target.device) != 0)
     return Bad("sizes that a run finds are for the CPU only, not for '{}'", plan.target.device);
   const std::vector<int64_t> known = KnownAfter(plan);
-  const auto last = [&](std::span<const uint32_t> tensors) {
-    int64_t at = kKnownAtStart;
-    for (const uint32_t t : tensors) {
-      if (t == kNoTensor) continue;
-      for (const uint32_t d : plan.tensors[t].shape) at = std::max(at, known[d]);
-    }
-    return at;
-  };
   for (const IoDef& io : plan.inputs) {
-    if (last(std::span(&io.tensor, 1)) != kKnownAtStart)
+    if (LastKnown(plan, known, io.tensor) != kKnownAtStart)
       return Bad("input '{}' is sized by what a run finds", io.name);
   }
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& s = plan.steps[i];
     const auto self = static_cast<int64_t>(i);
-    int64_t operands = last(s.inputs);
+    int64_t operands = LastKnown(plan, known, s.inputs);
+    const int64_t results = LastKnown(plan, known, s.outputs);
     for (const uint32_t d : s.dims) operands = std::max(operands, known[d]);
-    if (operands >= self || last(s.outputs) > self)
+    if (operands >= self || results > self)
       return Bad("{}: is sized by a count that is found later", StepName(plan, i));
-    if (!s.bucket_tactics.empty() && std::max(operands, last(s.outputs)) != kKnownAtStart)
+    if (!s.bucket_tactics.empty() && std::max(operands, results) != kKnownAtStart)
       return Bad("{}: has tactics of exact shapes, but a run finds its shapes", StepName(plan, i));
   }
   return OkStatus();

@@ -133,6 +133,7 @@ class Converter {
     trial.op = graph_.node(id).op;
     trial.attrs = graph_.node(id).attrs;
     trial.dims = graph_.node(id).dims;
+    trial.counts = graph_.node(id).counts;
     trial.inputs = graph_.node(id).inputs;
     trial.outputs = graph_.node(id).outputs;
     trial.sources = graph_.node(id).sources;

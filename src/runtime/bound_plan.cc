@@ -184,7 +184,11 @@ std::string DescribeStep(const Plan& plan, size_t step) {
     }
     sources += (sources.empty() ? "" : ", ") + source;
   }
-  return fmt::format("step {} '{}'{}", step, s.op, sources.empty() ? "" : " (" + sources + ")");
+  std::string finds;  // what --bound calls them
+  for (const uint32_t count : s.counts)
+    finds += (finds.empty() ? ", which finds " : ", ") + plan.counts[count].name;
+  return fmt::format("step {} '{}'{}{}", step, s.op, sources.empty() ? "" : " (" + sources + ")",
+                     finds);
 }
 
 // The plan's target against what it is loaded on.
@@ -325,25 +329,25 @@ void FindFoundSizes(const Plan& plan, BoundPlan* bound) {
   for (uint32_t d = 0; d < known.size(); ++d) {
     if (known[d] != plan::kKnownAtStart) by_step[known[d]].dims.push_back(d);
   }
-  const auto last = [&](std::span<const uint32_t> tensors) {
-    int64_t at = plan::kKnownAtStart;
-    for (const uint32_t t : tensors) {
-      if (t == kNoTensor) continue;
-      for (const uint32_t d : plan.tensors[t].shape) at = std::max(at, known[d]);
-    }
-    return at;
-  };
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
-    if (const int64_t at = last(std::span(&t, 1)); at != plan::kKnownAtStart)
+    if (const int64_t at = plan::LastKnown(plan, known, t); at != plan::kKnownAtStart)
       by_step[at].tensors.push_back(t);
   }
   for (uint32_t i = 0; i < plan.steps.size(); ++i) {
     const plan::Step& s = plan.steps[i];
-    // A step that finds sizes is sized by what was known before it.
-    int64_t at = last(s.inputs);
-    if (s.counts.empty()) at = std::max(at, last(s.outputs));
+    // A step that finds sizes itself is prepared for what was found before it; its own results are
+    // at their bounds then.
+    int64_t at = plan::LastKnown(plan, known, s.inputs);
+    for (const uint32_t t : s.outputs) {
+      if (const int64_t result = plan::LastKnown(plan, known, t); result < static_cast<int64_t>(i))
+        at = std::max(at, result);
+    }
     for (const uint32_t d : s.dims) at = std::max(at, known[d]);
     if (at != plan::kKnownAtStart) by_step[at].steps.push_back(i);
+  }
+  for (uint32_t i = 0; i < plan.outputs.size(); ++i) {
+    const int64_t at = plan::LastKnown(plan, known, plan.outputs[i].tensor);
+    if (at != plan::kKnownAtStart) by_step[at].outputs.push_back(i);
   }
   for (uint32_t c = 0; c < plan.constraints.size(); ++c) {
     const int64_t at = std::max(known[plan.constraints[c].a], known[plan.constraints[c].b]);

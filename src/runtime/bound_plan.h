@@ -30,6 +30,7 @@ struct FoundSizes {
   std::vector<uint32_t> tensors;
   std::vector<uint32_t> steps;  // later ones, whose operands, results or dims these are
   std::vector<uint32_t> constraints;
+  std::vector<uint32_t> outputs;  // of the model
 };
 
 struct BoundPlan {

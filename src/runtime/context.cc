@@ -136,6 +136,8 @@ struct Context::State {
   Status PlaceSlots();
   Status CheckPieces() const;
   Status CheckPlaces() const;
+  Status CheckPlace(uint32_t tensor) const;
+  Status CheckOutput(size_t i) const;
   void PlaceTensors();
   void ChooseKernels();
 
@@ -376,11 +378,11 @@ Status Context::State::SetStep(uint32_t step) {
   // The spans lie in step_inputs and step_dims, which are ours to write.
   auto* in = const_cast<ConstTensorView*>(a.inputs.data());
   auto* dim = const_cast<int64_t*>(a.dims.data());
-  for (uint32_t t : s.inputs) *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
+  for (uint32_t t : s.inputs)
+    *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
   SetResults(step);
   for (uint32_t d : s.dims) *dim++ = dims[d];
-  const auto pairs =
-      std::ranges::equal_range(bound->in_place, step, {}, &plan::InPlacePair::step);
+  const auto pairs = std::ranges::equal_range(bound->in_place, step, {}, &plan::InPlacePair::step);
   for (const plan::InPlacePair& pair : pairs) {
     if (a.inputs[pair.input].size_bytes() == a.outputs[pair.output].size_bytes()) continue;
     return InvalidArgument(
@@ -424,7 +426,6 @@ void Context::State::ResetCounts() {
 // when ok.
 Status Context::State::TakeCounts(const FoundSizes& found) {
   const plan::Step& s = plan->steps[found.step];
-  counts_at_bounds = false;
   for (size_t i = 0; i < s.counts.size(); ++i) {
     const plan::Count& count = plan->counts[s.counts[i]];
     const int64_t value = args[found.step].counts[i];
@@ -443,7 +444,11 @@ Status Context::State::TakeCounts(const FoundSizes& found) {
                     "({})",
                     dims[constraint.a], dims[constraint.b], constraint.reason));
   }
-  for (const uint32_t t : found.tensors) FUSEE_TRY(SetTensorShape(t));
+  for (const uint32_t t : found.tensors) {
+    FUSEE_TRY(SetTensorShape(t));
+    FUSEE_TRY(CheckPlace(t));
+  }
+  for (const uint32_t i : found.outputs) FUSEE_TRY(CheckOutput(i));
   SetResults(found.step);
   for (const uint32_t step : found.steps) FUSEE_TRY(SetStep(step));
   return OkStatus();
@@ -486,12 +491,7 @@ Status Context::State::PlaceSlots() {
   for (size_t i = 0; i < outputs.size(); ++i) {
     const OutputState& output = outputs[i];
     if (output.bound == nullptr) continue;
-    const int64_t need = tensors[plan->outputs[i].tensor].size_bytes();
-    if (output.bound_bytes < static_cast<size_t>(need)) {
-      return InvalidArgument(fmt::format("output '{}': {} bytes bound, its shape {} needs {}",
-                                         plan->outputs[i].name, output.bound_bytes,
-                                         tensors[plan->outputs[i].tensor].shape.ToString(), need));
-    }
+    FUSEE_TRY(CheckOutput(i));
     const uint32_t slot = bound->output_slot[i];
     if (device == nullptr && slot != kNoSlot && IsAligned(output.bound))
       slots[slot] = {output.bound, output.bound_bytes};
@@ -502,19 +502,29 @@ Status Context::State::PlaceSlots() {
 // Other tensors of a bound slot (views of an input, scratch in an output) must stay within the
 // caller's memory too.
 Status Context::State::CheckPlaces() const {
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const uint32_t slot = bound->slot_of_tensor[i];
-    if (slot == kNoSlot) continue;
-    const uint64_t end = plan->tensors[i].offset - bound->slots[slot].offset +
-                         static_cast<uint64_t>(tensors[i].size_bytes());
-    if (end > slots[slot].bytes) {
-      return InvalidArgument(fmt::format(
-          "tensor '{}' needs {} bytes of a bound buffer that has {}; bind a larger one, or "
-          "let the context own it",
-          plan->tensors[i].name, end, slots[slot].bytes));
-    }
-  }
+  for (uint32_t i = 0; i < tensors.size(); ++i) FUSEE_TRY(CheckPlace(i));
   return OkStatus();
+}
+
+Status Context::State::CheckPlace(uint32_t tensor) const {
+  const uint32_t slot = bound->slot_of_tensor[tensor];
+  if (slot == kNoSlot) return OkStatus();
+  const uint64_t end = plan->tensors[tensor].offset - bound->slots[slot].offset +
+                       static_cast<uint64_t>(tensors[tensor].size_bytes());
+  if (end <= slots[slot].bytes) return OkStatus();
+  return InvalidArgument(
+      fmt::format("tensor '{}' needs {} bytes of a bound buffer that has {}; bind a larger one, or "
+                  "let the context own it",
+                  plan->tensors[tensor].name, end, slots[slot].bytes));
+}
+
+// Its whole size fits where the caller wants it.
+Status Context::State::CheckOutput(size_t i) const {
+  const OutputState& output = outputs[i];
+  if (output.bound == nullptr || output.bound_bytes >= OutputBytes(i)) return OkStatus();
+  return InvalidArgument(fmt::format(
+      "output '{}': {} bytes bound, its shape {} needs {}", plan->outputs[i].name,
+      output.bound_bytes, tensors[plan->outputs[i].tensor].shape.ToString(), OutputBytes(i)));
 }
 
 void Context::State::PlaceTensors() {
@@ -705,6 +715,7 @@ Status Context::State::Run() {
 
 Status Context::State::RunSteps() {
   auto found = bound->found_sizes.begin();
+  counts_at_bounds = counts.empty();  // from now on, also when a run ends half way
   for (size_t i = 0; i < args.size(); ++i) {
     if (Status status = (*kernels)[i]->Run(args[i]); !status.ok()) {
       return std::move(status).Annotate(DescribeStep(*plan, i));
@@ -716,14 +727,15 @@ Status Context::State::RunSteps() {
 
 Status Context::State::RunStepsObserved() {
   auto found = bound->found_sizes.begin();
+  counts_at_bounds = counts.empty();
   for (size_t i = 0; i < args.size(); ++i) {
     const TimePoint begin = clock != nullptr ? clock->Now() : TimePoint();
     Status status = (*kernels)[i]->Run(args[i]);
     const TimePoint end = clock != nullptr ? clock->Now() : TimePoint();
     if (!status.ok()) return std::move(status).Annotate(DescribeStep(*plan, i));
     if (found != bound->found_sizes.end() && found->step == i) FUSEE_TRY(TakeCounts(*found++));
-    hook->OnStep({i, args[i].inputs, args[i].outputs,
-                  std::chrono::nanoseconds(end - begin).count(), args[i].counts});
+    hook->OnStep({i, args[i].inputs, args[i].outputs, std::chrono::nanoseconds(end - begin).count(),
+                  args[i].counts});
   }
   return OkStatus();
 }
@@ -828,6 +840,13 @@ Status Context::BindInputPieces(size_t input, std::span<const InputPiece> pieces
 Status Context::BindOutputPieces(size_t output, std::span<const OutputPiece> pieces) {
   State& s = *state_;
   FUSEE_TRY(BindOutput(output, nullptr, 0));
+  const bool found = std::ranges::any_of(s.bound->found_sizes, [&](const FoundSizes& sizes) {
+    return std::ranges::find(sizes.outputs, output) != sizes.outputs.end();
+  });
+  if (found) {
+    return InvalidArgument(fmt::format("output '{}': a run finds its size, so it is bound whole",
+                                       s.plan->outputs[output].name));
+  }
   if (pieces.size() > s.pieces_max) {
     return ResourceExhausted(fmt::format("output '{}': {} pieces, a context takes at most {}",
                                          s.plan->outputs[output].name, pieces.size(),

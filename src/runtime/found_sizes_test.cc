@@ -101,6 +101,83 @@ TEST(FoundSizes, HooksSeeWhatWasFound) {
   EXPECT_EQ(hook.shapes, (std::vector<Shape>{Shape{2, 7}, Shape{2, 7}}));
 }
 
+// y = f32[64 - count]: more is found, less is written.
+Plan ShrinkingPlan() {
+  Plan plan = CountingPlan();
+  plan.dims.push_back({plan::DimOp::kConstant, -1, 0});
+  plan.dims.push_back({plan::DimOp::kMul, 3, 4});
+  plan.dims.push_back({plan::DimOp::kConstant, 64, 0});
+  plan.dims.push_back({plan::DimOp::kAdd, 5, 6});
+  plan.dims.push_back({plan::DimOp::kConstant, 1, 0});
+  plan.tensors.push_back({"one", DType::kF32, {8}, plan::Region::kWeights, 0, 4});
+  plan.tensors[2] = {"y", DType::kF32, {7}, plan::Region::kIo, 128, 256};
+  plan.io_bytes = 128 + 256;
+  plan::Step& expand = plan.steps[1];
+  expand.op = "Expand";
+  expand.kernel = "expand_ref.1";
+  expand.inputs = {3};
+  expand.dims = {7};
+  return plan;
+}
+
+TEST(FoundSizes, ThatShrinkAnOutputNeverLeaveTheCallersBuffer) {
+  auto context = ContextOf(ShrinkingPlan());
+  std::vector<float> y(64 + 16, -7.0f);
+  ASSERT_TRUE(context->BindOutput(0, y.data(), 40 * sizeof(float)).ok());
+  FillX(*context, 8, 30);  // 34 of them
+  ASSERT_TRUE(context->Run().ok());
+  EXPECT_EQ(context->output(0).shape, (Shape{34}));
+  FillX(*context, 8, 0);
+  const Status status = context->Run();  // 64 would be too many
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status.ToString();
+  for (size_t i = 40; i < y.size(); ++i) ASSERT_EQ(y[i], -7.0f) << i;
+  // Not aligned, so copied to where it is wanted.
+  ASSERT_TRUE(context->BindOutput(0, y.data() + 1, 40 * sizeof(float)).ok());
+  EXPECT_EQ(context->Run().code(), StatusCode::kInvalidArgument);
+  for (size_t i = 41; i < y.size(); ++i) ASSERT_EQ(y[i], -7.0f) << i;
+}
+
+TEST(FoundSizes, OfARunThatEndedHalfWayAreForgotten) {
+  Plan plan = CountingPlan();
+  plan.counts = {{"a", 10}, {"b", 10}};
+  plan.dims = {{plan::DimOp::kConstant, 2, 0},
+               {plan::DimOp::kCount, 0, 10},
+               {plan::DimOp::kCount, 1, 10},
+               {plan::DimOp::kConstant, 1, 0}};
+  plan.symbols.clear();
+  plan.certificate.corners.clear();
+  plan.tensors = {{"x", DType::kI64, {0}, plan::Region::kIo, 0, 64},
+                  {"sizes", DType::kI64, {0}, plan::Region::kActivations, 0, 64},
+                  {"y", DType::kF32, {1, 2}, plan::Region::kIo, 64, 448},
+                  {"one", DType::kF32, {3}, plan::Region::kWeights, 0, 4}};
+  plan.io_bytes = 512;
+  plan.activation_bytes = 64;
+  plan.buckets = {{{}, 64, {}}};
+  plan.steps[0].op = "Sizes";
+  plan.steps[0].kernel = "sizes_ref.1";
+  plan.steps[0].counts = {0, 1};
+  plan.steps[1].op = "Expand";
+  plan.steps[1].kernel = "expand_ref.1";
+  plan.steps[1].inputs = {3};
+  plan.steps[1].dims = {1, 2};
+  auto context = ContextOf(std::move(plan));
+  int64_t* x = context->input(0).as<int64_t>();
+  x[0] = 3, x[1] = 100;
+  EXPECT_EQ(context->Run().code(), StatusCode::kOutOfRange);
+  x[0] = 5, x[1] = 5;
+  const Status status = context->Run();
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(context->output(0).shape, (Shape{5, 5}));
+}
+
+TEST(FoundSizes, OutputsOfThemAreBoundWhole) {
+  auto context = ContextOf(CountingPlan());
+  std::vector<std::byte> y(512);
+  const OutputPiece piece(y);
+  EXPECT_EQ(context->BindOutputPieces(0, std::span(&piece, 1)).code(),
+            StatusCode::kInvalidArgument);
+}
+
 // A size that is found twice over, and must be the same.
 TEST(FoundSizes, ConstraintsWaitForThem) {
   Plan plan = CountingPlan();

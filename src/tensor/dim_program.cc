@@ -58,8 +58,7 @@ Status EvaluateDims(std::span<const DimExpr> dims, std::span<const int64_t> symb
 Status EvaluateSomeDims(std::span<const DimExpr> dims, std::span<const uint32_t> which,
                         std::span<const int64_t> symbol_values, std::span<const int64_t> counts,
                         std::span<int64_t> out) {
-  for (const uint32_t i : which)
-    FUSEE_TRY(EvaluateOne(dims, i, symbol_values, counts.data(), out));
+  for (const uint32_t i : which) FUSEE_TRY(EvaluateOne(dims, i, symbol_values, counts.data(), out));
   return OkStatus();
 }
 

@@ -35,10 +35,10 @@ struct DimExpr {
 int64_t FloorDivide(int64_t a, int64_t b);
 int64_t FloorModulo(int64_t a, int64_t b);
 
-// Values of all expressions for these symbol values, into out (one per expression); sizes that a run
-// finds are taken at their most. Precondition: operands are earlier entries and symbols' indices in
-// range (whoever read the table checked it). Errors: kOutOfRange on overflow. Allocates nothing when
-// ok.
+// Values of all expressions for these symbol values, into out (one per expression); sizes that a
+// run finds are taken at their most. Precondition: operands are earlier entries and symbols'
+// indices in range (whoever read the table checked it). Errors: kOutOfRange on overflow. Allocates
+// nothing when ok.
 Status EvaluateDims(std::span<const DimExpr> dims, std::span<const int64_t> symbol_values,
                     std::span<int64_t> out);
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <future>
 
+#include "plan/plan_test_util.h"
 #include "worker/plan_metadata.h"
 
 namespace fusee::worker {
@@ -84,6 +85,27 @@ TEST(PlanMetadata, BatchesOnlyAlongDimensionZeroOfEverything) {
   plan->tensors[1].shape = {0, 1};
   plan->inputs[0].is_pinned = true;
   EXPECT_THAT(DescribePlan(*plan, "m", 1).not_batched_because, HasSubstr("fixed to one value"));
+}
+
+TEST(PlanMetadata, OfSizesThatARunFindsTheMostIsToldAndNothingIsBatched) {
+  plan::Plan plan = plan::testing::CountingPlan();
+  plan.dims.push_back({DimOp::kConstant, 3, 0});
+  plan.constraints = {{3, 4, "three are expected"}};
+  const ipc::ModelInfo info = DescribePlan(plan, "m", 1);
+  EXPECT_EQ(info.outputs[0].shape, (std::vector<int64_t>{2, ipc::kDynamicDim}));
+  const ipc::ShapeProgram program = DescribeShapes(plan);
+  EXPECT_TRUE(ipc::CheckModel(info, program).ok());
+  // Only the run can say whether the constraint holds.
+  Shape out;
+  const Shape in = {8, 4};
+  const Status status = ipc::OutputShapes(info, program, std::span(&in, 1), std::span(&out, 1));
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(out, (Shape{2, 32}));
+  // A batch on axis 0 all the same.
+  plan.constraints.clear();
+  plan.tensors[1].shape = plan.tensors[2].shape = {0, 3};
+  EXPECT_THAT(DescribePlan(plan, "m", 1).not_batched_because,
+              HasSubstr("'y' is as large as the data makes it"));
 }
 
 TEST(PlanMetadata, OutputShapesAreCheckedAgainstTheProfile) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "plan/dims.h"
 #include "plan/print.h"
 
 namespace fusee::worker {
@@ -59,6 +60,11 @@ std::string WhyNotBatch(const Plan& plan, size_t symbol) {
                              plan.symbols[symbol].name);
       }
     }
+  }
+  const std::vector<int64_t> known = plan::KnownAfter(plan);
+  for (const plan::IoDef& io : plan.outputs) {
+    if (plan::LastKnown(plan, known, io.tensor) != plan::kKnownAtStart)
+      return fmt::format("'{}' is as large as the data makes it", io.name);
   }
   for (const plan::Symbol& s : plan.symbols) {
     if (s.axis < 0) return fmt::format("{} is read from the values of an input", s.name);
@@ -140,8 +146,12 @@ ipc::ShapeProgram DescribeShapes(const Plan& plan) {
   }
   for (const auto& io : plan.inputs) program.inputs.push_back(TensorOf(plan, io).shape);
   for (const auto& io : plan.outputs) program.outputs.push_back(TensorOf(plan, io).shape);
-  for (const auto& c : plan.constraints)
-    program.equal.push_back({.a = c.a, .b = c.b, .reason = c.reason});
+  const std::vector<int64_t> known = plan::KnownAfter(plan);
+  for (const auto& c : plan.constraints) {
+    // What a run finds, the run checks.
+    if (std::max(known[c.a], known[c.b]) == plan::kKnownAtStart)
+      program.equal.push_back({.a = c.a, .b = c.b, .reason = c.reason});
+  }
   return program;
 }
 

@@ -33,8 +33,7 @@ Result<DimVector> TargetShape(ImportContext& context, size_t operand, std::strin
   const auto count = ir::ElementCount(context.info(operand).shape).AsConstant();
   std::vector<int> axes(static_cast<size_t>(std::clamp<int64_t>(count.value_or(0), 0, kMaxRank)));
   std::iota(axes.begin(), axes.end(), 0);
-  const std::optional<ir::Dim> unbounded;
-  return context.FoundDimInput(operand, meaning, 0, axes, std::span(&unbounded, 1));
+  return context.FoundDimInput(operand, meaning, 0, axes, std::nullopt);
 }
 
 Status CheckTarget(ImportContext& context, const DimVector& target) {

@@ -29,14 +29,16 @@ Status InferRange(InferContext& context) {
 Result<ir::Dim> IntegerCount(ImportContext& context) {
   FUSEE_TRY(const DimVector start, context.DimInput(0, "start"));
   FUSEE_TRY(const std::vector<int64_t> delta, context.ConstInts(2, "delta"));
-  // From 0 on in steps of 1, a limit that only a run tells is the count.
-  const bool counts = start == DimVector{0} && delta == std::vector<int64_t>{1};
-  const int axis = 0;
-  const std::optional<ir::Dim> unbounded;
-  FUSEE_TRY(
-      const DimVector limit,
-      counts ? context.FoundDimInput(1, "limit", 0, std::span(&axis, 1), std::span(&unbounded, 1))
-             : context.DimInput(1, "limit"));
+  auto known = context.DimInput(1, "limit");
+  // From 0 on in steps of 1, a limit that only a run tells is the count; below 0 there is nothing.
+  if (!known.ok() && known.status().code() == StatusCode::kUnimplemented && start == DimVector{0} &&
+      delta == std::vector<int64_t>{1}) {
+    const ir::ValueId zero = context.Scalar(context.info(1).dtype, 0);
+    FUSEE_TRY(const ir::ValueId count, context.Emit("Max", {context.input(1), zero}));
+    constexpr int kAxis = 0;
+    known = context.FoundDims(count, 0, std::span(&kAxis, 1), std::nullopt);
+  }
+  FUSEE_TRY(const DimVector limit, std::move(known));
   if (start.size() != 1 || limit.size() != 1 || delta.size() != 1) {
     return context.Error("start, limit and delta should be scalars");
   }

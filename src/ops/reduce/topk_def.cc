@@ -49,9 +49,9 @@ Status ImportTopKAttribute(ImportContext& context) {
 Status ImportTopKOperand(ImportContext& context) {
   FUSEE_TRY(const int64_t attribute, context.Int("axis", -1));
   FUSEE_TRY(const int axis, context.Axis(attribute, context.rank(0)));
-  const std::optional<ir::Dim> most = context.info(0).shape[static_cast<size_t>(axis)];
   FUSEE_TRY(std::vector<ir::Dim> k,
-            context.FoundDimInput(1, "k", 0, std::span(&axis, 1), std::span(&most, 1)));
+            context.FoundDimInput(1, "k", 0, std::span(&axis, 1),
+                                  context.info(0).shape[static_cast<size_t>(axis)]));
   return EmitTopK(context, std::move(k));
 }
 

@@ -70,6 +70,7 @@ struct TreeEnsemble {
 };
 
 inline constexpr int64_t kTreeNumberMax = int64_t{1} << 31;
+inline constexpr size_t kTreeStepsMax = size_t{1} << 24;  // of one row through all trees
 
 namespace tree_internal {
 
@@ -176,17 +177,25 @@ inline Status CheckEndsOfWays(const TreeEnsemble& t) {
     for (const TreeBranch& branch : node.branch)
       if (!branch.is_leaf) ++ways[static_cast<size_t>(branch.to)];
   }
-  std::vector<size_t> free;
+  std::vector<size_t> free, before(t.nodes.size(), 0);  // before: nodes on the longest way to one
   for (size_t i = 0; i < ways.size(); ++i)
     if (ways[i] == 0) free.push_back(i);
   for (size_t done = 0; done < free.size(); ++done) {
     for (const TreeBranch& branch : t.nodes[free[done]].branch) {
+      if (branch.is_leaf) continue;
       const auto to = static_cast<size_t>(branch.to);
-      if (!branch.is_leaf && --ways[to] == 0) free.push_back(to);
+      before[to] = std::max(before[to], before[free[done]] + 1);
+      if (--ways[to] == 0) free.push_back(to);
     }
   }
-  if (free.size() == t.nodes.size()) return OkStatus();
-  return InvalidArgument("the nodes of a tree lead in a circle");
+  if (free.size() != t.nodes.size()) return InvalidArgument("the nodes of a tree lead in a circle");
+  // Trees may share nodes, so their number alone does not bound the time.
+  const size_t longest = 1 + *std::ranges::max_element(before);
+  if (t.roots.size() > kTreeStepsMax / longest) {
+    return Unimplemented(fmt::format("{} trees with ways of up to {} nodes take too long for a row",
+                                     t.roots.size(), longest));
+  }
+  return OkStatus();
 }
 
 }  // namespace tree_internal

@@ -7,6 +7,7 @@
 #include "ops/kernel_test_util.h"
 #include "ops/movement/import_test_util.h"
 #include "ops/number_stream_test_util.h"
+#include "ops/reduce/tree_ensemble.h"
 
 namespace fusee::ops {
 namespace {
@@ -270,6 +271,9 @@ TEST(TreeEnsemble, RefusesAttributesThatAreNoTrees) {
   };
   for (const auto& [name, value] : wrong)
     EXPECT_EQ(code(With(right, name, value)), StatusCode::kInvalidArgument) << name;
+  // Two nodes on the longest way, for each of these trees.
+  const Ints roots(kTreeStepsMax / 2 + 1, 0);
+  EXPECT_EQ(code(With(right, "tree_roots", roots)), StatusCode::kInvalidArgument);
   KernelCall other = Walk(right, x);
   other.outputs = {{DType::kF32, {1, 3}}};
   EXPECT_EQ(RunKernel("tree_ensemble_ref.1", other).status().code(), StatusCode::kInvalidArgument);

@@ -25,8 +25,9 @@ Status Run(const Params&, const RunArgs& args) {
     if (value < 0)
       return OutOfRange(fmt::format("Sizes: element {} is {}, a size is at least 0", i, value));
     if (value > args.counts[i]) return MoreThanBound("Sizes", value, args.counts[i]);
-    args.counts[i] = value;
   }
+  for (size_t i = 0; i < args.counts.size(); ++i)
+    args.counts[i] = IntAt(in, static_cast<int64_t>(i));
   std::memcpy(args.outputs[0].data, in.data, in.bytes().size());
   return OkStatus();
 }
