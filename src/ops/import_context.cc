@@ -299,6 +299,33 @@ Result<std::vector<ir::ValueId>> ImportContext::EmitFinding(
 Result<std::vector<ir::Dim>> ImportContext::FoundDims(ir::ValueId value, size_t result,
                                                       std::span<const int> axes,
                                                       const std::optional<ir::Dim>& most) {
+  const ir::Value& v = graph_.value(value);
+  if (v.info.elements && v.info.elements->size() == axes.size()) return *v.info.elements;
+  // Of sizes side by side some are often known, such as the batch.
+  const bool joined =
+      v.producer.valid() && v.info.shape.size() == 1 && graph_.node(v.producer).op == "Concat";
+  if (!joined) return FindDims(value, result, axes, most);
+  std::vector<ir::Dim> dims;
+  for (const ir::ValueId piece : std::vector<ir::ValueId>(graph_.node(v.producer).inputs)) {
+    const ir::ValueInfo& info = graph_.value(piece).info;
+    const std::optional<int64_t> length = info.shape[0].AsConstant();
+    if (!length || *length > static_cast<int64_t>(axes.size() - dims.size()))
+      return FindDims(value, result, axes, most);
+    if (info.elements) {
+      dims.insert(dims.end(), info.elements->begin(), info.elements->end());
+    } else if (*length > 0) {
+      FUSEE_TRY(
+          const auto found,
+          FindDims(piece, result, axes.subspan(dims.size(), static_cast<size_t>(*length)), most));
+      dims.insert(dims.end(), found.begin(), found.end());
+    }
+  }
+  return dims;
+}
+
+Result<std::vector<ir::Dim>> ImportContext::FindDims(ir::ValueId value, size_t result,
+                                                     std::span<const int> axes,
+                                                     const std::optional<ir::Dim>& most) {
   std::vector<ir::Dim> counts;
   for (const int axis : axes) {
     FUSEE_TRY(counts.emplace_back(), NewCount(result, axis, most));

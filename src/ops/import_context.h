@@ -165,6 +165,9 @@ class ImportContext {
   Status RequireEqual(const ir::Dim& a, const ir::Dim& b, std::string_view what);
 
  private:
+  // FoundDims, every element of the value.
+  Result<std::vector<ir::Dim>> FindDims(ir::ValueId value, size_t result, std::span<const int> axes,
+                                        const std::optional<ir::Dim>& most);
   const onnx::Attribute* Find(std::string_view name);
   const onnx::Attribute* Resolved(const onnx::Attribute* attribute) const;
   std::string PrefixedName(std::string_view name) const;

@@ -78,6 +78,22 @@ TEST(SelectionDef, WhatNothingBoundsIsRefusedWithTheOption) {
             StatusCode::kUnimplemented);
 }
 
+// Of a shape put together only what is not known is found.
+TEST(SelectionDef, KnownSizesBesideFoundOnesStay) {
+  H h;
+  const ir::Dim n = h.Symbol("n", 1, 8);
+  const ir::ValueId x = h.Input("x", DType::kF32, {n, 1});
+  const ir::ValueId shape = h.Import("Shape", 13, {x});
+  const ir::ValueId rows = h.Import("Gather", 13, {shape, h.Ints({0})});
+  const ir::ValueId k = h.Input("k", DType::kI64, {1});
+  const ir::ValueId target =
+      h.Import("Concat", 13, {rows, k}, H::Attrs(H::Attr("axis", int64_t{0})));
+  const Status refused = h.TryImport("Expand", 13, {x, target}).status();
+  EXPECT_EQ(refused.message().find("/r3:0"), std::string::npos) << refused.message();
+  EXPECT_NE(refused.message().find("--bound Expand_0/r3:1=N"), std::string::npos)
+      << refused.message();
+}
+
 TEST(SelectionDef, NodesThatFindOtherSizesAreRefused) {
   H h;
   const ir::ValueId x = h.Input("x", DType::kF32, {4});
