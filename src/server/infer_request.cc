@@ -171,18 +171,7 @@ Status FillTensor(std::string_view name, DType dtype, const dom::element& data, 
           fmt::format("receiving {} data via JSON is not supported. Please use the binary data "
                       "format for input {}",
                       KserveName(dtype), name));
-    // No model with such an input or output is loaded (CheckTypesHaveNames).
-    case DType::kF8E4M3FN:
-    case DType::kF8E4M3FNUZ:
-    case DType::kF8E5M2:
-    case DType::kF8E5M2FNUZ:
-    case DType::kU4:
-    case DType::kI4:
-    case DType::kF4E2M1:
-    case DType::kF8E8M0:
-    case DType::kU2:
-    case DType::kI2:
-    case DType::kInvalid: break;
+    default: break;  // no model with such an input is loaded (CheckTypesHaveNames)
   }
   return InvalidArgument(fmt::format("invalid datatype for input {}", name));
 }

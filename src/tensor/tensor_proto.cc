@@ -48,6 +48,7 @@ constexpr std::array<TypedFieldInfo, TensorProto::kFieldCount> kTyped = {{
 }};
 
 TensorProto::Field FieldFor(DType dtype) {
+  if (IsNarrow(dtype)) return TensorProto::kInt32Data;
   switch (dtype) {
     case DType::kF32: return TensorProto::kFloatData;
     case DType::kF64: return TensorProto::kDoubleData;
@@ -61,18 +62,8 @@ TensorProto::Field FieldFor(DType dtype) {
     case DType::kI32:
     case DType::kBool:
     case DType::kF16:
-    case DType::kBF16:
-    case DType::kF8E4M3FN:
-    case DType::kF8E4M3FNUZ:
-    case DType::kF8E5M2:
-    case DType::kF8E5M2FNUZ:
-    case DType::kU4:
-    case DType::kI4:
-    case DType::kF4E2M1:
-    case DType::kF8E8M0:
-    case DType::kU2:
-    case DType::kI2: return TensorProto::kInt32Data;
-    case DType::kInvalid: break;
+    case DType::kBF16: return TensorProto::kInt32Data;
+    default: break;
   }
   return TensorProto::kFieldCount;
 }
@@ -124,6 +115,8 @@ struct Range {
   int64_t max;
 };
 Range StoredRange(DType dtype) {
+  // One byte of the packed data, or of the 8 bits, by some writers sign-extended.
+  if (IsNarrow(dtype)) return {-0x80, 0xff};
   switch (dtype) {
     case DType::kU8: return {0, 0xff};
     case DType::kI8: return {-0x80, 0x7f};
@@ -135,17 +128,6 @@ Range StoredRange(DType dtype) {
     case DType::kI32:
       return {std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()};
     case DType::kBool: return {0, 1};
-    // One byte of the packed data, or of the 8 bits, by some writers sign-extended.
-    case DType::kF8E4M3FN:
-    case DType::kF8E4M3FNUZ:
-    case DType::kF8E5M2:
-    case DType::kF8E5M2FNUZ:
-    case DType::kU4:
-    case DType::kI4:
-    case DType::kF4E2M1:
-    case DType::kF8E8M0:
-    case DType::kU2:
-    case DType::kI2: return {-0x80, 0xff};
     default: return {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
   }
 }

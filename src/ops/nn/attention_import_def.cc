@@ -8,9 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <optional>
 
 #include "ops/nn/attention_spelling_def.h"
 
@@ -91,13 +89,6 @@ Status ReadSizes(ImportContext& c, AttentionSpelling* a) {
 }
 
 Status ReadNumbers(ImportContext& c, AttentionSpelling* a) {
-  if (c.HasAttr("scale")) {
-    FUSEE_TRY(a->scale, c.Float("scale", 1));
-  } else {
-    if (!a->dim.is_constant())
-      return c.Refuse("the head size must be known while building, or the attribute scale given");
-    if (a->dim.constant() > 0) a->scale = 1 / std::sqrt(static_cast<double>(a->dim.constant()));
-  }
   FUSEE_TRY(a->softcap, c.Float("softcap", 0));
   if (!(a->softcap >= 0))
     return c.Error(fmt::format("softcap is {}, expected 0 or more", a->softcap));
@@ -105,15 +96,7 @@ Status ReadNumbers(ImportContext& c, AttentionSpelling* a) {
   if (mode < 0 || mode > 3)
     return c.Error(fmt::format("qk_matmul_output_mode is {}, expected 0 to 3", mode));
   if (c.wants_output(3)) a->probe = static_cast<AttentionSpelling::Probe>(mode);
-  FUSEE_TRY(const int64_t precision, c.Int("softmax_precision", static_cast<int64_t>(a->dtype)));
-  const auto type = precision > 0 && precision < 256
-                        ? DTypeFromOnnx(static_cast<int32_t>(precision))
-                        : std::nullopt;
-  if (!type || !IsFloat(*type))
-    return c.Error(
-        fmt::format("softmax_precision is {}, which is no floating-point type", precision));
-  a->softmax_type = *type;
-  return OkStatus();
+  return ReadSoftmax(c, a->dtype, a);
 }
 
 // q, k and v by heads, with what came before; results 1 and 2.

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <limits>
+#include <optional>
 
 namespace fusee::ops {
 
@@ -42,6 +44,27 @@ ir::ValueId RepeatHeads(Speller& s, ir::ValueId x, const AttentionSpelling& a, c
 ir::ValueId SplitHeads(Speller& speller, ir::ValueId x, const ir::Dim& batch, const ir::Dim& seq,
                        const ir::Dim& heads, const ir::Dim& dim) {
   return speller.Transpose(speller.Reshape(x, {batch, seq, heads, dim}), {0, 2, 1, 3});
+}
+
+Status ReadSoftmax(ImportContext& c, DType usual_precision, AttentionSpelling* a) {
+  if (c.HasAttr("scale")) {
+    FUSEE_TRY(a->scale, c.Float("scale", 1));
+  } else {
+    if (!a->dim.is_constant())
+      return c.Refuse("the head size must be known while building, or the attribute scale given");
+    if (a->dim.constant() > 0) a->scale = 1 / std::sqrt(static_cast<double>(a->dim.constant()));
+  }
+  FUSEE_TRY(const int64_t precision,
+            c.Int("softmax_precision", static_cast<int64_t>(usual_precision)));
+  const auto type = precision > 0 && precision < 256
+                        ? DTypeFromOnnx(static_cast<int32_t>(precision))
+                        : std::nullopt;
+  if (!type || !IsFloat(*type)) {
+    return c.Error(
+        fmt::format("softmax_precision is {}, which is no floating-point type", precision));
+  }
+  a->softmax_type = *type;
+  return OkStatus();
 }
 
 Status CheckHeadCounts(const ImportContext& context, const ir::Dim& heads,

@@ -41,6 +41,10 @@ ir::ValueId SplitHeads(Speller& speller, ir::ValueId x, const ir::Dim& batch, co
 ir::ValueId RepeatHeads(Speller& speller, ir::ValueId x, const AttentionSpelling& attention,
                         const ir::Dim& dim);
 
+// Attributes scale (default: one over the root of the head size) and softmax_precision into a.
+// Errors: kUnimplemented without a scale for a head size that only a run tells; kInvalidArgument.
+Status ReadSoftmax(ImportContext& context, DType usual_precision, AttentionSpelling* a);
+
 // Checks what query and key-value head counts have to be: equal, or known with one a multiple of
 // the other. Errors: kInvalidArgument; kUnimplemented when they are not known while building.
 Status CheckHeadCounts(const ImportContext& context, const ir::Dim& heads, const ir::Dim& kv_heads);

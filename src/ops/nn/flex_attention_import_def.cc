@@ -7,9 +7,6 @@
 // attention, which fuse_attention recognises.
 #include <fmt/format.h>
 
-#include <cmath>
-#include <optional>
-
 #include "ops/nn/attention_spelling_def.h"
 
 namespace fusee::ops {
@@ -45,27 +42,6 @@ Status ReadSizes(ImportContext& c, AttentionSpelling* a) {
   return CheckHeadCounts(c, a->heads, a->kv_heads);
 }
 
-Status ReadNumbers(ImportContext& c, AttentionSpelling* a) {
-  if (c.HasAttr("scale")) {
-    FUSEE_TRY(a->scale, c.Float("scale", 1));
-  } else {
-    if (!a->dim.is_constant())
-      return c.Refuse("the head size must be known while building, or the attribute scale given");
-    if (a->dim.constant() > 0) a->scale = 1 / std::sqrt(static_cast<double>(a->dim.constant()));
-  }
-  const DType usual = a->dtype == DType::kF64 ? DType::kF64 : DType::kF32;
-  FUSEE_TRY(const int64_t precision, c.Int("softmax_precision", static_cast<int64_t>(usual)));
-  const auto type = precision > 0 && precision < 256
-                        ? DTypeFromOnnx(static_cast<int32_t>(precision))
-                        : std::nullopt;
-  if (!type || !IsFloat(*type)) {
-    return c.Error(
-        fmt::format("softmax_precision is {}, which is no floating-point type", precision));
-  }
-  a->softmax_type = *type;
-  return OkStatus();
-}
-
 // One of the nested graphs in the place of `value`; value itself where there is none.
 Result<ir::ValueId> Modify(ImportContext& c, std::string_view attribute, ir::ValueId value) {
   if (!c.HasAttr(attribute)) return value;
@@ -93,7 +69,7 @@ Status ImportFlexAttention(ImportContext& c) {
   FUSEE_TRY(CheckOperands(c));
   AttentionSpelling a;
   FUSEE_TRY(ReadSizes(c, &a));
-  FUSEE_TRY(ReadNumbers(c, &a));
+  FUSEE_TRY(ReadSoftmax(c, a.dtype == DType::kF64 ? DType::kF64 : DType::kF32, &a));
   Speller s(c);
   const bool modified = c.HasAttr("score_mod") || c.HasAttr("prob_mod");
   if (!modified && a.softmax_type == a.dtype) {
