@@ -10,6 +10,7 @@
 #include "compiler/import.h"
 #include "compiler/latency.h"
 #include "compiler/lockfile.h"
+#include "compiler/lower_if.h"
 #include "compiler/magnitudes.h"
 #include "compiler/reference.h"
 #include "compiler/sampled.h"
@@ -155,6 +156,7 @@ class Builder {
           fmt::format("tf32: {} products and convolutions may round their f32 operands to TF32",
                       quant::AllowTf32(*imported_.graph)));
     }
+    FUSEE_TRY(LowerIf(*imported_.graph));
     return SeparateOutputs(*imported_.graph);
   }
 
@@ -285,6 +287,7 @@ class Builder {
     c.corners = std::move(outcome.corners);
     FUSEE_TRY(c.golden, RecordGolden(Snapshot(), pool_.get(), target_.run()));
     result_.report.comparisons_skipped = outcome.skipped;
+    if (!outcome.untried.empty()) result_.report.notes.push_back(outcome.untried);
     FUSEE_TRY(CheckAgainstLock());
     WordVerdict(outcome);
     return OkStatus();

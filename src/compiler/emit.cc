@@ -84,8 +84,7 @@ class DimTable {
       const std::string key = ir::Dim::Symbol(atom.symbol).ToString();
       if (const auto known = known_.find(key); known != known_.end()) return known->second;
       if (const auto it = count_index_.find(atom.symbol); it != count_index_.end()) {
-        return known_[key] =
-                   Push(plan::DimOp::kCount, it->second, plan_.counts[it->second].max);
+        return known_[key] = Push(plan::DimOp::kCount, it->second, plan_.counts[it->second].max);
       }
       const auto it = symbol_index_.find(atom.symbol);
       if (it == symbol_index_.end())
@@ -151,6 +150,7 @@ class Emitter {
     FUSEE_TRY(storage_, AssignStorage(graph_, selection_, options.in_place));
     EmitSymbols();
     FUSEE_TRY(EmitCounts(options.device));
+    FUSEE_TRY(CheckGuards(options.device));
     PlaceActivations();
     FUSEE_TRY(PlaceIo());
     for (const SelectedNode& s : selection_) {
@@ -183,6 +183,20 @@ class Emitter {
       }
       for (const std::string& symbol : node.counts)
         dims_.AddCount(symbol, graph_.symbols().at(symbol).max);
+    }
+    return OkStatus();
+  }
+
+  Status CheckGuards(DeviceKind device) const {
+    if (device == DeviceKind::kCpu) return OkStatus();
+    for (const SelectedNode& s : selection_) {
+      const ir::Node& node = graph_.node(s.node);
+      if (node.guards.empty()) continue;
+      return Unimplemented(fmt::format(
+          "{}: runs only where the condition '{}' {}, which a plan for '{}' cannot follow; build "
+          "for the CPU, or fix the inputs that the condition depends on with --pin",
+          ir::DescribeNode(node), graph_.value(node.guards.back().condition).name,
+          node.guards.back().holds ? "holds" : "does not hold", DeviceKindName(device)));
     }
     return OkStatus();
   }
@@ -290,6 +304,10 @@ class Emitter {
     }
     FUSEE_TRY(step.dims, dims_.AddAll(node.dims));
     for (const std::string& symbol : node.counts) step.counts.push_back(dims_.IndexOfCount(symbol));
+    for (const ir::Guard& guard : node.guards) {
+      FUSEE_TRY(const uint32_t tensor, TensorOf(guard.condition));
+      step.guards.push_back({tensor, guard.holds});
+    }
     plan_.steps.push_back(std::move(step));
     return OkStatus();
   }

@@ -177,8 +177,15 @@ class Printer {
     }
     if (!node.dims.empty()) out_ += fmt::format(" dims({})", DimList(node.dims));
     if (!node.counts.empty()) {
-      out_ += fmt::format(
-          " counts({})", Join(node.counts, [](const std::string& s) { return Dim::Symbol(s).ToString(); }));
+      out_ += fmt::format(" counts({})", Join(node.counts, [](const std::string& s) {
+                            return Dim::Symbol(s).ToString();
+                          }));
+    }
+    if (!node.guards.empty()) {
+      out_ += fmt::format(" when({})", Join(node.guards, [&](const Guard& guard) {
+                            return (guard.holds ? "" : "!") +
+                                   ValueName(graph.value(guard.condition).name);
+                          }));
     }
     if (options_.sources && !node.sources.empty())
       out_ += fmt::format(" from({})", Join(node.sources, Quote));

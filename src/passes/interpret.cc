@@ -121,8 +121,8 @@ Result<std::vector<Tensor>> EvaluateNode(const ir::Graph& graph, const ir::Node&
     FUSEE_TRY(dims.emplace_back(), d.Evaluate(symbols));
   }
 
-  const ops::StepSpec spec{
-      node.op, &node.attrs, input_specs, output_specs, dims.size(), {}, counts.size()};
+  const ops::StepSpec spec{node.op,     &node.attrs, input_specs,  output_specs,
+                           dims.size(), {},          counts.size()};
   auto kernel = kernels.back()->bind(spec);
   if (!kernel.ok()) return std::move(kernel).status().Annotate(where);
   TensorView workspace;
@@ -144,8 +144,7 @@ Result<std::vector<Tensor>> EvaluateNode(const ir::Graph& graph, const ir::Node&
   }
   for (size_t i = 0; i < results.size() && !counts.empty(); ++i) {
     if (!node.outputs[i].valid()) continue;
-    FUSEE_TRY(const Shape shape,
-              ir::Evaluate(graph.value(node.outputs[i]).info.shape, symbols));
+    FUSEE_TRY(const Shape shape, ir::Evaluate(graph.value(node.outputs[i]).info.shape, symbols));
     FUSEE_TRY(results[i], Cut(results[i], shape));
   }
   return results;
@@ -185,9 +184,22 @@ Result<ir::SymbolValues> BindSymbols(const ir::Graph& graph, std::span<const Ten
   return symbols;
 }
 
-Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Tensor> inputs,
-                                      const Observer& observe) {
-  FUSEE_TRY(ir::SymbolValues symbols, BindSymbols(graph, inputs));
+namespace {
+
+Result<std::vector<Tensor>> Run(const ir::Graph& graph, std::span<const Tensor> inputs,
+                                ir::SymbolValues symbols, const Observer& observe);
+
+// The course that the condition chooses. ir::Verify bounds how deep regions nest.
+Result<std::vector<Tensor>> RunIf(const ir::Node& node, std::span<const Tensor> operands,
+                                  const ir::SymbolValues& symbols) {
+  const size_t taken = IntAt(operands[0].view(), 0) != 0 ? 0 : 1;
+  auto results = Run(*node.regions[taken], operands.subspan(1), symbols, nullptr);
+  if (!results.ok()) return std::move(results).status().Annotate(ir::DescribeNode(node));
+  return results;
+}
+
+Result<std::vector<Tensor>> Run(const ir::Graph& graph, std::span<const Tensor> inputs,
+                                ir::SymbolValues symbols, const Observer& observe) {
   std::vector<Tensor> values(graph.value_count());
   for (size_t i = 0; i < inputs.size(); ++i) values[graph.inputs()[i].index()] = inputs[i];
   const auto get = [&](ir::ValueId id) -> Tensor {
@@ -199,7 +211,8 @@ Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Te
     std::vector<Tensor> operands;
     for (ir::ValueId operand : node.inputs) operands.push_back(get(operand));
     FUSEE_TRY(const std::vector<Tensor> results,
-              EvaluateNode(graph, node, operands, symbols, &symbols));
+              node.op == "If" ? RunIf(node, operands, symbols)
+                              : EvaluateNode(graph, node, operands, symbols, &symbols));
     for (size_t i = 0; i < results.size(); ++i) {
       if (!node.outputs[i].valid()) continue;
       values[node.outputs[i].index()] = results[i];
@@ -212,6 +225,14 @@ Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Te
   std::vector<Tensor> outputs;
   for (ir::ValueId id : graph.outputs()) outputs.push_back(get(id));
   return outputs;
+}
+
+}  // namespace
+
+Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Tensor> inputs,
+                                      const Observer& observe) {
+  FUSEE_TRY(ir::SymbolValues symbols, BindSymbols(graph, inputs));
+  return Run(graph, inputs, std::move(symbols), observe);
 }
 
 }  // namespace fusee::passes

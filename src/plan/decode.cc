@@ -188,6 +188,10 @@ Step ToStep(Reader& r, const fb::Step& s, const ConfigTable& configs, bool* vali
   step.outputs = r.Numbers(s.outputs());
   step.dims = r.Numbers(s.dims());
   step.counts = r.Numbers(s.counts());
+  step.guards = r.Structs<Guard>(s.guards(), [&](const fb::Guard& g) {
+    if (g.holds() > 1) *valid = false;
+    return Guard{g.tensor(), g.holds() != 0};
+  });
   step.workspace_offset = s.workspace_offset();
   step.workspace_bytes = s.workspace_bytes();
   step.device = s.device();
@@ -257,8 +261,9 @@ Status DecodeProgram(std::span<const std::byte> section, std::span<const std::by
   plan->symbols = r.Tables<Symbol>(p->symbols(), [&](const fb::Symbol& s) {
     return Symbol{r.Text(s.name()), s.min(), s.opt(), s.max(), s.input(), s.axis(), s.element()};
   });
-  plan->counts = r.Tables<Count>(
-      p->counts(), [&](const fb::Count& c) { return Count{r.Text(c.name()), c.max()}; });
+  plan->counts = r.Tables<Count>(p->counts(), [&](const fb::Count& c) {
+    return Count{r.Text(c.name()), c.max()};
+  });
   plan->dims = r.Structs<DimExpr>(p->dims(), [&](const fb::Dim& d) {
     if (d.op() > static_cast<uint64_t>(DimOp::kCount)) valid = false;
     return DimExpr{static_cast<DimOp>(d.op()), d.a(), d.b()};
@@ -281,7 +286,8 @@ Status DecodeProgram(std::span<const std::byte> section, std::span<const std::by
   FUSEE_TRY(CheckBudget(r, "program"));
   if (!valid)
     return InvalidArgument(
-        "plan section 'program' holds an unknown dimension operation or attribute kind, or names a "
+        "plan section 'program' holds an unknown dimension operation, attribute kind or guard, or "
+        "names a "
         "configuration that is not there");
   return OkStatus();
 }

@@ -143,6 +143,7 @@ struct Context::State {
   Status Run();
   Status RunOnDevice();
   Status Move(DeviceRun::Side side);
+  bool Holds(size_t step) const;
   Status RunSteps();
   Status RunStepsObserved();
   void FillTable();
@@ -376,11 +377,11 @@ Status Context::State::SetStep(uint32_t step) {
   // The spans lie in step_inputs and step_dims, which are ours to write.
   auto* in = const_cast<ConstTensorView*>(a.inputs.data());
   auto* dim = const_cast<int64_t*>(a.dims.data());
-  for (uint32_t t : s.inputs) *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
+  for (uint32_t t : s.inputs)
+    *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
   SetResults(step);
   for (uint32_t d : s.dims) *dim++ = dims[d];
-  const auto pairs =
-      std::ranges::equal_range(bound->in_place, step, {}, &plan::InPlacePair::step);
+  const auto pairs = std::ranges::equal_range(bound->in_place, step, {}, &plan::InPlacePair::step);
   for (const plan::InPlacePair& pair : pairs) {
     if (a.inputs[pair.input].size_bytes() == a.outputs[pair.output].size_bytes()) continue;
     return InvalidArgument(
@@ -703,9 +704,18 @@ Status Context::State::Run() {
   return OkStatus();
 }
 
+// Whether all guards of the step hold. A later one is there only if those before it hold.
+bool Context::State::Holds(size_t step) const {
+  return std::ranges::all_of(plan->steps[step].guards, [&](const plan::Guard& guard) {
+    return (*static_cast<const uint8_t*>(tensors[guard.tensor].data) != 0) == guard.holds;
+  });
+}
+
 Status Context::State::RunSteps() {
   auto found = bound->found_sizes.begin();
+  auto guarded = bound->guarded_steps.begin();
   for (size_t i = 0; i < args.size(); ++i) {
+    if (guarded != bound->guarded_steps.end() && *guarded == i && !Holds(*guarded++)) continue;
     if (Status status = (*kernels)[i]->Run(args[i]); !status.ok()) {
       return std::move(status).Annotate(DescribeStep(*plan, i));
     }
@@ -716,14 +726,16 @@ Status Context::State::RunSteps() {
 
 Status Context::State::RunStepsObserved() {
   auto found = bound->found_sizes.begin();
+  auto guarded = bound->guarded_steps.begin();
   for (size_t i = 0; i < args.size(); ++i) {
+    if (guarded != bound->guarded_steps.end() && *guarded == i && !Holds(*guarded++)) continue;
     const TimePoint begin = clock != nullptr ? clock->Now() : TimePoint();
     Status status = (*kernels)[i]->Run(args[i]);
     const TimePoint end = clock != nullptr ? clock->Now() : TimePoint();
     if (!status.ok()) return std::move(status).Annotate(DescribeStep(*plan, i));
     if (found != bound->found_sizes.end() && found->step == i) FUSEE_TRY(TakeCounts(*found++));
-    hook->OnStep({i, args[i].inputs, args[i].outputs,
-                  std::chrono::nanoseconds(end - begin).count(), args[i].counts});
+    hook->OnStep({i, args[i].inputs, args[i].outputs, std::chrono::nanoseconds(end - begin).count(),
+                  args[i].counts});
   }
   return OkStatus();
 }
