@@ -268,7 +268,7 @@ class Builder {
     for (const VerifyOutcome::Corner& corner : outcome.to_sample) {
       FUSEE_TRY(SampledOutcome sampled,
                 VerifySteps(imported_, *imported_.graph, selection_, Snapshot(), corner.values,
-                            corner.fill, pool_.get(), target_.run()));
+                            corner.fill, pool_.get(), target_.run(), corner.seed));
       if (!sampled.passed) {
         return VerificationFailed(corner.doubt.empty() ? sampled.failure
                                                        : corner.doubt + "; " + sampled.failure);

@@ -114,6 +114,13 @@ TEST_F(RunTimeIf, IsComputedInHalfPrecisionAround) {
               Contains(HasSubstr("the condition that chooses 'y' is met in one of both only")));
 }
 
+// One fill has one bool for a condition; others are tried until each course was compared.
+TEST_F(RunTimeIf, BothCoursesOfAnInputAreCompared) {
+  const auto built = BuildModel(Choosing(false));
+  ASSERT_TRUE(built.ok()) << built.status().ToString();
+  EXPECT_THAT(built->report.notes, Not(Contains(HasSubstr("not compared"))));
+}
+
 // Rows of several requests in one batch would take one course together.
 TEST_F(RunTimeIf, PromisesNothingOfRowsInABatch) {
   const auto built = BuildModel(Choosing());

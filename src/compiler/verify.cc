@@ -22,7 +22,11 @@ constexpr size_t kMaxTraceBytes = size_t{2} << 30;
 struct Corner {
   std::vector<int64_t> values;
   Fill fill;
+  uint64_t seed = kVerifySeed;
 };
+
+// Other ordinary values that are tried where some condition was not met.
+constexpr uint64_t kCourseSeedsMax = 16;
 
 // Ordinary values everywhere first, then adversarial ones from the cheapest corner on: what a short
 // budget buys. Large values leave the range of f16 on the way; a plan that computes in it is not
@@ -163,28 +167,19 @@ class Verifier {
         budget_(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(budget_s))) {}
 
   Result<VerifyOutcome> Run() {
-    const TimePoint start = clock_.Now();
-    double ns_per_operation = kAssumedNsPerOperation;
+    start_ = clock_.Now();
     outcome_.passed = true;
     outcome_.reduced = ReducedPrecision(*candidate_.plan, *reference_.plan);
     guarded_ = std::ranges::any_of(candidate_.plan->steps,
                                    [](const plan::Step& step) { return !step.guards.empty(); });
     if (guarded_) candidate_.context->SetStepHook(&courses_);
-    for (const Corner& corner : Schedule(*candidate_.plan, outcome_.reduced)) {
-      if (!outcome_.passed) break;
-      FUSEE_TRY(double operations, OperationsAt(*reference_.plan, corner.values));
-      const TimePoint before = clock_.Now();
-      if (before - start + Duration(static_cast<int64_t>(ns_per_operation * operations)) >
-          budget_) {
-        ++outcome_.skipped;
-        if (corner.fill == Fill::kUniform)
-          outcome_.to_sample.push_back({corner.values, corner.fill, ""});
-        continue;  // a later corner may be cheaper
-      }
-      Status status = CompareCorner(corner);
-      if (!status.ok()) return std::move(status).Annotate(Describe(corner));
-      ns_per_operation =
-          static_cast<double>((clock_.Now() - before).count()) / std::max(operations, 1.0);
+    const std::vector<Corner> schedule = Schedule(*candidate_.plan, outcome_.reduced);
+    for (const Corner& corner : schedule) FUSEE_TRY(CompareInBudget(corner));
+    for (uint64_t i = 1; guarded_ && i <= kCourseSeedsMax; ++i) {
+      if (outcome_.skipped > 0 || courses_.Untried().empty()) break;
+      Corner corner = schedule.front();
+      corner.seed += i;
+      FUSEE_TRY(CompareInBudget(corner));
     }
     if (outcome_.passed && outcome_.corners.empty() && outcome_.to_sample.empty()) {
       FUSEE_TRY(
@@ -209,8 +204,26 @@ class Verifier {
                        DescribePoint(*candidate_.plan, corner.values));
   }
 
+  Status CompareInBudget(const Corner& corner) {
+    if (!outcome_.passed) return OkStatus();
+    FUSEE_TRY(double operations, OperationsAt(*reference_.plan, corner.values));
+    const TimePoint before = clock_.Now();
+    if (before - start_ + Duration(static_cast<int64_t>(ns_per_operation_ * operations)) >
+        budget_) {
+      ++outcome_.skipped;
+      if (corner.fill == Fill::kUniform)
+        outcome_.to_sample.push_back({corner.values, corner.fill, corner.seed, ""});
+      return OkStatus();  // a later corner may be cheaper
+    }
+    Status status = CompareCorner(corner);
+    if (!status.ok()) return std::move(status).Annotate(Describe(corner));
+    ns_per_operation_ =
+        static_cast<double>((clock_.Now() - before).count()) / std::max(operations, 1.0);
+    return OkStatus();
+  }
+
   static Status RunOnce(Subject& subject, const Corner& corner) {
-    FUSEE_TRY(runtime::FillInputs(*subject.context, corner.values, corner.fill, kVerifySeed));
+    FUSEE_TRY(runtime::FillInputs(*subject.context, corner.values, corner.fill, corner.seed));
     return subject.context->Run();
   }
 
@@ -236,7 +249,7 @@ class Verifier {
         // How many there are may hang on the last bit of a value: then each step is looked at
         // alone.
         if (a.dtype != b.dtype || reference_.plan->counts.empty()) return Fail(std::move(why));
-        outcome_.to_sample.push_back({corner.values, corner.fill, std::move(why)});
+        outcome_.to_sample.push_back({corner.values, corner.fill, corner.seed, std::move(why)});
         return OkStatus();
       }
       const Difference d = CompareWithReference(a, b, outcome_.reduced);
@@ -250,7 +263,7 @@ class Verifier {
         FUSEE_TRY(const Cause cause, FindCause(corner));
         if (!MayBeAmplifiedRounding(d) && !cause.other_course) return Fail(where + cause.text);
         outcome_.corners.pop_back();
-        outcome_.to_sample.push_back({corner.values, corner.fill, where + cause.text});
+        outcome_.to_sample.push_back({corner.values, corner.fill, corner.seed, where + cause.text});
         return OkStatus();
       }
     }
@@ -318,6 +331,8 @@ class Verifier {
   Courses courses_;
   bool guarded_ = false;  // the candidate has conditions, and courses_ watches
   Duration budget_;
+  TimePoint start_;
+  double ns_per_operation_ = kAssumedNsPerOperation;
   VerifyOutcome outcome_;
 };
 

@@ -46,6 +46,7 @@ struct VerifyOutcome {
   struct Corner {
     std::vector<int64_t> values;
     Fill fill = Fill::kUniform;
+    uint64_t seed = kVerifySeed;
     std::string doubt;
   };
   std::vector<Corner> to_sample;
