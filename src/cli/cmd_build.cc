@@ -86,6 +86,7 @@ class BuildCommand final : public Command {
         "  fusee build --onnx=m.onnx --saveEngine=m.plan --minShapes=x:1x8 --optShapes=x:4x8 "
         "--maxShapes=x:16x8\n"
         "  fusee build m.onnx -o m.plan --locked m.plan.lock\n"
+        "  fusee build detector.onnx --bound nms/selected:0=300\n"
         "  fusee build resnet50.onnx --device cuda --fp16 --inputIOFormats=fp16:hwc "
         "--outputIOFormats=fp16:chw\n"
         "  fusee build m.onnx -o m.cuda.plan --device cuda --timingCacheFile=m.timings");

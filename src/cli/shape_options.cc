@@ -90,12 +90,14 @@ Status ShapeOptions::Apply(compiler::BuildOptions* options) const {
       const auto [end, error] = std::from_chars(bound.data() + equals + 1, last, most);
       if (error != std::errc() || end != last) most = -1;
     }
-    if (most < 0 || equals == 0) {
-      return InvalidArgument(fmt::format(
-          "--bound '{}' is not NODE/RESULT:AXIS=N with N from 0 on, as in nonzero_0/i:1=100",
-          bound));
+    const std::string name = bound.substr(0, std::min(equals, bound.size()));
+    if (most < 0 || most > INT32_MAX || name.find('/') == std::string::npos ||
+        name.rfind(':') == std::string::npos) {
+      return InvalidArgument(
+          fmt::format("--bound '{}' is not NODE/RESULT:AXIS=N with N from 0 to {}, as in "
+                      "nonzero_0/i:1=100",
+                      bound, INT32_MAX));
     }
-    const std::string name = bound.substr(0, equals);
     if (!options->bounds.emplace(name, most).second)
       return InvalidArgument(fmt::format("--bound names '{}' twice", name));
   }

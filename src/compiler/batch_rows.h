@@ -17,7 +17,8 @@ struct BatchRows {
                         // than themselves
 };
 
-// For plans whose inputs and outputs share one leading symbol on which no other axis depends. At
+// For plans without guards whose inputs and outputs share one leading symbol on which no other axis
+// depends. At
 // the largest batch: rows give the same bits in other positions; row 0 gives the same bits beside
 // other neighbours; and the first rows give the same bits in the smallest batch. When one of these
 // does not hold, the reference decides whether the model itself mixes rows (nothing is promised

@@ -10,6 +10,7 @@
 #include "compiler/import.h"
 #include "compiler/latency.h"
 #include "compiler/lockfile.h"
+#include "compiler/lower_if.h"
 #include "compiler/magnitudes.h"
 #include "compiler/reference.h"
 #include "compiler/sampled.h"
@@ -18,6 +19,7 @@
 #include "compiler/tuning.h"
 #include "compiler/verify.h"
 #include "device/thread_pool.h"
+#include "ir/graph.h"
 #include "onnx/model.h"
 #include "passes/pass_manager.h"
 #include "plan/encode.h"
@@ -125,6 +127,11 @@ class Builder {
     result_.report.onnx_nodes = imported_.node_count;
     result_.report.operators = imported_.operators;
     result_.report.notes = imported_.notes;
+    for (const auto& [name, finder] : ir::CountFinders(*imported_.graph)) {
+      result_.report.notes.push_back(
+          fmt::format("size '{}' depends on the data: memory is set aside for {} (--bound)", name,
+                      imported_.graph->symbols().at(name).max));
+    }
     if (lock_) {
       FUSEE_TRY(CheckLockfileFits(*lock_, BuilderVersion(), ToHex(model_digest_),
                                   OptionsText(options_), imported_.buckets.size()));
@@ -155,6 +162,7 @@ class Builder {
           fmt::format("tf32: {} products and convolutions may round their f32 operands to TF32",
                       quant::AllowTf32(*imported_.graph)));
     }
+    FUSEE_TRY(LowerIf(*imported_.graph));
     return SeparateOutputs(*imported_.graph);
   }
 
@@ -266,7 +274,7 @@ class Builder {
     for (const VerifyOutcome::Corner& corner : outcome.to_sample) {
       FUSEE_TRY(SampledOutcome sampled,
                 VerifySteps(imported_, *imported_.graph, selection_, Snapshot(), corner.values,
-                            corner.fill, pool_.get(), target_.run()));
+                            corner.fill, pool_.get(), target_.run(), corner.seed));
       if (!sampled.passed) {
         return VerificationFailed(corner.doubt.empty() ? sampled.failure
                                                        : corner.doubt + "; " + sampled.failure);
@@ -285,6 +293,7 @@ class Builder {
     c.corners = std::move(outcome.corners);
     FUSEE_TRY(c.golden, RecordGolden(Snapshot(), pool_.get(), target_.run()));
     result_.report.comparisons_skipped = outcome.skipped;
+    if (!outcome.untried.empty()) result_.report.notes.push_back(outcome.untried);
     FUSEE_TRY(CheckAgainstLock());
     WordVerdict(outcome);
     return OkStatus();
@@ -338,6 +347,10 @@ class Builder {
     std::vector<plan::Latency> latencies(plan_.buckets.size());
     if (lock_) {
       latencies = lock_->latencies;
+    } else if (options_.measure && !plan_.counts.empty()) {
+      result_.report.notes.push_back(
+          "latency is not measured: how long a run takes depends on how much it finds, and made-up "
+          "inputs say little about that; servers learn it from requests");
     } else if (options_.measure) {
       FUSEE_TRY(latencies, MeasureBuckets(Snapshot(), options_.timing_budget_s, clock_, pool_.get(),
                                           target_.run()));
@@ -347,6 +360,12 @@ class Builder {
     for (size_t i = 0; i < plan_.buckets.size(); ++i) {
       const plan::Latency& l = plan_.buckets[i].latency;
       if (!IsNoisy(l)) continue;
+      if (l.p99_us <= kNoisyRatio * l.p50_us) {
+        result_.report.notes.push_back(fmt::format(
+            "latency at {} is of {} runs only, as many as the time for measuring allowed",
+            DescribePoint(plan_, plan_.buckets[i].symbol_values), l.count));
+        continue;
+      }
       result_.report.notes.push_back(
           fmt::format("latency at {} is uncertain ({} runs, P99 {:.1f} times P50), and servers "
                       "book by it: rebuild on a "

@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "compiler/lower_if.h"
 #include "compiler/select.h"
 #include "ir/graph.h"
 
@@ -116,7 +117,13 @@ Capability FindCapability(const onnx::Model& model, const BuildOptions& options)
         capability.refusals.empty() && capability.unjudged.empty() && !verified.ok()) {
       capability.refusals.push_back({nullptr, 0, std::move(verified), "", {}, nullptr, nullptr});
     }
-    AddKernelRefusals(survey, *survey.graph, &capability);
+    // What a refused node left may be in the way.
+    Status lowered = LowerIf(*survey.graph);
+    if (lowered.ok()) {
+      AddKernelRefusals(survey, *survey.graph, &capability);
+    } else if (capability.refusals.empty() && capability.unjudged.empty()) {
+      capability.refusals.push_back({nullptr, 0, std::move(lowered), "", {}, nullptr, nullptr});
+    }
   }
 
   Rows rows;

@@ -4,6 +4,8 @@
 #include "compiler/import.h"
 #include "compiler/model_test_util.h"
 #include "ir/graph.h"
+#include "ir/text.h"
+#include "passes/pass_manager.h"
 
 namespace fusee::compiler {
 namespace {
@@ -90,15 +92,132 @@ TEST(ControlFlow, AConditionComputedFromConstantsIsKnownWhereThatIsCheap) {
   }
 }
 
-TEST(ControlFlow, AConditionThatDependsOnInputsAsksForAPin) {
+TEST(ControlFlow, BranchesOfAConditionThatARunTellsAreRegions) {
+  ModelText then_branch, else_branch;
+  then_branch.Node("Mul", {"x", "w"}, {"a"}).Node("Add", {"a", "v"}, {"b"}).Output("b");
+  else_branch.Initializer("k", DType::kF32, {}, std::string("\0\0\0\x40", 4))
+      .Node("Add", {"x", "k"}, {"d"})
+      .Output("d");
+  ModelText model = Choice();
+  model.Input("c", DType::kBool, {1})
+      .Initializer("w", DType::kF32, {}, std::string("\0\0\x80\x3f", 4))
+      .Node("Neg", {"x"}, {"v"})
+      .Node("If", {"c"}, {"y"},
+            {then_branch.GraphAttribute("then_branch"), else_branch.GraphAttribute("else_branch")});
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+  EXPECT_TRUE(passes::VerifyTyped(*imported->graph).ok());
+  EXPECT_EQ(ir::Print(*imported->graph, {.sources = false}), R"(graph "" {
+  input %x : f32[2,3]
+  input %c : bool[1]
+  const %w : f32[] = {1}
+  const %k : f32[] = {2}
+  %v : f32[2,3] = Neg(%x)
+  %If_1/Reshape : bool[] = Reshape(%c)
+  %y : f32[2,3] = If(%If_1/Reshape, %x, %v) regions {
+    graph "then" {
+      input %x : f32[2,3]
+      input %v : f32[2,3]
+      const %w : f32[] = {1}
+      %a : f32[2,3] = Mul(%x, %w)
+      %b : f32[2,3] = Add(%a, %v)
+      output %b as "0"
+    }
+    graph "else" {
+      input %x : f32[2,3]
+      input %v : f32[2,3]
+      const %k : f32[] = {2}
+      %d : f32[2,3] = Add(%x, %k)
+      output %d as "0"
+    }
+  }
+  output %y as "y"
+}
+)");
+}
+
+// A model whose condition is an input.
+Status ChoiceOf(const ModelText& then_branch, const ModelText& else_branch,
+                DType condition = DType::kBool, std::initializer_list<int64_t> dims = {}) {
+  ModelText model;
+  model.Input("x", DType::kF32, {-1, 3}).Output("y");
+  model.Input("c", condition, dims)
+      .Initializer("five", DType::kF32, {5, 3}, std::string(60, '\0'))
+      .Node("If", {"c"}, {"y"},
+            {then_branch.GraphAttribute("then_branch"), else_branch.GraphAttribute("else_branch")});
+  return Import(model).status();
+}
+
+TEST(ControlFlow, BranchesOfDifferentTypesNeedAConditionThatIsKnown) {
+  EXPECT_TRUE(ChoiceOf(Branch("Exp", "a"), Branch("Sqrt", "b")).ok());
+  ModelText doubled;
+  doubled.Node("Cast", {"x"}, {"a"}, {IntAttribute("to", 11)}).Output("a");
+  for (const ModelText& other : {Branch("ReduceSum", "a"), Branch("Transpose", "a"), doubled}) {
+    for (const Status& status :
+         {ChoiceOf(other, Branch("Sqrt", "b")), ChoiceOf(Branch("Sqrt", "b"), other)}) {
+      EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+      EXPECT_THAT(status.message(), HasSubstr("node 'If_0'"));
+      EXPECT_THAT(status.message(), HasSubstr("the branches give result 0 as"));
+      EXPECT_THAT(status.message(), HasSubstr("--pin c=FILE"));
+    }
+  }
+}
+
+// What a run would have to meet on the course that it does not take.
+TEST(ControlFlow, BranchesThatAskSomethingOfARunNeedAConditionThatIsKnown) {
+  ModelText found, agreeing, sum;
+  found.Node("NonZero", {"x"}, {"i"}).Node("Cast", {"i"}, {"j"}, {IntAttribute("to", 1)});
+  found.Node("ReduceSum", {"j"}, {"a"}, {IntAttribute("keepdims", 0)}).Output("a");
+  agreeing.Node("Add", {"x", "five"}, {"f"});
+  agreeing.Node("ReduceSum", {"f"}, {"a"}, {IntAttribute("keepdims", 0)}).Output("a");
+  sum.Node("ReduceSum", {"x"}, {"b"}, {IntAttribute("keepdims", 0)}).Output("b");
+  EXPECT_TRUE(ChoiceOf(sum, sum).ok()) << ChoiceOf(sum, sum).ToString();
+  for (const auto& [branch, why] :
+       {std::pair(found, "sizes that depend on the data"), std::pair(agreeing, "sizes agree")}) {
+    for (const Status& status : {ChoiceOf(branch, sum), ChoiceOf(sum, branch)}) {
+      EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+      EXPECT_THAT(status.message(), HasSubstr(why));
+      EXPECT_THAT(status.message(), HasSubstr("--pin c=FILE"));
+    }
+  }
+}
+
+TEST(ControlFlow, AConditionIsOneBoolAndBranchesGiveAllResults) {
+  const auto code = [](const Status& status) { return status.code(); };
+  const ModelText a = Branch("Exp", "a"), b = Branch("Sqrt", "b");
+  ModelText nothing;
+  EXPECT_TRUE(ChoiceOf(a, b, DType::kBool, {1, 1}).ok());
+  EXPECT_EQ(code(ChoiceOf(a, b, DType::kBool, {2})), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(ChoiceOf(a, b, DType::kBool, {0})), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(ChoiceOf(a, b, DType::kBool, {-1})), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(ChoiceOf(a, b, DType::kI64, {})), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(ChoiceOf(a, nothing)), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(ChoiceOf(nothing, b)), StatusCode::kInvalidArgument);
+}
+
+// A region of a region reads what the outer one reads for it.
+TEST(ControlFlow, ConditionsThatARunTellsNest) {
+  ModelText inner;
+  inner.Node("ReduceSum", {"x"}, {"s"}, {IntAttribute("keepdims", 0)})
+      .Initializer("zero", DType::kF32, {}, std::string(4, '\0'))
+      .Node("Greater", {"s", "zero"}, {"above"})
+      .Node("If", {"above"}, {"i"},
+            {Branch("Exp", "a").GraphAttribute("then_branch"),
+             Branch("Neg", "b").GraphAttribute("else_branch")})
+      .Output("i");
   ModelText model = Choice();
   model.Input("c", DType::kBool, {})
-      .Node("If", {"c"}, {"y"},
-            {Branch("Exp", "a").GraphAttribute("then_branch"),
-             Branch("Sqrt", "b").GraphAttribute("else_branch")});
-  const Status status = Import(model).status();
-  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
-  EXPECT_THAT(status.message(), HasSubstr("--pin c=FILE"));
+      .Node(
+          "If", {"c"}, {"y"},
+          {inner.GraphAttribute("then_branch"), Branch("Sqrt", "d").GraphAttribute("else_branch")});
+  const auto imported = Import(model);
+  ASSERT_TRUE(imported.ok()) << imported.status().ToString();
+  const ir::Graph& graph = *imported->graph;
+  ASSERT_EQ(graph.order().size(), 1u);
+  const ir::Graph& outer = *graph.node(graph.order()[0]).regions[0];
+  EXPECT_EQ(CountOf(outer, "If"), 1u);
+  EXPECT_EQ(outer.inputs().size(), 1u);
+  EXPECT_TRUE(passes::VerifyTyped(graph).ok());
 }
 
 TEST(ControlFlow, ABranchMayReadWhatIsDefinedLaterInTheFile) {

@@ -69,11 +69,14 @@ Result<double> OperationsAt(const plan::Plan& plan, const std::vector<int64_t>& 
 
 Result<Fill> RunOrdinary(runtime::Context& context, const std::vector<int64_t>& symbol_values,
                          uint64_t seed) {
-  FUSEE_TRY(runtime::FillInputs(context, symbol_values, Fill::kUniform, seed));
-  if (context.Run().ok()) return Fill::kUniform;
-  FUSEE_TRY(runtime::FillInputs(context, symbol_values, Fill::kConstant, seed));
-  FUSEE_TRY(context.Run());
-  return Fill::kConstant;
+  Status refused;
+  for (const Fill fill : {Fill::kUniform, Fill::kConstant, Fill::kSignedZeros, Fill::kTiny}) {
+    FUSEE_TRY(runtime::FillInputs(context, symbol_values, fill, seed));
+    refused = context.Run();
+    if (refused.ok()) return fill;
+  }
+  return std::move(refused).Annotate(
+      "no inputs that the builder makes up run on this model, so nothing can be tried; the last");
 }
 
 Result<Subject> OpenSubject(std::shared_ptr<const plan::Plan> plan, Parallel* parallel,

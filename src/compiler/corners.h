@@ -31,9 +31,9 @@ struct Subject {
 Result<Subject> OpenSubject(std::shared_ptr<const plan::Plan> plan, Parallel* parallel,
                             const RunTarget& where = {});
 
-// Fills the inputs with ordinary values on which the plan runs, runs it once, and says which:
-// uniform ones, or, when a run refuses those (an integer division by a zero among them), constant
-// ones. Errors: the last run's.
+// Fills the inputs with values on which the plan runs, runs it once, and says which: uniform ones,
+// or, when a run refuses those (an integer division by a zero among them, more found than a --bound
+// has room for), constant ones, zeros, tiny ones. Errors: the last run's.
 Result<Fill> RunOrdinary(runtime::Context& context, const std::vector<int64_t>& symbol_values,
                          uint64_t seed);
 

@@ -151,6 +151,7 @@ class Emitter {
     FUSEE_TRY(storage_, AssignStorage(graph_, selection_, options.in_place));
     EmitSymbols();
     FUSEE_TRY(EmitCounts(options.device));
+    FUSEE_TRY(CheckGuards(options.device));
     PlaceActivations();
     FUSEE_TRY(PlaceIo());
     for (const SelectedNode& s : selection_) {
@@ -183,6 +184,20 @@ class Emitter {
       }
       for (const std::string& symbol : node.counts)
         dims_.AddCount(symbol, graph_.symbols().at(symbol).max);
+    }
+    return OkStatus();
+  }
+
+  Status CheckGuards(DeviceKind device) const {
+    if (device == DeviceKind::kCpu) return OkStatus();
+    for (const SelectedNode& s : selection_) {
+      const ir::Node& node = graph_.node(s.node);
+      if (node.guards.empty()) continue;
+      return Unimplemented(fmt::format(
+          "{}: runs only where the condition '{}' {}, which a plan for '{}' cannot follow; build "
+          "for the CPU, or fix the inputs that the condition depends on with --pin",
+          ir::DescribeNode(node), graph_.value(node.guards.back().condition).name,
+          node.guards.back().holds ? "holds" : "does not hold", DeviceKindName(device)));
     }
     return OkStatus();
   }
@@ -290,6 +305,10 @@ class Emitter {
     }
     FUSEE_TRY(step.dims, dims_.AddAll(node.dims));
     for (const std::string& symbol : node.counts) step.counts.push_back(dims_.IndexOfCount(symbol));
+    for (const ir::Guard& guard : node.guards) {
+      FUSEE_TRY(const uint32_t tensor, TensorOf(guard.condition));
+      step.guards.push_back({tensor, guard.holds});
+    }
     plan_.steps.push_back(std::move(step));
     return OkStatus();
   }

@@ -103,6 +103,7 @@ class Importer final : public ops::ImportScope {
       return frame_.unknown.contains(d.name);
     });
     if (made && typed) (void)whole(AddOutputs());
+    if (survey.refusals.empty()) (void)whole(CheckBounds());
     survey.graph = std::move(graph_);
     return survey;
   }
@@ -532,8 +533,10 @@ class Importer final : public ops::ImportScope {
              "wrong with the function or its call";
     }
     if (!ops::HasImportRule(domain, node.op_type)) {
-      return "`fusee inspect capability MODEL` lists all that are missing; export the model "
-             "without it, or replace it by operators that are supported";
+      return std::string(survey_ != nullptr
+                             ? ""
+                             : "`fusee inspect capability MODEL` lists all that are missing; ") +
+             "export the model without it, or replace it by operators that are supported";
     }
     if (!FindRule(node).ok()) {
       return fmt::format("it is supported at {}: convert the model with onnx.version_converter",

@@ -5,6 +5,7 @@
 
 #include "compiler/corners.h"
 #include "compiler/emit.h"
+#include "compiler/lower_if.h"
 #include "compiler/select.h"
 #include "runtime/golden.h"
 #include "tensor/half.h"
@@ -46,6 +47,7 @@ class Watcher final : public runtime::StepHook {
 Result<quant::Magnitudes> MeasureMagnitudes(const ImportedModel& model, const ir::Graph& graph,
                                             Parallel* parallel) {
   const std::unique_ptr<ir::Graph> copy = ir::Clone(graph);
+  FUSEE_TRY(LowerIf(*copy));
   FUSEE_TRY(SeparateOutputs(*copy));
   FUSEE_TRY(std::vector<SelectedNode> selection, SelectKernels(*copy, {.max_isa = HostCpu().isa}));
   FUSEE_TRY(plan::Plan plan, EmitPlan(model, *copy, selection, {.in_place = true}));

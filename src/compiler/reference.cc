@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "compiler/emit.h"
+#include "compiler/lower_if.h"
 #include "compiler/select.h"
 #include "passes/permutation.h"
 #include "plan/dims.h"
@@ -86,6 +87,7 @@ Sha256Digest ModelDigest(const onnx::Model& model) {
 
 Result<plan::Plan> ReferencePlan(const ImportedModel& model) {
   const std::unique_ptr<ir::Graph> graph = ir::Clone(*model.graph);
+  FUSEE_TRY(LowerIf(*graph));
   FUSEE_TRY(SeparateOutputs(*graph));
   const SelectOptions select{.max_isa = HostCpu().isa, .reference_only = true, .pack = false};
   FUSEE_TRY(std::vector<SelectedNode> selection, SelectKernels(*graph, select));

@@ -309,7 +309,7 @@ Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& 
                                    const std::vector<SelectedNode>& selection,
                                    std::shared_ptr<const plan::Plan> candidate,
                                    const std::vector<int64_t>& symbol_values, Fill fill,
-                                   Parallel* parallel, const RunTarget& where) {
+                                   Parallel* parallel, const RunTarget& where, uint64_t seed) {
   // Operands must survive their step to be read again, so nothing is taken over in place.
   const DeviceKind device = where.device == nullptr ? DeviceKind::kCpu : where.device->info().kind;
   FUSEE_TRY(plan::Plan emitted,
@@ -322,7 +322,7 @@ Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& 
   StepChecker checker(*spread.plan, graph, selection, symbols);
   spread.context->SetStepHook(&checker);
   FUSEE_TRY(std::vector<Sha256Digest> spread_digests,
-            runtime::RunGolden(*spread.context, symbol_values, fill, kVerifySeed));
+            runtime::RunGolden(*spread.context, symbol_values, fill, seed));
   FUSEE_TRY(SampledOutcome outcome, checker.Finish());
   outcome.corner.symbol_values = symbol_values;
   outcome.corner.fill = fill;
@@ -331,7 +331,7 @@ Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& 
 
   FUSEE_TRY(Subject real, OpenSubject(std::move(candidate), parallel, where));
   FUSEE_TRY(std::vector<Sha256Digest> digests,
-            runtime::RunGolden(*real.context, symbol_values, fill, kVerifySeed));
+            runtime::RunGolden(*real.context, symbol_values, fill, seed));
   if (outcome.passed && digests != spread_digests) {
     outcome.passed = false;
     outcome.failure = "the plan gives other bits than the same kernels without shared memory";

@@ -16,6 +16,7 @@
 #include "compiler/corners.h"
 #include "compiler/import.h"
 #include "compiler/select.h"
+#include "compiler/verify.h"
 #include "device/parallel.h"
 #include "plan/plan.h"
 
@@ -32,12 +33,14 @@ struct SampledOutcome {
 
 // graph and selection are those candidate was emitted from. The steps are looked at in a run in
 // which nothing is taken over in place; the candidate itself then has to give the same output bits.
+// seed: of the values (VerifyOutcome::Corner).
 // Errors: a run that failed.
 Result<SampledOutcome> VerifySteps(const ImportedModel& model, const ir::Graph& graph,
                                    const std::vector<SelectedNode>& selection,
                                    std::shared_ptr<const plan::Plan> candidate,
                                    const std::vector<int64_t>& symbol_values, Fill fill,
-                                   Parallel* parallel, const RunTarget& where = {});
+                                   Parallel* parallel, const RunTarget& where = {},
+                                   uint64_t seed = kVerifySeed);
 
 // --- for tests ---
 

@@ -79,18 +79,21 @@ class Assigner {
     int64_t step = 0;
     for (const SelectedNode& s : selection_) {
       if (s.kernel == nullptr) continue;
-      for (ir::ValueId id : graph_.node(s.node).inputs) {
-        if (id.valid()) {
-          Lifetime& l = result_.storages[result_.of_value[id.index()]].lifetime;
-          l.last_step = std::max(l.last_step, step);
-        }
-      }
+      const auto read = [&](ir::ValueId id) {
+        if (!id.valid()) return;
+        Lifetime& l = result_.storages[result_.of_value[id.index()]].lifetime;
+        l.last_step = std::max(l.last_step, step);
+      };
+      const ir::Node& node = graph_.node(s.node);
+      for (const ir::ValueId id : node.inputs) read(id);
+      for (const ir::Guard& guard : node.guards) read(guard.condition);
       ++step;
     }
   }
 
   // A result takes over an operand's bytes when the kernel allows it, the operand dies here, both
-  // always have the same size, and no other operand reads the same bytes under another shape.
+  // always have the same size, and no other operand reads the same bytes under another shape. A
+  // step that may not run takes nothing over.
   void TakeOver() {
     int64_t step = 0;
     for (const SelectedNode& s : selection_) {
@@ -110,7 +113,8 @@ class Assigner {
 
   std::optional<size_t> OperandToReplace(const SelectedNode& s, const ir::Node& node,
                                          int64_t step) const {
-    if (node.outputs.empty() || !node.outputs[0].valid()) return std::nullopt;
+    if (node.outputs.empty() || !node.outputs[0].valid() || !node.guards.empty())
+      return std::nullopt;
     // Operands of a host step are copies; and every tactic must permit what one of them may do.
     const uint32_t permitted = s.on_host ? 0 : InPlaceInputs(s);
     const ir::Value& result = graph_.value(node.outputs[0]);

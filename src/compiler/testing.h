@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "compiler/emit.h"
+#include "compiler/lower_if.h"
 #include "ir/text.h"
 
 namespace fusee::compiler {
@@ -34,6 +35,7 @@ inline Result<Emitted> EmitText(std::string_view text, EmitTextOptions options =
   }
   e.model.buckets = {point};
   e.model.opt = point;
+  FUSEE_TRY(LowerIf(*e.model.graph));
   FUSEE_TRY(SeparateOutputs(*e.model.graph));
   FUSEE_TRY(e.selection, SelectKernels(*e.model.graph, {.max_isa = Isa::kAvx2,
                                                         .reference_only = options.reference_only}));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "compiler/batch_rows.h"
 #include "compiler/corners.h"
@@ -21,7 +22,11 @@ constexpr size_t kMaxTraceBytes = size_t{2} << 30;
 struct Corner {
   std::vector<int64_t> values;
   Fill fill;
+  uint64_t seed = kVerifySeed;
 };
+
+// Other ordinary values that are tried where some condition was not met.
+constexpr uint64_t kCourseSeedsMax = 16;
 
 // Ordinary values everywhere first, then adversarial ones from the cheapest corner on: what a short
 // budget buys. Large values leave the range of f16 on the way; a plan that computes in it is not
@@ -71,12 +76,49 @@ constexpr std::string_view kDiscontinuous[] = {"QuantizeLinear",
 constexpr double kAmplifiedShare = 0.02;
 constexpr double kAmplifiedL2 = 0.02;
 
+// Which steps ran at all, of those with guards.
+class Courses final : public runtime::StepHook {
+ public:
+  explicit Courses(const plan::Plan& plan) : plan_(plan), ran_(plan.steps.size()) {}
+  void OnStep(const runtime::StepEvent& event) override { ran_[event.step] = true; }
+
+  // In words, those that did not; empty: none.
+  std::string Untried() const {
+    constexpr size_t kMaxNamed = 4;
+    std::vector<std::string> names;
+    size_t steps = 0;
+    for (size_t i = 0; i < ran_.size(); ++i) {
+      const plan::Step& step = plan_.steps[i];
+      if (ran_[i] || step.guards.empty()) continue;
+      ++steps;
+      if (names.size() < kMaxNamed)
+        names.push_back(fmt::format("{} ({})", step.op, fmt::join(step.sources, ", ")));
+    }
+    if (steps == 0) return "";
+    return fmt::format(
+        "no input that was tried meets the conditions of {} steps, which were not compared with "
+        "the "
+        "reference: {}{}",
+        steps, fmt::join(names, ", "), steps > names.size() ? ", ..." : "");
+  }
+
+ private:
+  const plan::Plan& plan_;
+  std::vector<bool> ran_;
+};
+
 // Keeps a copy of every step's results by name.
 class Trace final : public runtime::StepHook {
  public:
-  explicit Trace(const plan::Plan& plan) : plan_(plan) {}
+  explicit Trace(const plan::Plan& plan) : plan_(plan) {
+    for (const plan::Step& step : plan.steps) {
+      for (const plan::Guard& guard : step.guards) guards_.insert(guard.tensor);
+    }
+  }
   void OnStep(const runtime::StepEvent& event) override {
     const plan::Step& step = plan_.steps[event.step];
+    if (step.op == "Where" && guards_.contains(step.inputs[0]))
+      taken_[plan_.tensors[step.outputs[0]].name] = IntAt(event.inputs[0], 0) != 0;
     for (size_t i = 0; i < event.outputs.size(); ++i) {
       const TensorView& view = event.outputs[i];
       if (!view.present() || bytes_ + static_cast<size_t>(view.size_bytes()) > kMaxTraceBytes)
@@ -96,12 +138,22 @@ class Trace final : public runtime::StepHook {
     const auto it = tensors_.find(name);
     return it == tensors_.end() ? nullptr : &it->second;
   }
+  // What a condition chose, of two runs that went different ways; empty when they went the same.
+  std::string PartsFrom(const Trace& other) const {
+    for (const auto& [name, taken] : taken_) {
+      const auto it = other.taken_.find(name);
+      if (it != other.taken_.end() && it->second != taken) return name;
+    }
+    return "";
+  }
 
  private:
   const plan::Plan& plan_;
   size_t bytes_ = 0;
   std::vector<std::pair<std::string, size_t>> order_;
   std::map<std::string, Tensor> tensors_;
+  std::set<uint32_t> guards_;          // tensors
+  std::map<std::string, bool> taken_;  // the condition, by the name of what it chose
 };
 
 class Verifier {
@@ -110,34 +162,31 @@ class Verifier {
       : candidate_(std::move(candidate)),
         reference_(std::move(reference)),
         clock_(clock),
+        courses_(*candidate_.plan),
         budget_(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(budget_s))) {}
 
   Result<VerifyOutcome> Run() {
-    const TimePoint start = clock_.Now();
-    double ns_per_operation = kAssumedNsPerOperation;
+    start_ = clock_.Now();
     outcome_.passed = true;
     outcome_.reduced = ReducedPrecision(*candidate_.plan, *reference_.plan);
-    for (const Corner& corner : Schedule(*candidate_.plan, outcome_.reduced)) {
-      if (!outcome_.passed) break;
-      FUSEE_TRY(double operations, OperationsAt(*reference_.plan, corner.values));
-      const TimePoint before = clock_.Now();
-      if (before - start + Duration(static_cast<int64_t>(ns_per_operation * operations)) >
-          budget_) {
-        ++outcome_.skipped;
-        if (corner.fill == Fill::kUniform)
-          outcome_.to_sample.push_back({corner.values, corner.fill, ""});
-        continue;  // a later corner may be cheaper
-      }
-      Status status = CompareCorner(corner);
-      if (!status.ok()) return std::move(status).Annotate(Describe(corner));
-      ns_per_operation =
-          static_cast<double>((clock_.Now() - before).count()) / std::max(operations, 1.0);
+    guarded_ = std::ranges::any_of(candidate_.plan->steps,
+                                   [](const plan::Step& step) { return !step.guards.empty(); });
+    if (guarded_) candidate_.context->SetStepHook(&courses_);
+    const std::vector<Corner> schedule = Schedule(*candidate_.plan, outcome_.reduced);
+    for (const Corner& corner : schedule) FUSEE_TRY(CompareInBudget(corner));
+    for (uint64_t i = 1; guarded_ && i <= kCourseSeedsMax; ++i) {
+      if (outcome_.skipped > 0 || courses_.Untried().empty()) break;
+      Corner corner = schedule.front();
+      corner.seed += i;
+      FUSEE_TRY(CompareInBudget(corner));
     }
     if (outcome_.passed && outcome_.corners.empty() && outcome_.to_sample.empty()) {
       FUSEE_TRY(
           Fail("the model refused every input that was tried, so nothing could be compared: " +
                outcome_.refused_alike));
     }
+    if (guarded_) outcome_.untried = courses_.Untried();
+    candidate_.context->SetStepHook(nullptr);
     if (outcome_.passed) {
       FUSEE_TRY(BatchRows rows, CheckBatchRows(candidate_, reference_));
       outcome_.batch_checked = rows.checked;
@@ -154,8 +203,26 @@ class Verifier {
                        DescribePoint(*candidate_.plan, corner.values));
   }
 
+  Status CompareInBudget(const Corner& corner) {
+    if (!outcome_.passed) return OkStatus();
+    FUSEE_TRY(double operations, OperationsAt(*reference_.plan, corner.values));
+    const TimePoint before = clock_.Now();
+    if (before - start_ + Duration(static_cast<int64_t>(ns_per_operation_ * operations)) >
+        budget_) {
+      ++outcome_.skipped;
+      if (corner.fill == Fill::kUniform)
+        outcome_.to_sample.push_back({corner.values, corner.fill, corner.seed, ""});
+      return OkStatus();  // a later corner may be cheaper
+    }
+    Status status = CompareCorner(corner);
+    if (!status.ok()) return std::move(status).Annotate(Describe(corner));
+    ns_per_operation_ =
+        static_cast<double>((clock_.Now() - before).count()) / std::max(operations, 1.0);
+    return OkStatus();
+  }
+
   static Status RunOnce(Subject& subject, const Corner& corner) {
-    FUSEE_TRY(runtime::FillInputs(*subject.context, corner.values, corner.fill, kVerifySeed));
+    FUSEE_TRY(runtime::FillInputs(*subject.context, corner.values, corner.fill, corner.seed));
     return subject.context->Run();
   }
 
@@ -181,7 +248,7 @@ class Verifier {
         // How many there are may hang on the last bit of a value: then each step is looked at
         // alone.
         if (a.dtype != b.dtype || reference_.plan->counts.empty()) return Fail(std::move(why));
-        outcome_.to_sample.push_back({corner.values, corner.fill, std::move(why)});
+        outcome_.to_sample.push_back({corner.values, corner.fill, corner.seed, std::move(why)});
         return OkStatus();
       }
       const Difference d = CompareWithReference(a, b, outcome_.reduced);
@@ -192,10 +259,10 @@ class Verifier {
             "{}: output '{}' differs in {} of {} elements, first at flat index {}: "
             "expected {:.9g}, got {:.9g}",
             Describe(corner), name, d.mismatches, b.elements(), d.first, d.want, d.got);
-        FUSEE_TRY(std::string guilty, FirstDifferingStep(corner));
-        if (!MayBeAmplifiedRounding(d)) return Fail(where + guilty);
+        FUSEE_TRY(const Cause cause, FindCause(corner));
+        if (!MayBeAmplifiedRounding(d) && !cause.other_course) return Fail(where + cause.text);
         outcome_.corners.pop_back();
-        outcome_.to_sample.push_back({corner.values, corner.fill, where + guilty});
+        outcome_.to_sample.push_back({corner.values, corner.fill, corner.seed, where + cause.text});
         return OkStatus();
       }
     }
@@ -220,18 +287,28 @@ class Verifier {
     return OkStatus();
   }
 
+  struct Cause {
+    std::string text;
+    bool other_course = false;  // a condition hangs on the last bit of a value
+  };
+
   // Runs both once more, keeping every result, and names the first step of the plan whose result
-  // differs from the reference's value of the same name (passes keep ONNX's names).
-  Result<std::string> FirstDifferingStep(const Corner& corner) {
+  // differs from the reference's value of the same name (passes keep ONNX's names), or a condition
+  // that was met in one of both only.
+  Result<Cause> FindCause(const Corner& corner) {
     Trace got(*candidate_.plan), want(*reference_.plan);
     candidate_.context->SetStepHook(&got);
     reference_.context->SetStepHook(&want);
     Status a = RunOnce(candidate_, corner);
     Status b = RunOnce(reference_, corner);
-    candidate_.context->SetStepHook(nullptr);
+    candidate_.context->SetStepHook(guarded_ ? &courses_ : nullptr);
     reference_.context->SetStepHook(nullptr);
     FUSEE_TRY(std::move(a));
     FUSEE_TRY(std::move(b));
+    if (const std::string name = got.PartsFrom(want); !name.empty()) {
+      return Cause{
+          fmt::format("; the condition that chooses '{}' is met in one of both only", name), true};
+    }
     for (const auto& [name, step_index] : got.order()) {
       const Tensor* mine = got.Find(name);
       const Tensor* theirs = want.Find(name);
@@ -241,15 +318,20 @@ class Verifier {
       if (CompareWithReference(mine->view(), theirs->view(), outcome_.reduced).mismatches == 0)
         continue;
       const plan::Step& step = candidate_.plan->steps[step_index];
-      return fmt::format("; the first step that differs is {} '{}' (kernel {}, from ONNX nodes {})",
-                         step.op, name, step.kernel, fmt::join(step.sources, ", "));
+      return Cause{
+          fmt::format("; the first step that differs is {} '{}' (kernel {}, from ONNX nodes {})",
+                      step.op, name, step.kernel, fmt::join(step.sources, ", "))};
     }
-    return std::string("; no single step could be named");
+    return Cause{"; no single step could be named"};
   }
 
   Subject candidate_, reference_;
   const Clock& clock_;
+  Courses courses_;
+  bool guarded_ = false;  // the candidate has conditions, and courses_ watches
   Duration budget_;
+  TimePoint start_;
+  double ns_per_operation_ = kAssumedNsPerOperation;
   VerifyOutcome outcome_;
 };
 

@@ -38,13 +38,15 @@ struct VerifyOutcome {
   std::string
       refused_alike;  // the first input that plan and reference both refused, with the reason
   Reduced reduced = Reduced::kNone;  // the lower precision it was measured by (difference.h)
-  size_t skipped = 0;  // comparisons not started because they would not fit the time budget
+  std::string untried;  // the steps whose conditions no run of a comparison met, in words
+  size_t skipped = 0;   // comparisons not started because they would not fit the time budget
   // Corners the caller has to verify step by step (sampled.h): too expensive to run the whole
   // reference at; or their outputs differ in the way of a model that amplifies rounding, then doubt
   // says how.
   struct Corner {
     std::vector<int64_t> values;
     Fill fill = Fill::kUniform;
+    uint64_t seed = kVerifySeed;
     std::string doubt;
   };
   std::vector<Corner> to_sample;

@@ -118,6 +118,7 @@ std::vector<uint32_t> Graph::UseCounts() const {
     for (ValueId operand : node(id).inputs) {
       if (operand.valid()) ++counts[operand.index()];
     }
+    for (const Guard& guard : node(id).guards) ++counts[guard.condition.index()];
   }
   for (ValueId output : outputs_) ++counts[output.index()];
   return counts;
@@ -126,7 +127,12 @@ std::vector<uint32_t> Graph::UseCounts() const {
 // --- rewriting ---
 
 void Graph::ReplaceAllUses(ValueId from, ValueId to) {
-  for (NodeId id : order_) std::replace(node(id).inputs.begin(), node(id).inputs.end(), from, to);
+  for (NodeId id : order_) {
+    std::replace(node(id).inputs.begin(), node(id).inputs.end(), from, to);
+    for (Guard& guard : node(id).guards) {
+      if (guard.condition == from) guard.condition = to;
+    }
+  }
   std::replace(outputs_.begin(), outputs_.end(), from, to);
 }
 
@@ -150,6 +156,7 @@ void Graph::ReplaceUses(std::span<const ValueId> replacement) {
   };
   for (NodeId id : order_) {
     for (ValueId& operand : node(id).inputs) operand = follow(operand);
+    for (Guard& guard : node(id).guards) guard.condition = follow(guard.condition);
   }
   for (ValueId& output : outputs_) output = follow(output);
 }
@@ -182,7 +189,9 @@ void Graph::EraseNodes(std::span<const NodeId> ids) {
     FUSEE_CHECK(node(id).alive, "a node is erased twice");
     KillNode(id);
   }
-  std::erase_if(order_, [this](NodeId id) { return !node(id).alive; });
+  size_t left = ids.size();
+  for (; left > 0 && !node(order_.back()).alive; --left) order_.pop_back();
+  if (left > 0) std::erase_if(order_, [this](NodeId id) { return !node(id).alive; });
 #ifdef FUSEE_DCHECKS
   const std::vector<uint32_t> counts = UseCounts();
   for (NodeId id : ids) {
@@ -218,6 +227,20 @@ std::string Graph::FreshName(std::string_view hint) const {
   return fmt::format("{}.{}", hint, high);
 }
 
+void CollectSizes(const Graph& graph, const Node& node, std::set<std::string>* symbols) {
+  for (const Dim& d : node.dims) d.CollectSymbols(symbols);
+  for (ValueId id : node.outputs) {
+    if (!id.valid()) continue;
+    const ValueInfo& info = graph.value(id).info;
+    for (const Dim& d : info.shape) d.CollectSymbols(symbols);
+    if (!info.elements) continue;
+    for (const Dim& d : *info.elements) d.CollectSymbols(symbols);
+  }
+  for (const auto& region : node.regions) {
+    for (const NodeId id : region->order()) CollectSizes(*region, region->node(id), symbols);
+  }
+}
+
 namespace {
 
 // The nodes that find what sizes this one.
@@ -227,14 +250,7 @@ std::set<NodeId> FindersFor(const Graph& graph,
   std::set<NodeId> found;
   if (finders.empty()) return found;
   std::set<std::string> symbols;
-  for (const Dim& d : node.dims) d.CollectSymbols(&symbols);
-  for (ValueId id : node.outputs) {
-    if (!id.valid()) continue;
-    const ValueInfo& info = graph.value(id).info;
-    for (const Dim& d : info.shape) d.CollectSymbols(&symbols);
-    if (!info.elements) continue;
-    for (const Dim& d : *info.elements) d.CollectSymbols(&symbols);
-  }
+  CollectSizes(graph, node, &symbols);
   for (const std::string& symbol : symbols) {
     if (const auto it = finders.find(symbol); it != finders.end()) found.insert(it->second);
   }
@@ -273,11 +289,13 @@ Status Graph::Sort() {
   const auto finders = CountFinders(*this);
   for (uint32_t position = 0; position < order_.size(); ++position) {
     const NodeId id = order_[position];
-    for (ValueId operand : node(id).inputs) {
-      if (!operand.valid() || !value(operand).producer.valid()) continue;
+    const auto read = [&](ValueId operand) {
+      if (!operand.valid() || !value(operand).producer.valid()) return;
       readers[value(operand).producer.index()].push_back(position);
       ++missing[id.index()];
-    }
+    };
+    for (ValueId operand : node(id).inputs) read(operand);
+    for (const Guard& guard : node(id).guards) read(guard.condition);
     for (const NodeId finder : FindersFor(*this, finders, node(id))) {
       if (finder == id) continue;
       readers[finder.index()].push_back(position);
@@ -306,6 +324,11 @@ Status Graph::Sort() {
   }
   order_ = std::move(sorted);
   return OkStatus();
+}
+
+void Graph::SetOrder(std::vector<NodeId> order) {
+  FUSEE_CHECK(order.size() == order_.size(), "SetOrder needs each live node once");
+  order_ = std::move(order);
 }
 
 std::string DescribeNode(const Node& node) {
@@ -341,6 +364,7 @@ std::unique_ptr<Graph> Clone(const Graph& graph) {
     c.dims = n.dims;
     c.counts = n.counts;
     for (const auto& region : n.regions) c.regions.push_back(Clone(*region));
+    c.guards = n.guards;
     c.sources = n.sources;
     c.alive = n.alive;
   }

@@ -15,6 +15,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,6 +55,13 @@ struct Value {
 
 class Graph;
 
+// The node runs only where this bool of one element, made before it, is true (holds) or false.
+struct Guard {
+  ValueId condition;
+  bool holds = true;
+  friend bool operator==(const Guard&, const Guard&) = default;
+};
+
 struct Node {
   std::string op;
   std::vector<ValueId> inputs;   // an invalid id is an absent optional operand
@@ -64,7 +72,12 @@ struct Node {
   // operator's documented order. Each is found by one node and has a range from 0 to its bound in
   // Graph::symbols; results of this node and whatever comes after it may be sized by them.
   std::vector<std::string> counts;
+  // Of If: one graph for each course, whose inputs are the operands behind the condition and whose
+  // results are the node's. They name the symbols of the graph around them.
   std::vector<std::unique_ptr<Graph>> regions;
+  // Only after every pass (compiler/lower_if.h): all must hold for the node to run, the outermost
+  // first. What it would have made has no meaning where they do not.
+  std::vector<Guard> guards;
   std::vector<std::string>
       sources;  // names of the ONNX nodes it stands for, for reports and errors
   bool alive = true;
@@ -121,12 +134,13 @@ class Graph {
   bool IsOutput(ValueId value) const;
   // True when exactly one operand slot of one node reads the value and it is no graph output.
   bool HasSingleUse(ValueId value) const;
-  // Use counts of all values at once (operand slots + graph outputs), for passes that ask often.
-  // Cost: O(nodes).
+  // Use counts of all values at once (operand slots, guards and graph outputs), for passes that ask
+  // often. Cost: O(nodes).
   std::vector<uint32_t> UseCounts() const;
 
   // --- rewriting ---
-  // Every operand slot and graph output that names `from` names `to` instead. Output names stay.
+  // Every operand slot, guard and graph output that names `from` names `to` instead. Output names
+  // stay.
   void ReplaceAllUses(ValueId from, ValueId to);
   // The same for many values at once, in one sweep: replacement[v] is an invalid id (keep v) or
   // what replaces v; chains are followed. Precondition: size value_count(), no cycles. Cost:
@@ -149,6 +163,8 @@ class Graph {
   // Recomputes order() as a stable topological order. Errors: kInvalidArgument on a cycle, naming a
   // node in it.
   Status Sort();
+  // Precondition: the live nodes, each once.
+  void SetOrder(std::vector<NodeId> order);
 
   // --- symbols ---
   SymbolRanges& symbols() { return symbols_; }
@@ -180,14 +196,18 @@ class Graph {
   std::vector<PinnedInput> pinned_inputs_;
 };
 
+// Symbols that size the node: those of its symbolic attributes, of its results' shapes and
+// elements, and of the nodes in its regions.
+void CollectSizes(const Graph& graph, const Node& node, std::set<std::string>* symbols);
+
 // Which node finds each symbol that only a run tells (Node::counts).
 std::map<std::string, NodeId, std::less<>> CountFinders(const Graph& graph);
 
 // Adds these symbols at their bounds, so that sizes evaluate to the most they may be.
 void AddCountsAtMost(const Graph& graph, SymbolValues* values);
 
-// Whether the node is sized by a symbol that another node finds: through `dims` or a result's shape
-// or elements. finders: of CountFinders.
+// Whether the node is sized by a symbol that another node finds (CollectSizes). finders: of
+// CountFinders.
 bool DependsOnCounts(const Graph& graph, const std::map<std::string, NodeId, std::less<>>& finders,
                      const Node& node);
 

@@ -293,6 +293,16 @@ const Breakage kBreakages[] = {
        g.pinned_inputs().push_back({Id(g, "x"), Tensor::Of<int64_t>(Shape{2}, {1, 2})});
      },
      "a pinned input's bytes have its dtype"},
+    {"GuardOfAnotherType",
+     [](Graph& g) {
+       g.node(g.order()[1]).guards = {{Id(g, "x"), true}};
+     },
+     "a bool of one element"},
+    {"GuardThatComesLater",
+     [](Graph& g) {
+       g.node(g.order()[0]).guards = {{Id(g, "b"), true}};
+     },
+     "defined before it"},
     {"RegionMissing", [](Graph& g) { g.node(g.order()[0]).regions.push_back(nullptr); },
      "a region is a graph"},
     {"RegionBroken",

@@ -181,6 +181,12 @@ class Printer {
                             return Dim::Symbol(s).ToString();
                           }));
     }
+    if (!node.guards.empty()) {
+      out_ += fmt::format(" when({})", Join(node.guards, [&](const Guard& guard) {
+                            return (guard.holds ? "" : "!") +
+                                   ValueName(graph.value(guard.condition).name);
+                          }));
+    }
     if (options_.sources && !node.sources.empty())
       out_ += fmt::format(" from({})", Join(node.sources, Quote));
     if (!node.regions.empty()) {

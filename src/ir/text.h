@@ -17,7 +17,8 @@
 // `_` is an absent operand or an unwanted result. Braces after a type hold the tracked elements.
 // Attributes print in name order; integers, floats (always with a point or exponent), strings, and
 // lists of the first two; the empty list of floats is `floats[]`. A node's nested graphs follow it
-// as `regions { graph "then" {...} graph "else" {...} }`. Names that are not made of letters,
+// as `regions { graph "then" {...} graph "else" {...} }`; `when(%c, !%d)` before from(...) are its
+// guards. Names that are not made of letters,
 // digits and _./-:: are quoted: %"a name". Comments start with //. NaNs whose bits are not the
 // usual ones print as their bits, 0x7fc00001.
 #pragma once

@@ -481,7 +481,7 @@ class Parser {
     at_ += op.size();
     node.op = std::string(op);
     FUSEE_TRY(Operands(graph, &node));
-    FUSEE_TRY(NodeParts(&node, depth));
+    FUSEE_TRY(NodeParts(graph, &node, depth));
     graph.AddNode(std::move(node), names, infos);
     return OkStatus();
   }
@@ -499,8 +499,9 @@ class Parser {
     return Expect(')');
   }
 
-  // {attributes} dims(...) counts(...) from(...) regions {...}, each optional, in this order.
-  Status NodeParts(Node* node, int depth) {
+  // {attributes} dims(...) counts(...) when(...) from(...) regions {...}, each optional, in this
+  // order.
+  Status NodeParts(const Graph& graph, Node* node, int depth) {
     if (Accept('{') && !Accept('}')) {
       do {
         FUSEE_TRY(std::string name, Word("an attribute's name"));
@@ -521,6 +522,15 @@ class Parser {
         if (!symbol) return Expected("symbols alone in counts(...) before this");
         node->counts.push_back(*symbol);
       }
+    }
+    if (AcceptWord("when")) {
+      FUSEE_TRY(Expect('('));
+      do {
+        Guard& guard = node->guards.emplace_back();
+        guard.holds = !Accept('!');
+        FUSEE_TRY(guard.condition, ExistingValue(graph));
+      } while (Accept(','));
+      FUSEE_TRY(Expect(')'));
     }
     if (AcceptWord("from")) {
       FUSEE_TRY(Expect('('));

@@ -1,5 +1,6 @@
 #include "ir/text.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -47,6 +48,28 @@ TEST(Text, PrintsWhatItRead) {
   const auto graph = Parse(kEverything);
   ASSERT_TRUE(graph.ok()) << graph.status().ToString();
   EXPECT_EQ(Print(**graph), kEverything);
+}
+
+TEST(Text, PrintsGuards) {
+  constexpr const char* kGuarded = R"(graph "g" {
+  input %x : f32[2]
+  input %"the condition" : bool[]
+  input %d : bool[1]
+  %a : f32[2] = Abs(%x) when(%"the condition") from("abs")
+  %b : f32[2] = Neg(%a) when(%"the condition", !%d)
+}
+)";
+  const auto graph = Parse(kGuarded);
+  ASSERT_TRUE(graph.ok()) << graph.status().ToString();
+  EXPECT_TRUE(Verify(**graph).ok());
+  EXPECT_EQ(Print(**graph), kGuarded);
+  EXPECT_EQ(Print(*Clone(**graph)), kGuarded);
+  for (const char* wrong : {"when()", "when(%x", "when(!)", "when(%nothing)"}) {
+    EXPECT_FALSE(
+        Parse(fmt::format("graph \"g\" {{ input %x : f32[2] %a : f32[2] = Abs(%x) {} }}", wrong))
+            .ok())
+        << wrong;
+  }
 }
 
 TEST(Text, ReadsFreelyWrittenText) {

@@ -123,15 +123,25 @@ class Verifier {
     }
     if (finders_.empty()) return OkStatus();
     std::set<std::string> symbols;
-    for (const Dim& d : n.dims) d.CollectSymbols(&symbols);
-    for (ValueId id : n.outputs) {
-      if (!IsAlive(id)) continue;
-      for (const Dim& d : graph_.value(id).info.shape) d.CollectSymbols(&symbols);
-    }
+    CollectSizes(graph_, n, &symbols);
     for (const std::string& symbol : symbols) {
       if (finders_.contains(symbol) && !found_.contains(symbol))
         return Broken(where, fmt::format("'{}' is found before it sizes anything", symbol));
     }
+    return OkStatus();
+  }
+
+  Status CheckGuards(const Node& n, const std::string& where, const std::set<ValueId>& defined) {
+    for (const Guard& guard : n.guards) {
+      if (!IsAlive(guard.condition) ||
+          (produced_.contains(guard.condition) && !defined.contains(guard.condition)))
+        return Broken(where, "a guard's condition is a live value that is defined before it");
+      const ValueInfo& info = graph_.value(guard.condition).info;
+      if (info.dtype != DType::kBool || ElementCount(info.shape) != Dim(1))
+        return Broken(where, "a guard's condition is a bool of one element");
+    }
+    if (!n.guards.empty() && !n.counts.empty())
+      return Broken(where, "a node that finds sizes always runs");
     return OkStatus();
   }
 
@@ -154,6 +164,7 @@ class Verifier {
                                            graph_.value(n.inputs[i]).name));
         }
       }
+      FUSEE_TRY(CheckGuards(n, where, defined));
       for (size_t i = 0; i < n.outputs.size(); ++i) {
         if (!n.outputs[i].valid()) continue;
         if (!IsAlive(n.outputs[i]))
@@ -164,9 +175,11 @@ class Verifier {
               where, fmt::format("result {} ('{}') is assigned once, by its producer", i, v.name));
         }
       }
-      FUSEE_TRY(CheckCounts(n, where));
       for (const auto& region : n.regions) {
         if (region == nullptr) return Broken(where, "a region is a graph");
+      }
+      FUSEE_TRY(CheckCounts(n, where));
+      for (const auto& region : n.regions) {
         if (depth_ >= kMaxRegionDepth) return Broken(where, "regions nest at most 16 deep");
         FUSEE_TRY(Verifier(*region, depth_ + 1).Run().Annotate(where));
       }

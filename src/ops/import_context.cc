@@ -233,6 +233,17 @@ Result<std::vector<ir::ValueId>> ImportContext::EmitMany(std::string_view op,
   return AddInferredNode(graph_, std::move(node), names);
 }
 
+Result<std::vector<ir::ValueId>> ImportContext::EmitWithRegions(
+    std::string_view op, std::vector<ir::ValueId> inputs,
+    std::vector<std::unique_ptr<ir::Graph>> regions, size_t results) {
+  ir::Node node = MakeNode(op, std::move(inputs), {}, {});
+  node.regions = std::move(regions);
+  std::vector<std::string> names(results);
+  for (std::string& name : names)
+    name = graph_.FreshName(fmt::format("{}/{}", PrefixedName(node_.DisplayName()), op));
+  return AddInferredNode(graph_, std::move(node), names);
+}
+
 Result<ir::ValueId> ImportContext::Emit(std::string_view op, std::vector<ir::ValueId> inputs,
                                         Attrs attrs, std::vector<ir::Dim> dims) {
   FUSEE_TRY(std::vector<ir::ValueId> ids,

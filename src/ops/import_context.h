@@ -4,6 +4,7 @@
 // importer refuse the node, so that an option is never silently without effect.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -54,6 +55,7 @@ class ImportContext {
         scope_(scope) {}
 
   ir::Graph& graph() { return graph_; }
+  const ir::Graph& graph() const { return graph_; }
   const onnx::Node& node() const { return node_; }
   int opset() const { return opset_; }
 
@@ -115,6 +117,11 @@ class ImportContext {
   Result<std::vector<ir::ValueId>> EmitMany(std::string_view op, std::vector<ir::ValueId> inputs,
                                             size_t results, Attrs attrs = {},
                                             std::vector<ir::Dim> dims = {});
+  // The same for a node with regions.
+  Result<std::vector<ir::ValueId>> EmitWithRegions(std::string_view op,
+                                                   std::vector<ir::ValueId> inputs,
+                                                   std::vector<std::unique_ptr<ir::Graph>> regions,
+                                                   size_t results);
   // --- sizes that only a run tells (ir::Node::counts) ---
   // A symbol for axis `axis` of result `result` of the ONNX node: from 0 to the smaller of `most`,
   // what the operands' sizes allow, and the user's bound. Errors: kUnimplemented with the option

@@ -65,8 +65,9 @@ struct StepSpec {
 
 enum class RunError : uint32_t { kNone = 0, kIndexOutOfRange = 1, kDivisionByZero = 2 };
 Status ToStatus(RunError error, std::string_view op);  // kInvalidArgument
-// kOutOfRange: a step finds more than its results have room for; names --bound.
-Status MoreThanBound(std::string_view op, int64_t found, int64_t room);
+// kOutOfRange: a step finds more than its results have room for; says --bound. Whoever runs the
+// step says which one.
+Status MoreThanBound(int64_t found, int64_t room);
 
 struct RunArgs {
   std::span<const ConstTensorView> inputs;  // absent operands have dtype kInvalid

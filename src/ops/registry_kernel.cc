@@ -76,11 +76,11 @@ Status ToStatus(RunError error, std::string_view op) {
       fmt::format("{}: the kernel reported error {}", op, static_cast<uint32_t>(error)));
 }
 
-Status MoreThanBound(std::string_view op, int64_t found, int64_t room) {
+Status MoreThanBound(int64_t found, int64_t room) {
   return OutOfRange(fmt::format(
-      "{}: finds {}, above the bound {} that its operands' sizes or --bound gave it; if it was "
-      "--bound, rebuild with a larger one",
-      op, found, room));
+      "{} are more than {}, which the operands' sizes or --bound allow; if it was --bound, rebuild "
+      "with a larger one",
+      found, room));
 }
 
 Status RefuseTactic(const StepSpec& spec, std::string_view reason) {

@@ -23,6 +23,7 @@ std::set<std::string> FoundAndUsed(const ir::Graph& graph) {
       if (!result.valid()) continue;
       for (const ir::Dim& d : graph.value(result).info.shape) d.CollectSymbols(&symbols);
     }
+    if (!node.regions.empty()) ir::CollectSizes(graph, node, &symbols);
     for (const std::string& symbol : symbols) {
       const auto finder = finders.find(symbol);
       if (finder != finders.end() && finder->second != id) used.insert(symbol);

@@ -187,9 +187,22 @@ Result<ir::SymbolValues> BindSymbols(const ir::Graph& graph, std::span<const Ten
   return symbols;
 }
 
-Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Tensor> inputs,
-                                      const Observer& observe) {
-  FUSEE_TRY(ir::SymbolValues symbols, BindSymbols(graph, inputs));
+namespace {
+
+Result<std::vector<Tensor>> Run(const ir::Graph& graph, std::span<const Tensor> inputs,
+                                ir::SymbolValues symbols, const Observer& observe);
+
+// The course that the condition chooses. ir::Verify bounds how deep regions nest.
+Result<std::vector<Tensor>> RunIf(const ir::Node& node, std::span<const Tensor> operands,
+                                  const ir::SymbolValues& symbols) {
+  const size_t taken = IntAt(operands[0].view(), 0) != 0 ? 0 : 1;
+  auto results = Run(*node.regions[taken], operands.subspan(1), symbols, nullptr);
+  if (!results.ok()) return std::move(results).status().Annotate(ir::DescribeNode(node));
+  return results;
+}
+
+Result<std::vector<Tensor>> Run(const ir::Graph& graph, std::span<const Tensor> inputs,
+                                ir::SymbolValues symbols, const Observer& observe) {
   std::vector<Tensor> values(graph.value_count());
   for (size_t i = 0; i < inputs.size(); ++i) values[graph.inputs()[i].index()] = inputs[i];
   const auto get = [&](ir::ValueId id) -> Tensor {
@@ -201,7 +214,8 @@ Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Te
     std::vector<Tensor> operands;
     for (ir::ValueId operand : node.inputs) operands.push_back(get(operand));
     FUSEE_TRY(const std::vector<Tensor> results,
-              EvaluateNode(graph, node, operands, symbols, &symbols));
+              node.op == "If" ? RunIf(node, operands, symbols)
+                              : EvaluateNode(graph, node, operands, symbols, &symbols));
     for (size_t i = 0; i < results.size(); ++i) {
       if (!node.outputs[i].valid()) continue;
       values[node.outputs[i].index()] = results[i];
@@ -215,6 +229,14 @@ Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Te
   std::vector<Tensor> outputs;
   for (ir::ValueId id : graph.outputs()) outputs.push_back(get(id));
   return outputs;
+}
+
+}  // namespace
+
+Result<std::vector<Tensor>> Interpret(const ir::Graph& graph, std::span<const Tensor> inputs,
+                                      const Observer& observe) {
+  FUSEE_TRY(ir::SymbolValues symbols, BindSymbols(graph, inputs));
+  return Run(graph, inputs, std::move(symbols), observe);
 }
 
 }  // namespace fusee::passes

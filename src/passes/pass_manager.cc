@@ -64,6 +64,17 @@ Status CheckNode(const ir::Graph& graph, const ir::Node& node) {
   return OkStatus();
 }
 
+// ir::Verify bounds how deep regions nest.
+Status CheckNodes(const ir::Graph& graph) {
+  for (ir::NodeId id : graph.order()) {
+    const ir::Node& node = graph.node(id);
+    if (const Status status = CheckNode(graph, node); !status.ok())
+      return Internal(status.message());
+    for (const auto& region : node.regions) FUSEE_TRY(CheckNodes(*region));
+  }
+  return OkStatus();
+}
+
 // What callers of a model see of it; no pass may change it.
 std::vector<std::string> Signature(const ir::Graph& graph) {
   std::vector<std::string> lines;
@@ -97,6 +108,18 @@ Status Broke(const PassDef& pass, const Status& status) {
                             status.message(), pass.name));
 }
 
+// Over the graph, then over the regions of what is left of it.
+Result<PassOutcome> RunOn(const PassDef& pass, ir::Graph& graph, PassContext& context) {
+  FUSEE_TRY(PassOutcome outcome, pass.run(graph, context));
+  for (const ir::NodeId id : graph.order()) {
+    for (const auto& region : graph.node(id).regions) {
+      FUSEE_TRY(const PassOutcome inner, RunOn(pass, *region, context));
+      outcome.changed |= inner.changed;
+    }
+  }
+  return outcome;
+}
+
 constexpr auto kPipeline = std::to_array<PassDef>({
 #define FUSEE_PASS(name, reason) {#name, reason, pass::name},
 #include "passes/pipeline.inc"
@@ -109,11 +132,7 @@ std::span<const PassDef> Pipeline() { return kPipeline; }
 
 Status VerifyTyped(const ir::Graph& graph) {
   FUSEE_TRY(ir::Verify(graph));
-  for (ir::NodeId id : graph.order()) {
-    const Status status = CheckNode(graph, graph.node(id));
-    if (!status.ok()) return Internal(status.message());
-  }
-  return OkStatus();
+  return CheckNodes(graph);
 }
 
 Status RunPipeline(ir::Graph& graph, const PipelineOptions& options, PipelineReport* report) {
@@ -152,7 +171,7 @@ Status RunPasses(std::span<const PassDef> passes, ir::Graph& graph, const Pipeli
 
     PassContext context(std::string(pass.name), options.limits, options.target, &report->rewrites);
     const TimePoint start = options.clock->Now();
-    Result<PassOutcome> outcome = pass.run(graph, context);
+    Result<PassOutcome> outcome = RunOn(pass, graph, context);
     entry.time = std::chrono::duration_cast<Duration>(options.clock->Now() - start);
     entry.ran = true;
     entry.made = context.made();

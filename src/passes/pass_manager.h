@@ -50,10 +50,12 @@ struct PipelineReport {
 // The lines of pipeline.inc.
 std::span<const PassDef> Pipeline();
 
-// Runs the pipeline. report may be null; when a pass fails it holds what happened until then.
-// Errors: kInvalidArgument (unknown pass name), kUnavailable (a dump cannot be written), kInternal
-// "pass 'x' broke the graph: ..." (a rule of ir::Verify, or a type that inference no longer gives),
-// and a pass's own error, annotated. The graph is undefined after an error, but destroyable.
+// Runs the pipeline, each pass over the graph and then over the regions of its nodes, whose types
+// the node's inference holds. report may be null; when a pass fails it holds what happened until
+// then. Errors: kInvalidArgument (unknown pass name), kUnavailable (a dump cannot be written),
+// kInternal "pass 'x' broke the graph: ..." (a rule of ir::Verify, or a type that inference no
+// longer gives), and a pass's own error, annotated. The graph is undefined after an error, but
+// destroyable.
 Status RunPipeline(ir::Graph& graph, const PipelineOptions& options, PipelineReport* report);
 
 // The same over a given list, for tests.

@@ -197,6 +197,50 @@ TEST_F(PassManager, DumpsAfterEachPassAlsoAfterABadOne) {
   EXPECT_EQ(RunPasses(passes, *Read(), options, nullptr).code(), StatusCode::kUnavailable);
 }
 
+TEST(Pipeline, RewritesRegionsAndLeavesTheNodeAround) {
+  const auto graph = Read(R"(graph "g" {
+  input %c : bool[]
+  input %x : f32[2,2]
+  %y : f32[2,2] = If(%c, %x) regions {
+    graph "then" {
+      input %x : f32[2,2]
+      const %w : f32[2,2] = {1, 2, 3, 4}
+      const %b : f32[2] = {1, 2}
+      %unused : f32[2,2] = Exp(%x)
+      %m : f32[2,2] = MatMul(%x, %w)
+      %a : f32[2,2] = Add(%m, %b)
+      output %a as "0"
+    }
+    graph "else" {
+      input %x : f32[2,2]
+      output %x as "0"
+    }
+  }
+  %z : f32[2,2] = If(%c, %x) regions {
+    graph "then" {
+      input %x : f32[2,2]
+      output %x as "0"
+    }
+    graph "else" {
+      input %x : f32[2,2]
+      output %x as "0"
+    }
+  }
+  output %y as "y"
+})");
+  const Tensor inputs[] = {Tensor::Of<bool>({}, {true}), Tensor::Of<float>({2, 2}, {1, 2, 3, 4})};
+  const auto before = Interpret(*graph, inputs);
+  ASSERT_TRUE(before.ok()) << before.status().ToString();
+  ASSERT_TRUE(RunPipeline(*graph, {}, nullptr).ok());
+  ASSERT_EQ(graph->order().size(), 1u) << ir::Print(*graph);
+  const ir::Graph& region = *graph->node(graph->order()[0]).regions[0];
+  EXPECT_EQ(region.order().size(), 1u) << ir::Print(region);
+  const auto after = Interpret(*graph, inputs);
+  ASSERT_TRUE(after.ok()) << after.status().ToString();
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ((*after)[0].as<float>()[i], (*before)[0].as<float>()[i]) << i;
+}
+
 TEST(Pipeline, EveryLineHasAReasonAndAFunction) {
   EXPECT_FALSE(Pipeline().empty());
   for (const PassDef& pass : Pipeline()) {

@@ -188,6 +188,10 @@ Step ToStep(Reader& r, const fb::Step& s, const ConfigTable& configs, bool* vali
   step.outputs = r.Numbers(s.outputs());
   step.dims = r.Numbers(s.dims());
   step.counts = r.Numbers(s.counts());
+  step.guards = r.Structs<Guard>(s.guards(), [&](const fb::Guard& g) {
+    if (g.holds() > 1) *valid = false;
+    return Guard{g.tensor(), g.holds() != 0};
+  });
   step.workspace_offset = s.workspace_offset();
   step.workspace_bytes = s.workspace_bytes();
   step.device = s.device();
@@ -282,7 +286,8 @@ Status DecodeProgram(std::span<const std::byte> section, std::span<const std::by
   FUSEE_TRY(CheckBudget(r, "program"));
   if (!valid)
     return InvalidArgument(
-        "plan section 'program' holds an unknown dimension operation or attribute kind, or names a "
+        "plan section 'program' holds an unknown dimension operation, attribute kind or guard, or "
+        "names a "
         "configuration that is not there");
   return OkStatus();
 }

@@ -97,8 +97,15 @@ Offset<fb::Step> MakeStep(FlatBufferBuilder& b, const Step& step, VendorBytes* v
   }
   Offset<flatbuffers::Vector<uint32_t>> counts;  // as above
   if (!step.counts.empty()) counts = b.CreateVector(step.counts);
+  Offset<flatbuffers::Vector<const fb::Guard*>> guards;
+  if (!step.guards.empty()) {
+    std::vector<fb::Guard> structs;
+    for (const Guard& guard : step.guards) structs.emplace_back(guard.tensor, guard.holds ? 1 : 0);
+    guards = b.CreateVectorOfStructs(structs);
+  }
   return fb::CreateStep(b, op, kernel, attr_vector, inputs, outputs, dims, step.workspace_offset,
-                        step.workspace_bytes, step.device, step.queue, config, tactics, counts);
+                        step.workspace_bytes, step.device, step.queue, config, tactics, counts,
+                        guards);
 }
 
 Offset<fb::Tensor> MakeTensor(FlatBufferBuilder& b, const TensorDef& t) {
@@ -313,7 +320,7 @@ Result<std::vector<std::byte>> Encode(const Plan& plan) {
     BuildSummary(summary, plan, vendor.bytes().size(), limits);
     if (summary.GetSize() <= SummaryCapacity(sections.size()))
       return BuildContainer(sections, BytesOf(summary),
-                            plan.counts.empty() ? kMinimumReader : kMinimumReaderOfCounts);
+                            NeedsFormat2(plan) ? kMinimumReaderOfFormat2 : kMinimumReader);
   }
   return Internal("the plan's summary does not fit into its header; please report");
 }

@@ -13,6 +13,7 @@ namespace {
 using testing::AlignedCopy;
 using testing::CountingPlan;
 using testing::GpuPlan;
+using testing::GuardedPlan;
 using testing::RichPlan;
 using testing::SmallPlan;
 
@@ -53,6 +54,19 @@ TEST(Encode, KeepsSizesThatARunFindsAndAsksForAReaderThatKnowsThem) {
   EXPECT_NE(PlanText(**plan).find("find/y:1 in [0, 32], found by a run"), std::string::npos);
   EXPECT_EQ(ReadContainerHeader(file.bytes(), file.bytes().size())->minimum_reader, 2u);
   EXPECT_EQ(ReadContainerHeader(EncodeOrDie(SmallPlan()), std::nullopt)->minimum_reader, 1u);
+}
+
+TEST(Encode, KeepsGuardsAndAsksForAReaderThatKnowsThem) {
+  const auto first = EncodeOrDie(GuardedPlan());
+  const Tensor file = AlignedCopy(first);
+  auto plan = Decode(file.bytes(), nullptr);
+  ASSERT_TRUE(plan.ok()) << plan.status().ToString();
+  EXPECT_EQ(EncodeOrDie(**plan), first);
+  EXPECT_EQ((*plan)->steps[0].guards, (std::vector<Guard>{{1, true}}));
+  EXPECT_EQ((*plan)->steps[1].guards, (std::vector<Guard>{{1, false}}));
+  EXPECT_TRUE((*plan)->steps[2].guards.empty());
+  EXPECT_NE(PlanText(**plan, {.steps = true}).find("when=!%1:bool[]"), std::string::npos);
+  EXPECT_EQ(ReadContainerHeader(file.bytes(), file.bytes().size())->minimum_reader, 2u);
 }
 
 TEST(Encode, KeepsThatChannelsAreLastAndCostsNothingElsewhere) {

@@ -26,11 +26,11 @@
 
 namespace fusee::plan {
 
-inline constexpr uint32_t kFormatVersion = 2;  // 2: sizes that a run finds
-// The oldest reader that understands what this writer writes: of a plan without, and with sizes
-// that a run finds.
+inline constexpr uint32_t kFormatVersion = 2;  // 2: sizes that a run finds, and guards
+// The oldest reader that understands what this writer writes: of a plan without either, and with
+// one.
 inline constexpr uint32_t kMinimumReader = 1;
-inline constexpr uint32_t kMinimumReaderOfCounts = 2;
+inline constexpr uint32_t kMinimumReaderOfFormat2 = 2;
 inline constexpr uint64_t kSectionAlignment = 4096;
 inline constexpr uint32_t kNoTensor = 0xffffffffu;  // an absent operand or unwanted result
 // The longest configuration that a reader accepts; a plan cannot see ops::kConfigurationBytesMax,
@@ -90,6 +90,13 @@ struct BucketTactic {
   ConfigBytes config;   // as Step::config
 };
 
+// A condition of a step: a tensor of one bool that is true (holds) or false.
+struct Guard {
+  uint32_t tensor = 0;
+  bool holds = true;
+  friend bool operator==(const Guard&, const Guard&) = default;
+};
+
 struct Step {
   std::string op;      // IR operator
   std::string kernel;  // KernelDef::id; shape-generic: serves every shape of the profile
@@ -105,6 +112,9 @@ struct Step {
   // Each count is found by one step; what it sizes is this step's results and what comes after it.
   // On the CPU only.
   std::vector<uint32_t> counts;
+  // The outermost first; a run leaves the step out unless all hold. What such a step writes is read
+  // only where it ran (verify.h). On the CPU only.
+  std::vector<Guard> guards;
   uint64_t workspace_offset = 0;
   uint64_t workspace_bytes = 0;
   // DeviceKind: the target's, or 0 (CPU), which in a plan for another device makes it a host step:
@@ -233,6 +243,14 @@ struct Plan {
 
   bool is_host_step(const Step& step) const { return step.device == 0 && target.device != "cpu"; }
 };
+
+// Whether a reader of format 1 would not know what to do.
+inline bool NeedsFormat2(const Plan& plan) {
+  for (const Step& step : plan.steps) {
+    if (!step.guards.empty()) return true;
+  }
+  return !plan.counts.empty();
+}
 
 // Steps that run on the host inside a plan for another device.
 inline uint32_t HostStepCount(const Plan& plan) {

@@ -110,6 +110,40 @@ inline Plan CountingPlan(int64_t max_batch = 8, int64_t max_count = 32) {
   return plan;
 }
 
+// y = |x| where c, else -x: x f32[batch,4], c a bool that every run is given. Steps: Abs when c,
+// Neg when not c, Where.
+inline Plan GuardedPlan(int64_t max_batch = 8) {
+  Plan plan = SmallPlan(max_batch);
+  const uint64_t bytes = plan.tensors[kX].capacity_bytes;
+  plan.tensors = {plan.tensors[kX],
+                  {"c", DType::kBool, {}, Region::kIo, 2 * bytes, 64},
+                  {"a", DType::kF32, {0, 1}, Region::kActivations, 0, bytes},
+                  {"b", DType::kF32, {0, 1}, Region::kActivations, bytes, bytes},
+                  {"y", DType::kF32, {0, 1}, Region::kIo, bytes, bytes}};
+  Step abs, neg, where;
+  abs.op = "Abs";
+  abs.kernel = "abs_ref.1";
+  abs.inputs = {0};
+  abs.outputs = {2};
+  abs.guards = {{1, true}};
+  neg.op = "Neg";
+  neg.kernel = "neg_ref.1";
+  neg.inputs = {0};
+  neg.outputs = {3};
+  neg.guards = {{1, false}};
+  where.op = "Where";
+  where.kernel = "where_ref.1";
+  where.inputs = {1, 2, 3};
+  where.outputs = {4};
+  plan.steps = {abs, neg, where};
+  plan.inputs.push_back({"c", 1, {}, false});
+  plan.outputs = {{"y", 4, {}, false}};
+  plan.activation_bytes = 2 * bytes;
+  plan.io_bytes = 2 * bytes + 64;
+  for (Bucket& bucket : plan.buckets) bucket.arena_bytes = 2 * bytes;
+  return plan;
+}
+
 // RichPlan for a GPU: a step on the host, configurations that steps and buckets share, a pinned
 // library.
 inline Plan GpuPlan() {

@@ -149,6 +149,10 @@ void PrintStep(const Plan& plan, size_t i, const PrintOptions& options, Out out)
     fmt::format_to(out, "{}{}", d == 0 ? " dims=" : ",", DimText(plan, s.dims[d]));
   for (size_t c = 0; c < s.counts.size(); ++c)
     fmt::format_to(out, "{}{}", c == 0 ? " finds=" : ",", Safe(plan.counts[s.counts[c]].name));
+  for (size_t g = 0; g < s.guards.size(); ++g) {
+    fmt::format_to(out, "{}{}{}", g == 0 ? " when=" : ",", s.guards[g].holds ? "" : "!",
+                   OperandText(plan, s.guards[g].tensor));
+  }
   if (s.workspace_bytes > 0) fmt::format_to(out, " workspace={}", BytesText(s.workspace_bytes));
   if (!s.config.empty()) fmt::format_to(out, " config={}", BytesText(s.config.size()));
   if (plan.is_host_step(s)) fmt::format_to(out, " on the host");
@@ -229,6 +233,12 @@ void PutStep(Json& json, const Step& s, const PrintOptions& options) {
   json.StartObject();
   for (const auto& [name, value] : s.attrs.values()) Put(json, name.c_str(), AttrText(value));
   json.EndObject();
+  if (!s.guards.empty()) {
+    PutObjects(json, "guards", s.guards, [&](const Guard& g) {
+      Put(json, "tensor", uint64_t{g.tensor});
+      PutBool(json, "holds", g.holds);
+    });
+  }
   Put(json, "workspace_bytes", s.workspace_bytes);
   Put(json, "device", uint64_t{s.device});
   Put(json, "config_bytes", uint64_t{s.config.size()});

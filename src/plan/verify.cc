@@ -275,6 +275,32 @@ Status CheckFound(const Plan& plan) {
   return OkStatus();
 }
 
+// On the CPU, one bool each. Whether it is known in time is CheckGuarded's.
+Status CheckGuards(const Plan& plan) {
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& s = plan.steps[i];
+    if (s.guards.empty()) continue;
+    FUSEE_TRY(
+        CheckLimit(fmt::format("guards of {}", StepName(plan, i)), s.guards.size(), kMaxGuards));
+    if (DeviceNumber(plan.target.device) != 0)
+      return Bad("{}: guards are for the CPU only, not for '{}'", StepName(plan, i),
+                 plan.target.device);
+    if (!s.counts.empty())
+      return Bad("{}: finds sizes, which every run needs, but has a guard", StepName(plan, i));
+    for (const Guard& g : s.guards) {
+      if (g.tensor >= plan.tensors.size())
+        return Bad("{}: guard index {} of {}", StepName(plan, i), g.tensor, plan.tensors.size());
+      const TensorDef& t = plan.tensors[g.tensor];
+      const bool one = std::ranges::all_of(t.shape, [&](uint32_t d) {
+        return plan.dims[d].op == DimOp::kConstant && plan.dims[d].a == 1;
+      });
+      if (t.dtype != DType::kBool || !one)
+        return Bad("{}: its guard {} is not one bool", StepName(plan, i), Name(plan, g.tensor));
+    }
+  }
+  return OkStatus();
+}
+
 Status CheckIoList(const Plan& plan, std::string_view what, const std::vector<IoDef>& list,
                    bool is_input) {
   std::set<std::string_view> names;
@@ -390,6 +416,7 @@ void FindUses(const Plan& plan, Liveness* life) {
     for (uint32_t t : plan.steps[s].inputs) {
       if (t != kNoTensor) use(t, static_cast<int64_t>(s));
     }
+    for (const Guard& g : plan.steps[s].guards) use(g.tensor, static_cast<int64_t>(s));
   }
   const auto after_all = static_cast<int64_t>(plan.steps.size());
   for (const IoDef& io : plan.outputs) use(io.tensor, after_all);
@@ -458,6 +485,50 @@ Result<Liveness> Analyse(const Plan& plan) {
   return life;
 }
 
+// The conditions under which the tensor's bytes are there.
+std::span<const Guard> WrittenUnder(const Plan& plan, const Liveness& life, uint32_t t) {
+  const int64_t writer = life.storage[t] == kNoTensor ? kNever : life.written[life.storage[t]];
+  if (writer < 0) return {};
+  return plan.steps[static_cast<size_t>(writer)].guards;
+}
+
+bool StartsWith(std::span<const Guard> list, std::span<const Guard> start) {
+  return start.size() <= list.size() && std::ranges::equal(list.first(start.size()), start);
+}
+
+// A Where that takes the operand only if the condition it adds to the step's own is as `under`
+// says.
+bool Chooses(const Step& s, size_t input, std::span<const Guard> under) {
+  return s.op == "Where" && s.inputs.size() == 3 && input > 0 && !under.empty() &&
+         std::ranges::equal(s.guards, under.first(under.size() - 1)) &&
+         under.back() == Guard{s.inputs[0], input == 1};
+}
+
+// Nothing is read that a step would have written which did not run.
+Status CheckGuarded(const Plan& plan, const Liveness& life) {
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& s = plan.steps[i];
+    const std::span<const Guard> guards = s.guards;
+    for (size_t k = 0; k < guards.size(); ++k) {
+      if (!StartsWith(guards.first(k), WrittenUnder(plan, life, guards[k].tensor)))
+        return Bad("{}: its guard {} may not have been written", StepName(plan, i),
+                   Name(plan, guards[k].tensor));
+    }
+    for (size_t k = 0; k < s.inputs.size(); ++k) {
+      if (s.inputs[k] == kNoTensor) continue;
+      const std::span<const Guard> under = WrittenUnder(plan, life, s.inputs[k]);
+      if (!StartsWith(guards, under) && !Chooses(s, k, under))
+        return Bad("{} reads {}, which may not have been written", StepName(plan, i),
+                   Name(plan, s.inputs[k]));
+    }
+  }
+  for (const IoDef& io : plan.outputs) {
+    if (!WrittenUnder(plan, life, io.tensor).empty())
+      return Bad("output '{}': {} may not have been written", io.name, Name(plan, io.tensor));
+  }
+  return OkStatus();
+}
+
 // The storages alive at one moment, by place; they never overlap, so neighbours in order are all
 // there is to look at.
 class LiveSet {
@@ -496,8 +567,9 @@ bool MayReplace(const Plan& plan, const Liveness& life, size_t s, uint32_t t, ui
   const bool is_operand = std::ranges::any_of(plan.steps[s].inputs, [&](uint32_t in) {
     return in != kNoTensor && life.storage[in] == under;
   });
-  return is_operand && life.last_use[under] == static_cast<int64_t>(s) &&
-         storage.offset == result.offset && storage.capacity_bytes >= result.capacity_bytes;
+  return plan.steps[s].guards.empty() && is_operand &&
+         life.last_use[under] == static_cast<int64_t>(s) && storage.offset == result.offset &&
+         storage.capacity_bytes >= result.capacity_bytes;
 }
 
 Status CheckOverlaps(const Plan& plan, const Liveness& life) {
@@ -618,12 +690,14 @@ Status Verify(const Plan& plan) {
   FUSEE_TRY(CheckIoList(plan, "output", plan.outputs, false));
   FUSEE_TRY(CheckSteps(plan));
   FUSEE_TRY(CheckFound(plan));
+  FUSEE_TRY(CheckGuards(plan));
   FUSEE_TRY(CheckSymbols(plan));
   FUSEE_TRY(CheckCapacities(plan));
   FUSEE_TRY(CheckPinned(plan));
   FUSEE_TRY(CheckFigures(plan));
   FUSEE_TRY(CheckIoSlots(plan));
   FUSEE_TRY(const Liveness life, Analyse(plan));
+  FUSEE_TRY(CheckGuarded(plan, life));
   return CheckOverlaps(plan, life);
 }
 

@@ -12,6 +12,10 @@
 //   - steps: no tensor is written twice; model inputs and weights are never written; every operand
 //   is a weight, a model
 //     input, state, written by an earlier step, or a view (below)
+//   - guards: on the CPU, one bool each, written before the step whenever those before it hold; a
+//   step that finds sizes has none. What a step with guards writes is read only by steps that have
+//   them too, at the front of their lists, or as operand 1 or 2 of a Where by the last guard's
+//   tensor that chooses it only if that guard holds; no output is written under a guard
 //   - memory: two tensors alive at the same time do not overlap, except as below
 //   - target: a known device; every step on it or on the host; bucket tactics ascending, each of an
 //   existing bucket; configurations within kMaxConfigBytes
@@ -25,7 +29,8 @@
 // of either. A model input and state live all the time, a model output until after the last step;
 // any other tensor from its writing step to its last use. In place: the result of a step may have
 // the same (region, offset) as one of that step's operands whose storage dies there and has at
-// least its capacity (InPlacePairs lists them; the kernel must permit it).
+// least its capacity (InPlacePairs lists them; the kernel must permit it), unless the step has
+// guards. A guard is a use of its tensor.
 //
 // The io region is cut into slots: each is one model input or output that lies there (equal
 // offsets: one slot). Every tensor of the region lies inside one slot, because a caller may bind
@@ -48,6 +53,7 @@ inline constexpr size_t kMaxTensors = 1u << 20;
 inline constexpr size_t kMaxSteps = 1u << 18;
 inline constexpr size_t kMaxIo = 4096;
 inline constexpr size_t kMaxOperands = 4096;  // of one step
+inline constexpr size_t kMaxGuards = 64;      // of one step
 inline constexpr size_t kMaxBuckets = 4096;
 inline constexpr size_t kMaxNameBytes = 4096;
 inline constexpr uint64_t kMaxRegionBytes = uint64_t{1} << 46;

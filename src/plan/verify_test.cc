@@ -51,10 +51,12 @@ TEST(Verify, RefusesDisorderedDims) {
   EXPECT_REFUSED("dimension expression", p.dims.push_back({static_cast<DimOp>(9), 0, 0}));
 }
 
-// Like EXPECT_REFUSED, of a plan in which a run finds a size.
-#define EXPECT_COUNTS_REFUSED(text, ...)                                            \
+// Like EXPECT_REFUSED, of a plan in which a run finds a size, and of one with guards.
+#define EXPECT_COUNTS_REFUSED(text, ...) EXPECT_PLAN_REFUSED(CountingPlan(), text, __VA_ARGS__)
+#define EXPECT_GUARDS_REFUSED(text, ...) EXPECT_PLAN_REFUSED(GuardedPlan(), text, __VA_ARGS__)
+#define EXPECT_PLAN_REFUSED(plan, text, ...)                                        \
   {                                                                                 \
-    Plan p = CountingPlan();                                                        \
+    Plan p = plan;                                                                  \
     __VA_ARGS__;                                                                    \
     const Status status = Verify(p);                                                \
     EXPECT_FALSE(status.ok());                                                      \
@@ -76,6 +78,84 @@ TEST(Verify, RefusesSizesThatNothingFindsInTime) {
   EXPECT_COUNTS_REFUSED("CPU only", p.target.device = "cuda"; p.target.gpu = GpuPlan().target.gpu);
   EXPECT_COUNTS_REFUSED("input 'x' is sized", p.tensors[0].shape = {0, 3});
   EXPECT_COUNTS_REFUSED("set aside", p.tensors[2].capacity_bytes -= 64);
+}
+
+TEST(Verify, RefusesGuardsThatAreNoKnownBoolOfTheCpu) {
+  EXPECT_TRUE(Verify(GuardedPlan()).ok()) << Verify(GuardedPlan()).ToString();
+  EXPECT_GUARDS_REFUSED("guard index 5", p.steps[0].guards[0].tensor = 5);
+  EXPECT_GUARDS_REFUSED("guard index", p.steps[0].guards[0].tensor = kNoTensor);
+  EXPECT_GUARDS_REFUSED("not one bool", p.steps[0].guards[0].tensor = 0);
+  EXPECT_GUARDS_REFUSED("not one bool", p.tensors[1].shape = {1});
+  EXPECT_GUARDS_REFUSED("not one bool", p.tensors[1].shape = {0});
+  EXPECT_GUARDS_REFUSED("not one bool", p.tensors[1].dtype = DType::kU8);
+  EXPECT_GUARDS_REFUSED("at most 64", p.steps[0].guards.assign(65, {1, true}));
+  EXPECT_GUARDS_REFUSED("CPU only", p.target.device = "cuda"; p.target.gpu = GpuPlan().target.gpu);
+  EXPECT_GUARDS_REFUSED("finds sizes", p.counts = {{"n", 3}}; p.steps[0].counts = {0});
+}
+
+// What a step that did not run would have written lies in memory as the run before left it.
+TEST(Verify, RefusesReadingWhatMayNotHaveBeenWritten) {
+  const char* const refusal = "may not have been written";
+  EXPECT_GUARDS_REFUSED(refusal, p.steps[2].op = "Add"; p.steps[2].inputs = {2, 3});
+  EXPECT_GUARDS_REFUSED(refusal, p.steps[2].op = "Select");
+  EXPECT_GUARDS_REFUSED(refusal, p.steps[2].inputs = {1, 3, 2});  // each where the other ran
+  EXPECT_GUARDS_REFUSED(refusal, p.steps[2].inputs = {1, 2, 2});
+  EXPECT_GUARDS_REFUSED(refusal, p.steps[1].inputs = {2});
+  EXPECT_GUARDS_REFUSED(refusal, p.steps[0].guards = {{1, true}, {1, true}});
+  EXPECT_GUARDS_REFUSED(refusal, p.outputs.push_back({"a", 2, {}, false}));
+  // Under the same guards, and those that come after, it was.
+  Plan chain = GuardedPlan();
+  chain.steps[1].inputs = {2};
+  chain.steps[1].guards = {{1, true}, {1, false}};
+  chain.steps[2].inputs = {1, 2, 0};
+  EXPECT_TRUE(Verify(chain).ok()) << Verify(chain).ToString();
+  // A guard that another step writes: before its use, and whenever the guards before it hold.
+  Plan computed = GuardedPlan();
+  computed.tensors.push_back({"d", DType::kBool, {}, Region::kActivations, 256, 64});
+  computed.activation_bytes += 64;
+  Step copy;
+  copy.op = "Copy";
+  copy.kernel = "copy_ref.1";
+  copy.inputs = {1};
+  copy.outputs = {5};
+  copy.guards = {{1, true}};
+  computed.steps.insert(computed.steps.begin(), copy);
+  computed.steps[1].guards = {{1, true}, {5, true}};
+  computed.steps[3].inputs = {1, 0, 3};
+  EXPECT_TRUE(Verify(computed).ok()) << Verify(computed).ToString();
+  EXPECT_PLAN_REFUSED(computed, refusal, p.steps[1].guards = {{5, true}});
+  EXPECT_PLAN_REFUSED(computed, refusal, p.steps[1].guards = {{5, true}, {1, true}});
+  EXPECT_PLAN_REFUSED(computed, refusal, p.steps[1].guards = {{1, false}, {5, true}});
+  EXPECT_PLAN_REFUSED(computed, "before step", std::swap(p.steps[0], p.steps[1]));
+  EXPECT_PLAN_REFUSED(computed, "before step", p.steps[0].guards = {{5, true}});
+}
+
+TEST(Verify, AGuardIsAUseAndStepsWithOneTakeNothingInPlace) {
+  // The condition in the arena, over what a step before its last use writes.
+  Plan plan = GuardedPlan();
+  plan.tensors.push_back({"d", DType::kBool, {}, Region::kActivations, 256, 64});
+  plan.activation_bytes += 64;
+  Step copy;
+  copy.op = "Copy";
+  copy.kernel = "copy_ref.1";
+  copy.inputs = {1};
+  copy.outputs = {5};
+  plan.steps.insert(plan.steps.begin(), copy);
+  plan.steps[2].guards = {{5, false}};
+  plan.steps[3].inputs = {1, 2, 0};
+  ASSERT_TRUE(Verify(plan).ok()) << Verify(plan).ToString();
+  plan.tensors[2].offset = 256;  // of Abs, which lies before Neg's guard
+  plan.activation_bytes += 64;
+  EXPECT_NE(Verify(plan).message().find("alive until step 2"), std::string::npos)
+      << Verify(plan).ToString();
+  Plan in_place = GuardedPlan();
+  in_place.steps[1].inputs = {2};
+  in_place.steps[1].guards = {{1, true}};
+  in_place.steps[2].inputs = {1, 3, 0};
+  ASSERT_TRUE(Verify(in_place).ok()) << Verify(in_place).ToString();
+  in_place.tensors[3].offset = 0;
+  EXPECT_NE(Verify(in_place).message().find("over tensor 2"), std::string::npos)
+      << Verify(in_place).ToString();
 }
 
 TEST(Verify, RefusesTensorsOutsideTheirRegion) {

@@ -397,6 +397,9 @@ Result<std::unique_ptr<BoundPlan>> BindPlan(const Plan& plan, const LoadOptions&
   if (options.device != nullptr) FUSEE_TRY(UploadWeights(plan, *options.device, bound.get()));
   FindSlots(plan, bound.get());
   FindFoundSizes(plan, bound.get());
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    if (!plan.steps[i].guards.empty()) bound->guarded_steps.push_back(i);
+  }
   for (size_t i = 0; i < plan.symbols.size(); ++i) {
     if (plan.symbols[i].axis < 0) bound->element_symbols.push_back(i);
   }

@@ -52,6 +52,7 @@ struct BoundPlan {
   std::vector<uint32_t>
       output_slot;  // one a model output: the slot it alone is bound through, else kNoSlot (copied)
   std::vector<size_t> element_symbols;  // symbols read from input data
+  std::vector<size_t> guarded_steps;    // ascending
   std::vector<FoundSizes> found_sizes;  // ascending by step
   std::vector<bool> constraint_waits;   // for sizes that a run finds; one a constraint
 };

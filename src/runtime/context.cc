@@ -1,6 +1,6 @@
-// Context: creation, preparation, running. One file, a little over 800 lines, because every
-// function here works on the one State below and its two flags of what is up to date; what a device
-// adds is in device_run.cc.
+// Context: creation, preparation, running. One file of more than 900 lines, because every function
+// here works on the one State below and its flags of what is up to date; what a device adds is in
+// device_run.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -145,6 +145,7 @@ struct Context::State {
   Status Run();
   Status RunOnDevice();
   Status Move(DeviceRun::Side side);
+  bool Holds(size_t step) const;
   Status RunSteps();
   Status RunStepsObserved();
   void FillTable();
@@ -382,13 +383,13 @@ Status Context::State::SetStep(uint32_t step) {
     *in++ = t == kNoTensor ? ConstTensorView{} : ConstTensorView(tensors[t]);
   SetResults(step);
   for (uint32_t d : s.dims) *dim++ = dims[d];
-  const auto pairs = std::ranges::equal_range(bound->in_place, step, {}, &plan::InPlacePair::step);
-  for (const plan::InPlacePair& pair : pairs) {
-    if (a.inputs[pair.input].size_bytes() == a.outputs[pair.output].size_bytes()) continue;
+  for (auto pair = std::ranges::lower_bound(bound->in_place, step, {}, &plan::InPlacePair::step);
+       pair != bound->in_place.end() && pair->step == step; ++pair) {
+    if (a.inputs[pair->input].size_bytes() == a.outputs[pair->output].size_bytes()) continue;
     return InvalidArgument(
         fmt::format("{}: result lies on operand {} but has another size for these shapes; please "
                     "report this plan",
-                    DescribeStep(*plan, step), pair.input));
+                    DescribeStep(*plan, step), pair->input));
   }
   if (Status status = (*kernels)[step]->CheckShapes(a); !status.ok())
     return std::move(status).Annotate(DescribeStep(*plan, step));
@@ -713,10 +714,19 @@ Status Context::State::Run() {
   return OkStatus();
 }
 
+// Whether all guards of the step hold. A later one is there only if those before it hold.
+bool Context::State::Holds(size_t step) const {
+  return std::ranges::all_of(plan->steps[step].guards, [&](const plan::Guard& guard) {
+    return (*static_cast<const uint8_t*>(tensors[guard.tensor].data) != 0) == guard.holds;
+  });
+}
+
 Status Context::State::RunSteps() {
   auto found = bound->found_sizes.begin();
   counts_at_bounds = counts.empty();  // from now on, also when a run ends half way
+  auto guarded = bound->guarded_steps.begin();
   for (size_t i = 0; i < args.size(); ++i) {
+    if (guarded != bound->guarded_steps.end() && *guarded == i && !Holds(*guarded++)) continue;
     if (Status status = (*kernels)[i]->Run(args[i]); !status.ok()) {
       return std::move(status).Annotate(DescribeStep(*plan, i));
     }
@@ -728,7 +738,9 @@ Status Context::State::RunSteps() {
 Status Context::State::RunStepsObserved() {
   auto found = bound->found_sizes.begin();
   counts_at_bounds = counts.empty();
+  auto guarded = bound->guarded_steps.begin();
   for (size_t i = 0; i < args.size(); ++i) {
+    if (guarded != bound->guarded_steps.end() && *guarded == i && !Holds(*guarded++)) continue;
     const TimePoint begin = clock != nullptr ? clock->Now() : TimePoint();
     Status status = (*kernels)[i]->Run(args[i]);
     const TimePoint end = clock != nullptr ? clock->Now() : TimePoint();

@@ -115,7 +115,8 @@ struct StepEvent {
   std::span<const int64_t> counts;  // sizes the step found, in the order of plan::Step::counts
 };
 
-// For profiling and debugging: called on the running thread after each step. Null in normal runs.
+// For profiling and debugging: called on the running thread after each step
+// that ran (plan::Step::guards). Null in normal runs.
 class StepHook {
  public:
   virtual ~StepHook() = default;

@@ -94,7 +94,7 @@ Status Run(const Params& params, const RunArgs& args) {
       ++found;
     }
   }
-  if (found > room) return MoreThanBound("NonMaxSuppression", found, room);
+  if (found > room) return MoreThanBound(found, room);
   args.counts[0] = found;
   return OkStatus();
 }

@@ -45,7 +45,7 @@ Status Run(const Params&, const RunArgs& args) {
   const int64_t room = args.counts[0];
   return VisitType(x.dtype, [&]<typename T>() -> Status {
     const int64_t count = CountOf<T>(x);
-    if (count > room) return MoreThanBound("NonZero", count, room);
+    if (count > room) return MoreThanBound(count, room);
     args.counts[0] = count;
     int64_t* out = args.outputs[0].as<int64_t>();
     const T* data = x.as<T>();

@@ -23,8 +23,8 @@ Status Run(const Params&, const RunArgs& args) {
   for (size_t i = 0; i < args.counts.size(); ++i) {
     const int64_t value = IntAt(in, static_cast<int64_t>(i));
     if (value < 0)
-      return OutOfRange(fmt::format("Sizes: element {} is {}, a size is at least 0", i, value));
-    if (value > args.counts[i]) return MoreThanBound("Sizes", value, args.counts[i]);
+      return OutOfRange(fmt::format("element {} is {}, a size is at least 0", i, value));
+    if (value > args.counts[i]) return MoreThanBound(value, args.counts[i]);
   }
   for (size_t i = 0; i < args.counts.size(); ++i)
     args.counts[i] = IntAt(in, static_cast<int64_t>(i));

@@ -82,7 +82,7 @@ Status RunTyped(const Params& params, const RunArgs& args) {
     if (first) rank_of[order[i]] = found++;
   }
   const int64_t room = args.counts[0];
-  if (found > room) return MoreThanBound("Unique", found, room);
+  if (found > room) return MoreThanBound(found, room);
   args.counts[0] = found;
   if (!params.sorted) {
     for (int64_t i = 0, next = 0; i < s.length; ++i) {
