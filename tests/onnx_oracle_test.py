@@ -27,7 +27,9 @@ except ImportError as missing:
     sys.exit(77)
 
 BATCH = 200  # paths per run of the program
-SUPPORTED = {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16}  # TensorProto types that Fusee has
+SUPPORTED = {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16, *range(17, 27)}  # TensorProto types that Fusee has
+PACKED_BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
+WIDENED = {21: np.uint8, 22: np.int8, 25: np.uint8, 26: np.int8}  # integers of 4 and 2 bits, a byte each in memory
 KINDS = {"tensor_type": 0, "sequence_type": 1, "optional_type": 2, "map_type": 3,
          "sparse_tensor_type": 4, "opaque_type": 5, None: 6}
 
@@ -49,6 +51,8 @@ def tensor_view(tensor, base):
     view = {"name": text(tensor.name), "type": tensor.data_type, "dims": list(tensor.dims)}
     if tensor.data_type in SUPPORTED:
         array = numpy_helper.to_array(tensor, base)
+        if tensor.data_type in WIDENED:
+            array = array.astype(WIDENED[tensor.data_type])
         view["sha256"] = hashlib.sha256(array.tobytes()).hexdigest()
     else:
         view["problem"] = True
@@ -150,10 +154,27 @@ def dump(program, paths, tensors=False):
         yield from (json.loads(line) for line in out.splitlines())
 
 
+def packed_tensors(rng, kind):
+    """Elements of 4 and 2 bits, the first in the lowest bits of a byte; in memory they have a byte each."""
+    bits = PACKED_BITS[kind]
+    for shape in [(24,), (23,), (2, 3, 4), (), (0, 3)]:
+        codes = rng.integers(0, 1 << bits, size=int(np.prod(shape)), dtype=np.uint8)
+        padded = np.append(codes, np.zeros(-codes.size % (8 // bits), np.uint8)).reshape(-1, 8 // bits)
+        stored = (padded << (np.arange(8 // bits, dtype=np.uint8) * bits)).sum(axis=1).astype(np.uint8)
+        array = codes.astype(np.int8)
+        if WIDENED.get(kind) is np.int8:
+            array = np.where(array >> (bits - 1), array - (1 << bits), array).astype(np.int8)
+        array = array.reshape(shape)
+        yield f"raw_{kind}_{shape}", TensorProto(data_type=kind, dims=shape, raw_data=stored.tobytes()).SerializeToString(), array
+        yield f"typed_{kind}_{shape}", TensorProto(data_type=kind, dims=shape, int32_data=stored.tolist()).SerializeToString(), array
+
+
 def generated_tensors():
     """Every supported type in every encoding, with extreme values; (name, serialised bytes, array)."""
     rng = np.random.default_rng(20240607)
-    for kind in sorted(SUPPORTED):
+    for kind in sorted(PACKED_BITS):
+        yield from packed_tensors(rng, kind)
+    for kind in sorted(SUPPORTED - PACKED_BITS.keys()):
         dtype = helper.tensor_dtype_to_np_dtype(kind)
         raw = rng.integers(0, 2 if kind == TensorProto.BOOL else 256, size=24 * np.dtype(dtype).itemsize)
         for shape in [(24,), (2, 3, 4), (), (0, 3)]:
@@ -165,7 +186,7 @@ def generated_tensors():
             values = array.ravel()
             if kind in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
                 values = values.view(np.uint16)
-            elif kind == TensorProto.BOOL:
+            elif kind == TensorProto.BOOL or kind > TensorProto.BFLOAT16:  # those after it here are of 8 bits
                 values = values.view(np.uint8)
             elif kind in (TensorProto.FLOAT, TensorProto.DOUBLE):
                 # Python's float quiets a signalling NaN, which would change its bits.

@@ -69,8 +69,7 @@ struct NodeSpecs {
 
   // Borrows this, the node and config.
   ops::StepSpec step(const ir::Node& node, std::span<const std::byte> config = {}) const {
-    return {node.op,           &node.attrs, inputs, outputs,
-            node.dims.size(), config,      node.counts.size()};
+    return {node.op, &node.attrs, inputs, outputs, node.dims.size(), config, node.counts.size()};
   }
   // Operands as the packing left them.
   void Replace(const std::vector<ops::PackedConstant>& packed);

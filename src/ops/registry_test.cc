@@ -27,6 +27,7 @@ TEST(Registry, EveryOperatorWithInferenceHasAReferenceKernelAtTheEnd) {
       EXPECT_FALSE(op.imports.empty()) << op.name << " has neither inference nor import rules";
       continue;
     }
+    if (op.name == "If") continue;  // written out before kernels are chosen (compiler/lower_if.h)
     const auto kernels = KernelsFor(op.name);
     ASSERT_FALSE(kernels.empty()) << op.name << " has no kernel";
     EXPECT_TRUE(kernels.back()->reference) << op.name << ": the last tactic must be the reference";
@@ -46,8 +47,11 @@ TEST(Registry, NarrowTypesReachTheKernelsOfOperatorsThatTakeThem) {
         .op = kernel->op, .attrs = &attrs, .inputs = {&narrow, 1}, .outputs = {&narrow, 1}};
     const Status status = kernel->bind(step).status();
     const bool refused = status.message().find("takes no i4") != std::string::npos;
-    if (!op_takes) EXPECT_TRUE(refused) << kernel->id << ": " << status.message();
-    if (op_takes && kernel->reference) EXPECT_FALSE(refused) << kernel->id;
+    if (!op_takes) {
+      EXPECT_TRUE(refused) << kernel->id << ": " << status.message();
+    } else if (kernel->reference) {
+      EXPECT_FALSE(refused) << kernel->id;
+    }
   }
 }
 
