@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/checked_math.h"
 #include "ops/op_def.h"
 #include "passes/match.h"
 #include "passes/pass.h"
@@ -242,6 +243,9 @@ std::string MatchSizes(const ir::Graph& graph, const ir::Node& dot, const ir::No
   m->heads = q.shape[1].constant();
   m->dim = q.shape[3].constant();
   m->dim_v = v.shape[3].constant();
+  int64_t columns = 0;  // of all heads, as the fused operands have them
+  if (!CheckedMul(m->heads, m->dim, &columns) || !CheckedMul(m->heads, m->dim_v, &columns))
+    return "its heads together are too wide";
   m->q = {dot.inputs[0], "bhsd"};
   m->k = {dot.inputs[1], "bhds"};
   m->v = {weighing.inputs[1], "bhsd"};

@@ -27,7 +27,7 @@ Status InferReverseSequence(InferContext& context) {
 Status ImportReverseSequence(ImportContext& context) {
   FUSEE_TRY(const int64_t batch, context.Int("batch_axis", 1));
   FUSEE_TRY(const int64_t time, context.Int("time_axis", 0));
-  if (batch + time != 1 || (batch != 0 && batch != 1)) {
+  if ((batch != 0 && batch != 1) || time != 1 - batch) {
     return context.Error(
         fmt::format("batch_axis {} and time_axis {} should be 0 and 1, or 1 and 0", batch, time));
   }

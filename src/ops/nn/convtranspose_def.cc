@@ -30,6 +30,10 @@ Status PadsFromOutput(ImportContext& c, const Ints& output_shape, AutoPad mode, 
           "output_shape or auto_pad SAME needs spatial sizes that are known while building");
     }
     const int64_t in = x[2 + i].constant();
+    if (in >= kMaxWindowValue || extra[i] < 0 || extra[i] >= kMaxWindowValue) {
+      return c.Error(
+          fmt::format("spatial size {} or output_padding {} is out of range", in, extra[i]));
+    }
     const int64_t out = output_shape.empty() ? in * window->stride[a] : output_shape[i];
     if (out < 1 || out >= kMaxWindowValue)
       return c.Error(fmt::format("output_shape holds {}", out));

@@ -116,6 +116,9 @@ Result<Transform> ReadTransform(ImportContext& c, int axis) {
         "the length of the transformed axis is {}, but must be known while building; fix it",
         length.ToString()));
   }
+  // The transform is a matrix; larger ones have no memory anyway.
+  if (length.constant() > INT32_MAX)
+    return c.Refuse(fmt::format("a transform of {} points is too long", length.ToString()));
   const bool real_result = t.inverse && t.onesided;
   if (t.onesided && !t.inverse && t.in_parts == 2) return c.Error("onesided needs a real operand");
   t.n = real_result ? 2 * (length.constant() - 1) : length.constant();
@@ -123,6 +126,7 @@ Result<Transform> ReadTransform(ImportContext& c, int axis) {
     FUSEE_TRY(t.n, Size(c, 1, "dft_length"));
   }
   if (t.n < 1) return c.Error("the transform has no points");
+  if (t.n > INT32_MAX) return c.Refuse(fmt::format("a transform of {} points is too long", t.n));
   // Positions beyond n are cut off; missing ones count as 0 and need no rows.
   t.in = std::min(length.constant(), real_result ? t.n / 2 + 1 : t.n);
   t.out = t.onesided && !t.inverse ? t.n / 2 + 1 : t.n;
